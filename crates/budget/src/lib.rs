@@ -1,1 +1,36 @@
-//! .
+//! The rules of budgets: reserve, settle, release, expire.
+//!
+//! Owns what a [`Budget`] is, what a [`Reservation`] may become, and which [`Entry`] records it; and
+//! the roles ([`Escrow`], [`Budgets`], [`Records`] …) that a store plays for the doors. Every rule is
+//! a pure function over a tenant's [`Book`]: time is an argument, there is no clock, no I/O, no
+//! float. Knows nothing of databases, HTTP or how a price is found.
+//!
+//! Invariant: on a hard budget, settled + held + unresolved exceeds the limit only by what settles
+//! recorded above their holds, or because the limit was lowered.
+#![deny(clippy::float_arithmetic)]
+
+mod account;
+mod batch;
+mod book;
+mod budget;
+mod command;
+mod entry;
+mod event;
+mod reservation;
+mod role;
+
+pub use account::{Account, AccountId, Posting};
+pub use batch::{Batch, Changes, Opening};
+pub use book::{Book, Defaults, Head, Line};
+pub use budget::{Budget, BudgetError, BudgetId, Enforcement, Origin, Thresholds, Tier};
+pub use command::{
+    Command, EscrowError, Outcome, Quote, Refusal, Release, Reserve, Resolution, Resolve, Settle,
+};
+pub use entry::{Entry, EntryHash, EntryKind};
+pub use event::{Event, EventKind};
+pub use reservation::{Key, Reservation, Standing, State};
+pub use role::{
+    BudgetFilter, Budgets, Consumer, Escrow, KeyRecord, Keys, LedgerFilter, Page, Prices, Records,
+    ReservationFilter, Store, StoreError, Tenant, Tenants, Upkeep, UsageGroup, UsageQuery,
+    UsageRow, Verification,
+};

@@ -1,0 +1,194 @@
+//! A tenant's book: its budgets and their accounts, and whether a call fits.
+//!
+//! The tenant is the unit of consistency: all budgets that a call touches are in one book, so a
+//! store that changes a book in one transaction is atomic over all of them.
+
+use std::sync::Arc;
+
+use focus::{Attribution, Period, PeriodError, Scope, TenantId};
+use jiff::{SignedDuration, Timestamp};
+use money::Money;
+
+use crate::{
+    Account, AccountId, Budget, BudgetId, EntryHash, EscrowError, Origin, Resolution,
+};
+
+#[cfg(test)]
+mod tests;
+
+/// What holds where nobody has said otherwise.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Defaults {
+    /// The monthly limit of a tenant and model that no budget covers; `None` refuses.
+    pub limit: Option<Money>,
+    /// How long a reservation waits for its settle.
+    pub timeout: SignedDuration,
+    /// What is done with a hold that stays unresolved.
+    pub resolution: Resolution,
+    /// After how long as unresolved; `None` leaves it to people.
+    pub resolve_after: Option<SignedDuration>,
+}
+
+impl Default for Defaults {
+    fn default() -> Self {
+        Self {
+            limit: Some(Money::from_dollars(1_000)),
+            timeout: SignedDuration::from_mins(15),
+            resolution: Resolution::Charge,
+            resolve_after: Some(SignedDuration::from_hours(24)),
+        }
+    }
+}
+
+/// The end of a tenant's ledger.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Head {
+    /// Whose.
+    pub tenant: TenantId,
+    /// The last entry's place; 0 before the first.
+    pub seq: u64,
+    /// The last entry's hash.
+    pub hash: EntryHash,
+}
+
+/// A budget and how it stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Line {
+    /// The budget.
+    pub budget: Arc<Budget>,
+    /// Its account in the running period.
+    pub account: Account,
+}
+
+/// A tenant's budgets and accounts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Book {
+    /// The end of its ledger.
+    pub head: Head,
+    budgets: Vec<Arc<Budget>>,
+    accounts: Vec<Account>,
+}
+
+impl Book {
+    /// The book of a tenant of which nothing is known.
+    pub fn empty(tenant: TenantId) -> Self {
+        let head = Head { tenant, seq: 0, hash: EntryHash::default() };
+        Self { head, budgets: Vec::new(), accounts: Vec::new() }
+    }
+
+    /// A book from what a store has kept.
+    pub fn new(head: Head, budgets: Vec<Arc<Budget>>, accounts: Vec<Account>) -> Self {
+        Self { head, budgets, accounts }
+    }
+
+    /// The budgets.
+    pub fn budgets(&self) -> &[Arc<Budget>] {
+        &self.budgets
+    }
+
+    /// The accounts at hand: those of running periods, and earlier ones that were brought in.
+    pub fn accounts(&self) -> &[Account] {
+        &self.accounts
+    }
+
+    /// An account at hand.
+    pub fn account(&self, id: AccountId) -> Option<&Account> {
+        self.accounts.iter().find(|account| account.id == id)
+    }
+
+    pub(crate) fn account_mut(&mut self, id: AccountId) -> Option<&mut Account> {
+        self.accounts.iter_mut().find(|account| account.id == id)
+    }
+
+    /// Brings in an account that the store has kept, unless it is at hand.
+    pub fn bring(&mut self, account: Account) {
+        if self.account(account.id).is_none() {
+            self.accounts.push(account);
+        }
+    }
+
+    pub(crate) fn add_budget(&mut self, budget: Arc<Budget>) {
+        self.budgets.push(budget);
+    }
+
+    /// The budget with an id.
+    pub fn budget(&self, id: BudgetId) -> Option<&Arc<Budget>> {
+        self.budgets.iter().find(|budget| budget.id == id)
+    }
+
+    /// Lets go of accounts of past periods.
+    pub fn forget_past(&mut self, now: Timestamp) {
+        self.accounts.retain(|account| account.end > now);
+        self.accounts.shrink_to_fit();
+    }
+
+    /// The budgets that a call counts in: those that were set, and, when none of them covers the
+    /// tenant as a whole, the default ones.
+    pub fn covering(&self, call: &Attribution) -> Vec<Arc<Budget>> {
+        let covers = |budget: &&Arc<Budget>| budget.scope.covers(call);
+        let set = |budget: &Arc<Budget>| budget.origin == Origin::Set;
+        let mut all: Vec<_> = self.budgets.iter().filter(covers).cloned().collect();
+        if all.iter().any(|budget| set(budget) && budget.scope.is_tenant_wide()) {
+            all.retain(set);
+        }
+        all
+    }
+
+    /// The default budget for a call that no tenant-wide budget covers.
+    pub fn default_for(
+        &self,
+        call: &Attribution,
+        covering: &[Arc<Budget>],
+        defaults: &Defaults,
+        now: Timestamp,
+    ) -> Result<Option<Arc<Budget>>, EscrowError> {
+        if covering.iter().any(|budget| budget.scope.is_tenant_wide()) {
+            return Ok(None);
+        }
+        let Some(limit) = defaults.limit else {
+            return Err(EscrowError::NoBudget(Box::new(call.clone())));
+        };
+        let scope = Scope::model(call.tenant.clone(), call.model.clone());
+        let budget = Budget::new(scope, limit, now).map_err(|_| EscrowError::Range)?;
+        Ok(Some(Arc::new(Budget { origin: Origin::Default, ..budget })))
+    }
+
+    /// The running period of a budget. Reads it from the account at hand where there is one.
+    pub fn period(&self, budget: &Budget, now: Timestamp) -> Result<Period, PeriodError> {
+        let running = |account: &&Account| {
+            account.id.budget == budget.id && account.id.start <= now && now < account.end
+        };
+        match self.accounts.iter().find(running) {
+            Some(account) => Ok(Period { start: account.id.start, end: account.end }),
+            None => budget.rule.period(now),
+        }
+    }
+
+    /// Every budget with its account of the running period, by model, user and report type.
+    pub fn lines(&self, now: Timestamp) -> Result<Vec<Line>, PeriodError> {
+        let mut lines = Vec::with_capacity(self.budgets.len());
+        for budget in &self.budgets {
+            let period = self.period(budget, now)?;
+            let id = AccountId { budget: budget.id, start: period.start };
+            let account =
+                self.account(id).cloned().unwrap_or_else(|| Account::open(budget.id, period));
+            lines.push(Line { budget: budget.clone(), account });
+        }
+        lines.sort_by(|a, b| a.budget.scope.cmp(&b.budget.scope));
+        Ok(lines)
+    }
+
+    /// Budgets whose running period began before they did and has no account yet: what the period
+    /// had spent by then has to be brought in before they can decide.
+    pub fn unopened(&self, now: Timestamp) -> Result<Vec<(Arc<Budget>, Period)>, PeriodError> {
+        let mut unopened = Vec::new();
+        for budget in self.budgets.iter().filter(|budget| budget.origin == Origin::Set) {
+            let period = self.period(budget, now)?;
+            let id = AccountId { budget: budget.id, start: period.start };
+            if period.start < budget.since && self.account(id).is_none() {
+                unopened.push((budget.clone(), period));
+            }
+        }
+        Ok(unopened)
+    }
+}
