@@ -1,2 +1,53 @@
-//! .
-fn main() {}
+//! The project's own tools, run as `cargo xtask <command>`.
+//!
+//! Owns: what a contributor or a build machine does with the repository. Knows nothing of how Bursar decides;
+//! it builds, starts, measures and reads it from outside.
+
+use clap::{Parser, Subcommand};
+
+mod bench;
+mod ci;
+mod contract;
+mod services;
+mod shell;
+mod suite;
+mod tidy;
+mod workspace;
+
+/// The project's own tools.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run every test: units, integration on SQLite and Postgres, doc tests, the API contract.
+    Test(suite::Arguments),
+    /// Check the architecture and the house rules.
+    Tidy,
+    /// Start, stop or show the services that tests need.
+    #[command(subcommand)]
+    Services(services::Command),
+    /// Measure the product against the numbers it promises.
+    #[command(subcommand)]
+    Bench(bench::Command),
+    /// Run the whole check, as a build machine does.
+    Ci,
+    /// The baseline of the benchmarks: a handler that decides nothing.
+    #[command(hide = true)]
+    BareServer(bench::bare::Arguments),
+}
+
+fn main() -> anyhow::Result<()> {
+    match Arguments::parse().command {
+        Command::Test(arguments) => suite::run(&arguments).map(drop),
+        Command::Tidy => tidy::run(),
+        Command::Services(command) => services::run(&command),
+        Command::Bench(command) => bench::run(&command),
+        Command::Ci => ci::run(),
+        Command::BareServer(arguments) => bench::bare::run(&arguments),
+    }
+}

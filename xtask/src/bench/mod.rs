@@ -1,0 +1,145 @@
+//! Benchmarks: the product's promises, measured from outside.
+//!
+//! Owns: what is measured, against what, and the table it ends in. Ratios and CPU per request are trusted,
+//! single times are not: every number is the median of rounds interleaved with a baseline that decides nothing.
+
+use std::path::{Path, PathBuf};
+use std::process::Command as Program;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+
+use crate::{services, shell, workspace};
+
+pub(crate) mod bare;
+mod cases;
+mod client;
+mod load;
+mod machine;
+mod report;
+mod script;
+mod server;
+#[cfg(test)]
+mod tests;
+
+/// What to measure.
+#[derive(clap::Subcommand)]
+pub(crate) enum Command {
+    /// The budget service: throughput, latency, memory, CPU per request.
+    Budget(Arguments),
+    /// The baseline alone, to see what the machine can do; writes nothing.
+    Baseline(Arguments),
+}
+
+/// How long and against what.
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    /// Shorter rounds, and no ledger of ten million entries.
+    #[arg(long)]
+    quick: bool,
+    /// A Postgres database to measure on; else one of our own on the test services' server.
+    #[arg(long, value_name = "URL")]
+    postgres_url: Option<String>,
+    /// Stop filling the ledger after so many minutes, and say how far it came.
+    #[arg(long, default_value_t = 30)]
+    fill_minutes: u64,
+}
+
+/// Everything a case needs to know.
+struct Setting {
+    /// Databases and logs; emptied before and after.
+    folder: PathBuf,
+    warm: Duration,
+    measure: Duration,
+    /// Ledger sizes, smallest first, and the time to reach each.
+    ledger: Vec<u64>,
+    fill_max: Duration,
+    postgres: String,
+    binary: PathBuf,
+}
+
+/// Connections of the closed-loop runs.
+const CONNECTIONS: usize = 64;
+/// Rounds of each case; the median counts.
+const ROUNDS: usize = 3;
+
+pub(crate) fn run(command: &Command) -> Result<()> {
+    // A load generator in a debug build would measure itself.
+    if cfg!(debug_assertions) {
+        return again_in_release();
+    }
+    match command {
+        Command::Budget(arguments) => budget(arguments),
+        Command::Baseline(arguments) => {
+            let folder = Folder::fresh()?;
+            for line in cases::baseline(&setting(arguments, &folder.0, String::new())?)? {
+                println!("{line}");
+            }
+            Ok(())
+        }
+    }
+}
+
+fn again_in_release() -> Result<()> {
+    shell::run(workspace::cargo().args(["build", "--release", "--package", "xtask"]))?;
+    let program = workspace::target()?.join("release").join("xtask");
+    shell::run(Program::new(program).args(std::env::args_os().skip(1)))
+}
+
+fn budget(arguments: &Arguments) -> Result<()> {
+    shell::run(workspace::cargo().args(["build", "--release", "--package", "bursar"]))?;
+    let machine = machine::describe()?;
+    let folder = Folder::fresh()?;
+    // Both live until the end: dropping them drops the database and stops what was started for it.
+    let postgres;
+    let database;
+    let url = match &arguments.postgres_url {
+        Some(url) => url.clone(),
+        None => {
+            postgres = services::Postgres::find_or_start()?;
+            database = postgres.database("bench")?;
+            database.url()
+        }
+    };
+    let setting = setting(arguments, &folder.0, url)?;
+    let rows = cases::budget(&setting)?;
+    let words: Vec<_> = std::iter::once("cargo xtask".to_owned())
+        .chain(std::env::args().skip(1).map(|word| report::masked(&word)))
+        .collect();
+    let section = report::section(&machine, &words.join(" "), &setting, &rows);
+    println!("{section}");
+    report::write(&section)
+}
+
+fn setting(arguments: &Arguments, folder: &Path, postgres: String) -> Result<Setting> {
+    let seconds = |quick, full| Duration::from_secs(if arguments.quick { quick } else { full });
+    Ok(Setting {
+        folder: folder.to_path_buf(),
+        warm: seconds(1, 2),
+        measure: seconds(2, 8),
+        ledger: if arguments.quick { vec![1_000_000] } else { vec![1_000_000, 10_000_000] },
+        fill_max: Duration::from_secs(60 * arguments.fill_minutes),
+        postgres,
+        binary: workspace::target()?.join("release").join("bursar"),
+    })
+}
+
+/// A folder on the disk of the target folder, gone at the end.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn fresh() -> Result<Self> {
+        let folder = workspace::target()?.join("bench").join(std::process::id().to_string());
+        std::fs::create_dir_all(&folder)
+            .with_context(|| format!("failed to create {}", folder.display()))?;
+        Ok(Self(folder))
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        if let Err(error) = std::fs::remove_dir_all(&self.0) {
+            eprintln!("failed to remove {}: {error}", self.0.display());
+        }
+    }
+}

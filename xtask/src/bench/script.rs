@@ -1,0 +1,117 @@
+//! What a connection says: requests as bytes, one after the other.
+
+use std::io::Write;
+
+use uuid::Uuid;
+
+const MODEL: &str = "claude-3-5-sonnet-20241022";
+
+/// The kinds of traffic.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Script {
+    /// Pre-flight checks over so many tenants.
+    Check { tenants: u64 },
+    /// Durable holds over so many tenants, never settled.
+    Reserve { tenants: u64 },
+    /// A durable hold, then its settlement, over so many tenants.
+    Pairs { tenants: u64 },
+    /// A large limit for each tenant, in order.
+    SetEach,
+    /// One check for each tenant, in order.
+    CheckEach,
+}
+
+/// One connection's side of the conversation.
+pub(super) struct Speaker {
+    script: Script,
+    random: Random,
+    /// The tenant of the next request in the ordered scripts.
+    next: u64,
+    step: u64,
+    /// A hold that waits for its settlement.
+    held: Option<Uuid>,
+    body: Vec<u8>,
+}
+
+impl Speaker {
+    /// `index` of `count` connections: together they walk all tenants in the ordered scripts.
+    pub(super) fn new(script: Script, index: u64, count: u64, seed: u64) -> Self {
+        let random = Random(seed ^ (index + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        Self { script, random, next: index, step: count, held: None, body: Vec::new() }
+    }
+
+    /// Writes the next request over `out`.
+    pub(super) fn write(&mut self, out: &mut Vec<u8>) {
+        self.body.clear();
+        out.clear();
+        // Writing to memory does not fail.
+        let _ = self.compose(out);
+    }
+
+    fn compose(&mut self, out: &mut Vec<u8>) -> std::io::Result<()> {
+        let body = &mut self.body;
+        if let Some(id) = self.held.take() {
+            write!(body, r#"{{"prompt_tokens":1000,"completion_tokens":480}}"#)?;
+            write!(out, "POST /api/v1/reservations/{id}/settle")?;
+            return finish(out, body);
+        }
+        let tenant = match self.script {
+            Script::Check { tenants } | Script::Reserve { tenants } | Script::Pairs { tenants } => {
+                self.random.next() % tenants
+            }
+            Script::SetEach | Script::CheckEach => {
+                let tenant = self.next;
+                self.next += self.step;
+                tenant
+            }
+        };
+        match self.script {
+            Script::SetEach => {
+                write!(body, r#"{{"tenant_id":"bench-{tenant:06}","model":"{MODEL}""#)?;
+                write!(body, r#","monthly_limit_usd":100000000}}"#)?;
+                write!(out, "POST /api/ai-budget/set")?;
+            }
+            Script::Check { .. } | Script::CheckEach => {
+                write!(body, r#"{{"tenant_id":"bench-{tenant:06}","model":"{MODEL}""#)?;
+                write!(body, r#","estimated_input_tokens":1000,"estimated_output_tokens":500}}"#)?;
+                write!(out, "POST /api/ai-budget/check")?;
+            }
+            Script::Reserve { .. } | Script::Pairs { .. } => {
+                let id = self.random.uuid();
+                write!(body, r#"{{"request_id":"{id}","tenant_id":"bench-{tenant:06}""#)?;
+                write!(body, r#","model":"{MODEL}","estimated_input_tokens":1000"#)?;
+                write!(body, r#","estimated_output_tokens":500}}"#)?;
+                write!(out, "POST /api/v1/reservations")?;
+                if matches!(self.script, Script::Pairs { .. }) {
+                    self.held = Some(id);
+                }
+            }
+        }
+        finish(out, body)
+    }
+}
+
+fn finish(out: &mut Vec<u8>, body: &[u8]) -> std::io::Result<()> {
+    write!(out, " HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n")?;
+    write!(out, "content-length: {}\r\n\r\n", body.len())?;
+    out.extend_from_slice(body);
+    Ok(())
+}
+
+/// SplitMix64: quick, and repeated by its seed.
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    fn uuid(&mut self) -> Uuid {
+        let bytes = (u128::from(self.next()) << 64 | u128::from(self.next())).to_be_bytes();
+        uuid::Builder::from_random_bytes(bytes).into_uuid()
+    }
+}

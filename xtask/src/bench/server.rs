@@ -1,0 +1,80 @@
+//! A server under load: Bursar or the baseline, started, watched, stopped.
+
+use std::fs::File;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+
+use super::{Setting, machine};
+use crate::workspace::Process;
+use crate::{contract, shell};
+
+pub(super) struct Server {
+    pub(super) name: String,
+    pub(super) address: SocketAddr,
+    process: Process,
+}
+
+impl Server {
+    /// The baseline, from this very program.
+    pub(super) fn bare(setting: &Setting) -> Result<Self> {
+        let address = address()?;
+        let mut command = Command::new(std::env::current_exe()?);
+        command.args(["bare-server", "--listen", &address.to_string()]);
+        Self::start(command, "bare", address, &setting.folder)
+    }
+
+    /// Bursar on a new SQLite database.
+    pub(super) fn sqlite(setting: &Setting, name: &str) -> Result<Self> {
+        let file = setting.folder.join(format!("{name}.db"));
+        Self::bursar(setting, name, &format!("sqlite://{}", file.display()))
+    }
+
+    /// Bursar on the setting's Postgres database.
+    pub(super) fn postgres(setting: &Setting) -> Result<Self> {
+        Self::bursar(setting, "postgres", &setting.postgres)
+    }
+
+    fn bursar(setting: &Setting, name: &str, database: &str) -> Result<Self> {
+        let address = address()?;
+        let mut command = Command::new(&setting.binary);
+        contract::clear_settings(&mut command);
+        // No token: on loopback the door is open, and no rate limit stands in it.
+        command
+            .arg("serve")
+            .env("BURSAR_LISTEN", address.to_string())
+            .env("BURSAR_DATABASE_URL", database);
+        Self::start(command, name, address, &setting.folder)
+    }
+
+    fn start(mut command: Command, name: &str, address: SocketAddr, folder: &Path) -> Result<Self> {
+        let log = folder.join(format!("{name}.log"));
+        command
+            .current_dir(folder)
+            .stdin(Stdio::null())
+            .stdout(File::create(&log)?)
+            .stderr(File::options().append(true).open(&log)?);
+        let child = command
+            .spawn()
+            .with_context(|| format!("failed to start `{}`", shell::shown(&command)))?;
+        let mut process = Process(child);
+        contract::wait_until_up(&mut process, address.port(), &log)?;
+        Ok(Self { name: name.to_owned(), address, process })
+    }
+
+    pub(super) fn cpu(&self) -> Result<Duration> {
+        machine::cpu(self.process.0.id())
+    }
+
+    /// Resident memory in MiB.
+    pub(super) fn memory(&self) -> Result<f64> {
+        machine::memory(self.process.0.id())
+    }
+}
+
+fn address() -> Result<SocketAddr> {
+    Ok(SocketAddr::from(([127, 0, 0, 1], shell::free_port()?)))
+}

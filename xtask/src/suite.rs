@@ -1,0 +1,83 @@
+//! Every test in one command: services first, then cargo's tests, then the API contract.
+//!
+//! Invariant: a test that cannot run fails. Nothing here skips.
+
+use anyhow::{Context, Result};
+
+use crate::{contract, services, shell, workspace};
+
+/// Which tests, and by which runner.
+#[derive(clap::Args, Default)]
+pub(crate) struct Arguments {
+    /// Use cargo's own runner even where cargo-nextest is installed.
+    #[arg(long)]
+    pub(crate) cargo: bool,
+    /// Leave the API contract out; the whole check never does.
+    #[arg(long)]
+    pub(crate) no_contract: bool,
+    /// Seed of the API contract's requests, to repeat a failing run.
+    #[arg(long, default_value_t = contract::SEED)]
+    pub(crate) seed: u64,
+    /// Words for the runner: a test's name, or flags.
+    #[arg(last = true)]
+    pub(crate) rest: Vec<String>,
+}
+
+/// Runs everything and returns the runner's closing lines, one a test binary.
+pub(crate) fn run(arguments: &Arguments) -> Result<Vec<String>> {
+    let data = std::env::var_os("BURSAR_TEST_DATA")
+        .map_or_else(|| workspace::root().join("../shared/data"), Into::into);
+    if !data.is_dir() {
+        eprintln!(
+            "note: no test data at {}; tests that read it will fail: set BURSAR_TEST_DATA",
+            data.display()
+        );
+    }
+    let postgres = services::Postgres::find_or_start()?;
+    let database = postgres.database("test")?;
+    let with_services = |mut command: std::process::Command| {
+        command.env(services::URL_VARIABLE, database.url()).env("BURSAR_TEST_DATA", &data);
+        command
+    };
+
+    let nextest =
+        !arguments.cargo && shell::succeeds(workspace::cargo().args(["nextest", "--version"]));
+    let mut runner = with_services(workspace::cargo());
+    match nextest {
+        true => runner.args(["nextest", "run", "--workspace"]).args(&arguments.rest),
+        // `--no-fail-fast`: one run names every failing binary.
+        false => runner.args(["test", "--workspace", "--no-fail-fast"]).args(&arguments.rest),
+    };
+    let (mut closing, verdict) = shell::run_and_keep(&mut runner, is_closing)?;
+    verdict.context("failed to pass the tests")?;
+    // nextest leaves doc tests out.
+    if nextest && has_doc_tests()? {
+        let mut doc = with_services(workspace::cargo());
+        doc.args(["test", "--doc", "--workspace"]);
+        let (lines, verdict) = shell::run_and_keep(&mut doc, is_closing)?;
+        verdict.context("failed to pass the doc tests")?;
+        closing.extend(lines);
+    }
+    if !arguments.no_contract {
+        contract::run(arguments.seed)?;
+    }
+    Ok(closing)
+}
+
+fn is_closing(line: &str) -> bool {
+    line.starts_with("test result:") || line.trim_start().starts_with("Summary [")
+}
+
+/// Whether any library has an example in its documentation.
+fn has_doc_tests() -> Result<bool> {
+    let sources = workspace::files()?;
+    let mut libraries =
+        sources.iter().filter(|path| path.starts_with("crates/") && path.ends_with(".rs"));
+    Ok(libraries.any(|path| {
+        let text = std::fs::read_to_string(workspace::root().join(path)).unwrap_or_default();
+        text.lines().any(|line| {
+            let line = line.trim_start();
+            line.starts_with("/// ```") || line.starts_with("//! ```")
+        })
+    }))
+}

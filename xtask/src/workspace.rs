@@ -1,0 +1,69 @@
+//! Where things lie. Owns: the repository's root, the target folder, the list of files that are ours.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result};
+
+use crate::shell;
+
+/// The repository's root: the folder above this crate.
+pub(crate) fn root() -> PathBuf {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    here.parent().unwrap_or(here).to_path_buf()
+}
+
+/// A `cargo` command in the root, by the cargo that runs us.
+pub(crate) fn cargo() -> Command {
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.current_dir(root());
+    command
+}
+
+/// The target folder, wherever the environment or a config file put it.
+pub(crate) fn target() -> Result<PathBuf> {
+    let metadata = metadata()?;
+    let folder =
+        metadata["target_directory"].as_str().context("no target_directory in metadata")?;
+    Ok(PathBuf::from(folder))
+}
+
+/// What `cargo metadata` says of the members.
+pub(crate) fn metadata() -> Result<serde_json::Value> {
+    let mut command = cargo();
+    command.args(["metadata", "--format-version", "1", "--no-deps"]);
+    let text = shell::output(&mut command)?;
+    serde_json::from_str(&text).context("failed to read cargo metadata")
+}
+
+/// Files that are ours, committed or about to be, as paths from the root with forward slashes.
+pub(crate) fn files() -> Result<Vec<String>> {
+    let mut command = Command::new("git");
+    command.current_dir(root()).args([
+        "ls-files",
+        "-z",
+        "--cached",
+        "--others",
+        "--exclude-standard",
+    ]);
+    let text = shell::output(&mut command)?;
+    let mut files: Vec<_> = text
+        .split('\0')
+        .filter(|path| !path.is_empty() && root().join(path).is_file())
+        .map(str::to_owned)
+        .collect();
+    files.sort();
+    files.dedup();
+    Ok(files)
+}
+
+/// A server that dies with its owner, so that no run leaves one behind.
+pub(crate) struct Process(pub(crate) std::process::Child);
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // It may have ended by itself; there is nothing to do about either error.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
