@@ -76,7 +76,7 @@ pub(super) fn baseline(setting: &Setting) -> Result<Vec<String>> {
 fn set_limits(server: &Server, tenants: u64) -> Result<()> {
     let limit = Limit::Count { requests: tenants, time_max: SET_UP_MAX };
     let connections = CONNECTIONS.min(tenants as usize);
-    let done = load::closed(server, Script::SetEach, connections, limit)?.requests;
+    let done = load::closed(server, Script::SetEach { tenants }, connections, limit)?.requests;
     if done < tenants {
         bail!("only {done} of {tenants} limits were set in {SET_UP_MAX:?}");
     }
@@ -153,7 +153,8 @@ fn many_tenants(setting: &Setting) -> Result<Vec<Row>> {
     eprintln!("bench: {TENANTS_MANY} budgets");
     set_limits(&server, TENANTS_MANY)?;
     let limit = Limit::Count { requests: TENANTS_MANY, time_max: SET_UP_MAX };
-    let touched = load::closed(&server, Script::CheckEach, CONNECTIONS, limit)?.requests;
+    let touch = Script::CheckEach { tenants: TENANTS_MANY };
+    let touched = load::closed(&server, touch, CONNECTIONS, limit)?.requests;
     if touched < TENANTS_MANY {
         bail!("only {touched} of {TENANTS_MANY} budgets were touched in {SET_UP_MAX:?}");
     }

@@ -91,10 +91,19 @@ async fn run_closed(
         error: RefCell::new(None),
     });
     let seed = machine::seed();
-    let mut tasks = tokio::task::JoinSet::new();
-    for index in 0..connections as u64 {
+    // Everyone connects before anyone speaks, so that no request is answered before counting begins.
+    let mut streams = Vec::with_capacity(connections);
+    for _ in 0..connections {
         let stream = TcpStream::connect(server.address).await.context("failed to connect")?;
         stream.set_nodelay(true)?;
+        streams.push(stream);
+    }
+    let mark = || -> Result<_> {
+        Ok((Instant::now(), shared.done.get(), server.cpu()?, machine::cpu(std::process::id())?))
+    };
+    let mut begin = mark()?;
+    let mut tasks = tokio::task::JoinSet::new();
+    for (index, stream) in (0..).zip(streams) {
         let speaker = Speaker::new(script, index, connections as u64, seed);
         let shared = Rc::clone(&shared);
         tasks.spawn_local(async move {
@@ -104,10 +113,6 @@ async fn run_closed(
             }
         });
     }
-    let mark = || -> Result<_> {
-        Ok((Instant::now(), shared.done.get(), server.cpu()?, machine::cpu(std::process::id())?))
-    };
-    let mut begin = mark()?;
     let end = match limit {
         Limit::Time { warm, measure } => {
             tokio::time::sleep(warm).await;
@@ -122,8 +127,8 @@ async fn run_closed(
             mark()?
         }
     };
-    shared.stop.set(true);
-    while tasks.join_next().await.is_some() {}
+    // Not joined: a server that hangs must not hang us.
+    tasks.shutdown().await;
     if let Some(error) = shared.error.take() {
         return Err(error.context(format!("failed to run {script:?} on {}", server.name)));
     }
@@ -139,8 +144,10 @@ async fn converse(shared: &Shared, mut stream: TcpStream, mut speaker: Speaker) 
     let mut request = Vec::with_capacity(512);
     let mut bytes = Vec::with_capacity(4096);
     while !shared.stop.get() && shared.left.get() > 0 {
+        if !speaker.write(&mut request) {
+            break;
+        }
         shared.left.set(shared.left.get() - 1);
-        speaker.write(&mut request);
         stream.write_all(&request).await?;
         bytes.clear();
         let answer = loop {
@@ -185,6 +192,7 @@ pub(super) fn open(
     let worker = |index: u64| -> Result<()> {
         let mut stream = std::net::TcpStream::connect(address)?;
         stream.set_nodelay(true)?;
+        stream.set_read_timeout(Some(Duration::from_secs(30)))?;
         let mut speaker = Speaker::new(script, index, THREADS, seed);
         let mut latencies = histogram()?;
         let (mut request, mut bytes) = (Vec::new(), Vec::new());
@@ -193,7 +201,9 @@ pub(super) fn open(
             if turn >= count {
                 break;
             }
-            speaker.write(&mut request);
+            if !speaker.write(&mut request) {
+                break;
+            }
             let due = start + interval * u32::try_from(turn)?;
             std::thread::sleep(due.saturating_duration_since(Instant::now()));
             stream.write_all(&request)?;

@@ -16,9 +16,9 @@ pub(super) enum Script {
     /// A durable hold, then its settlement, over so many tenants.
     Pairs { tenants: u64 },
     /// A large limit for each tenant, in order.
-    SetEach,
+    SetEach { tenants: u64 },
     /// One check for each tenant, in order.
-    CheckEach,
+    CheckEach { tenants: u64 },
 }
 
 /// One connection's side of the conversation.
@@ -40,15 +40,15 @@ impl Speaker {
         Self { script, random, next: index, step: count, held: None, body: Vec::new() }
     }
 
-    /// Writes the next request over `out`.
-    pub(super) fn write(&mut self, out: &mut Vec<u8>) {
+    /// Writes the next request over `out`; false when an ordered script has come to its end.
+    pub(super) fn write(&mut self, out: &mut Vec<u8>) -> bool {
         self.body.clear();
         out.clear();
         // Writing to memory does not fail.
-        let _ = self.compose(out);
+        self.compose(out).unwrap_or(false)
     }
 
-    fn compose(&mut self, out: &mut Vec<u8>) -> std::io::Result<()> {
+    fn compose(&mut self, out: &mut Vec<u8>) -> std::io::Result<bool> {
         let body = &mut self.body;
         if let Some(id) = self.held.take() {
             write!(body, r#"{{"prompt_tokens":1000,"completion_tokens":480}}"#)?;
@@ -59,19 +59,22 @@ impl Speaker {
             Script::Check { tenants } | Script::Reserve { tenants } | Script::Pairs { tenants } => {
                 self.random.next() % tenants
             }
-            Script::SetEach | Script::CheckEach => {
+            Script::SetEach { tenants } | Script::CheckEach { tenants } => {
                 let tenant = self.next;
+                if tenant >= tenants {
+                    return Ok(false);
+                }
                 self.next += self.step;
                 tenant
             }
         };
         match self.script {
-            Script::SetEach => {
+            Script::SetEach { .. } => {
                 write!(body, r#"{{"tenant_id":"bench-{tenant:06}","model":"{MODEL}""#)?;
                 write!(body, r#","monthly_limit_usd":100000000}}"#)?;
                 write!(out, "POST /api/ai-budget/set")?;
             }
-            Script::Check { .. } | Script::CheckEach => {
+            Script::Check { .. } | Script::CheckEach { .. } => {
                 write!(body, r#"{{"tenant_id":"bench-{tenant:06}","model":"{MODEL}""#)?;
                 write!(body, r#","estimated_input_tokens":1000,"estimated_output_tokens":500}}"#)?;
                 write!(out, "POST /api/ai-budget/check")?;
@@ -91,11 +94,11 @@ impl Speaker {
     }
 }
 
-fn finish(out: &mut Vec<u8>, body: &[u8]) -> std::io::Result<()> {
+fn finish(out: &mut Vec<u8>, body: &[u8]) -> std::io::Result<bool> {
     write!(out, " HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n")?;
     write!(out, "content-length: {}\r\n\r\n", body.len())?;
     out.extend_from_slice(body);
-    Ok(())
+    Ok(true)
 }
 
 /// SplitMix64: quick, and repeated by its seed.

@@ -17,8 +17,7 @@ fn an_answer_is_known_by_its_length() {
 fn a_pair_settles_what_it_reserved() {
     let mut speaker = Speaker::new(Script::Pairs { tenants: 1 }, 0, 1, 7);
     let (mut reserve, mut settle) = (Vec::new(), Vec::new());
-    speaker.write(&mut reserve);
-    speaker.write(&mut settle);
+    assert!(speaker.write(&mut reserve) && speaker.write(&mut settle));
     let (reserve, settle) =
         (String::from_utf8(reserve).unwrap(), String::from_utf8(settle).unwrap());
     let body: serde_json::Value =
@@ -31,16 +30,15 @@ fn a_pair_settles_what_it_reserved() {
 fn connections_share_the_tenants_out() {
     let mut seen = Vec::new();
     for index in 0..3 {
-        let mut speaker = Speaker::new(Script::SetEach, index, 3, 7);
-        for _ in 0..2 {
-            let mut out = Vec::new();
-            speaker.write(&mut out);
-            let text = String::from_utf8(out).unwrap();
+        let mut speaker = Speaker::new(Script::SetEach { tenants: 5 }, index, 3, 7);
+        let mut out = Vec::new();
+        while speaker.write(&mut out) {
+            let text = String::from_utf8(out.clone()).unwrap();
             seen.push(text.split("bench-").nth(1).unwrap()[..6].parse::<u64>().unwrap());
         }
     }
     seen.sort_unstable();
-    assert_eq!(seen, [0, 1, 2, 3, 4, 5]);
+    assert_eq!(seen, [0, 1, 2, 3, 4]);
 }
 
 #[test]
