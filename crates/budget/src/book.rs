@@ -192,3 +192,21 @@ impl Book {
         Ok(unopened)
     }
 }
+
+impl Book {
+    /// Shows an opening in a book that is only looked at.
+    pub fn show(&mut self, opening: &crate::Opening) {
+        let mut account = Account::open(opening.budget.id, opening.period);
+        account.settled = opening.settled;
+        account.tokens_input = opening.tokens_input;
+        account.tokens_output = opening.tokens_output;
+        for reservation in &opening.open {
+            let bucket = match reservation.state {
+                crate::State::Held => &mut account.held,
+                _ => &mut account.unresolved,
+            };
+            *bucket = bucket.checked_add(reservation.hold).unwrap_or(*bucket);
+        }
+        self.bring(account);
+    }
+}

@@ -119,7 +119,7 @@ impl Default for Thresholds {
 }
 
 /// A limit on what a scope may spend in a period.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Budget {
     /// Derived from scope and unit.
     pub id: BudgetId,

@@ -24,7 +24,7 @@ pub use batch::{Batch, Changes, Opening};
 pub use book::{Book, Defaults, Head, Line};
 pub use budget::{Budget, BudgetError, BudgetId, Enforcement, Origin, Thresholds, Tier};
 pub use command::{
-    Command, EscrowError, Outcome, Quote, Refusal, Release, Reserve, Resolution, Resolve, Settle,
+    Command, CommandResult, EscrowError, Outcome, Quote, Refusal, Release, Reserve, Resolution, Resolve, Settle,
 };
 pub use entry::{Entry, EntryHash, EntryKind};
 pub use event::{Event, EventKind};

@@ -123,6 +123,14 @@ impl Reservation {
         }
     }
 
+    /// Whether a request names the same call. What it leaves open, a later track may have filled.
+    pub fn same_call(&self, call: &Attribution) -> bool {
+        self.call.tenant == call.tenant
+            && self.call.model == call.model
+            && (call.user.is_none() || call.user == self.call.user)
+            && (call.report_type.is_none() || call.report_type == self.call.report_type)
+    }
+
     /// Whether the time-out has passed.
     pub fn is_due(&self, now: Timestamp) -> bool {
         self.state == State::Held && self.expires_at <= now

@@ -40,12 +40,25 @@ impl StoreError {
 }
 
 /// Part of a list: what comes after `after`, at most `limit` rows.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Page<C> {
     /// The last row's cursor of the page before.
     pub after: Option<C>,
     /// At most this many rows.
     pub limit: usize,
+}
+
+impl<C> Page<C> {
+    /// The first rows.
+    pub fn first(limit: usize) -> Self {
+        Self { after: None, limit }
+    }
+}
+
+impl<C> Default for Page<C> {
+    fn default() -> Self {
+        Self::first(1000)
+    }
 }
 
 /// Money is held, charged and freed here.

@@ -1,0 +1,89 @@
+//! Opens the store that a URL names.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use budget::StoreError;
+use thiserror::Error;
+
+use crate::{Options, Sqlite};
+
+/// An open store.
+pub type Opened = Arc<dyn budget::Store>;
+
+/// Why a store can't be opened, backed up or restored.
+#[derive(Debug, Error)]
+pub enum OpenError {
+    /// The URL names no kind of store.
+    #[error("database url {0:?} starts with neither sqlite:// nor postgres://")]
+    Url(String),
+    /// The file or its folder can't be used.
+    #[error("database file {path}: {cause}")]
+    File {
+        /// Which file.
+        path: PathBuf,
+        /// What the system says.
+        cause: String,
+    },
+    /// The database was made by a newer version of Bursar, or by something else.
+    #[error("{0}")]
+    Schema(String),
+    /// Only SQLite is backed up by Bursar.
+    #[error("only an SQLite database is backed up and restored here; use pg_dump for Postgres")]
+    NotSqlite,
+    /// The database does not answer.
+    #[error("the database does not answer: {0}")]
+    Connect(String),
+    /// The store has failed while it was being opened.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Opens `sqlite:///absolute/path`, `sqlite://relative/path` or `postgres://…`; makes or migrates
+/// the schema.
+pub async fn open(url: &str, options: Options) -> Result<Opened, OpenError> {
+    if let Some(path) = url.strip_prefix("sqlite://") {
+        return Ok(Arc::new(Sqlite::open(Path::new(path), options)?));
+    }
+    if url.starts_with("postgres://") || url.starts_with("postgresql://") {
+        return Err(OpenError::NotSqlite);
+    }
+    Err(OpenError::Url(without_password(url)))
+}
+
+/// Copies an SQLite database, which may be in use, to a new file.
+pub async fn backup(url: &str, to: &Path) -> Result<(), OpenError> {
+    let from = sqlite_path(url)?;
+    let to = to.to_owned();
+    blocking(move || crate::sqlite::backup::copy(&from, &to, false)).await
+}
+
+/// Puts a backup in the place of an SQLite database. The database must not exist.
+pub async fn restore(from: &Path, url: &str) -> Result<(), OpenError> {
+    let to = sqlite_path(url)?;
+    let from = from.to_owned();
+    blocking(move || crate::sqlite::backup::copy(&from, &to, true)).await
+}
+
+fn sqlite_path(url: &str) -> Result<PathBuf, OpenError> {
+    url.strip_prefix("sqlite://").map(PathBuf::from).ok_or(OpenError::NotSqlite)
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, OpenError> + Send + 'static,
+) -> Result<T, OpenError> {
+    let joined = tokio::task::spawn_blocking(work).await;
+    joined.map_err(|error| OpenError::Connect(error.to_string()))?
+}
+
+/// A URL that may stand in an error: what is between `//` and `@` is a name and a password.
+fn without_password(url: &str) -> String {
+    match (url.find("//"), url.rfind('@')) {
+        (Some(start), Some(end)) if start + 2 < end => {
+            format!("{}…{}", &url[..start + 2], &url[end..])
+        }
+        _ => url.to_owned(),
+    }
+}

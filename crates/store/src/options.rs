@@ -1,0 +1,47 @@
+//! How a store is run.
+
+use std::{fmt, sync::Arc};
+
+use budget::Defaults;
+use jiff::Timestamp;
+
+/// Tells the time. Replaced where time is made up: tests, simulations, the demo's past month.
+pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
+
+/// How a store is run.
+#[derive(Clone)]
+pub struct Options {
+    /// What holds where no budget says otherwise.
+    pub defaults: Defaults,
+    /// The most commands in one transaction.
+    pub batch_max: usize,
+    /// The most commands that wait; one more is refused as overload.
+    pub queue_max: usize,
+    /// The most tenants whose books are kept in memory.
+    pub cache_tenants: u64,
+    /// Tells the time.
+    pub clock: Clock,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            defaults: Defaults::default(),
+            batch_max: 256,
+            queue_max: 16_384,
+            cache_tenants: 150_000,
+            clock: Arc::new(Timestamp::now),
+        }
+    }
+}
+
+impl fmt::Debug for Options {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Options")
+            .field("defaults", &self.defaults)
+            .field("batch_max", &self.batch_max)
+            .field("queue_max", &self.queue_max)
+            .field("cache_tenants", &self.cache_tenants)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,141 @@
+//! The store in a Postgres database that several replicas may share.
+//!
+//! One task commits, in transactions that many commands share (`batch`); it locks the tenants that
+//! they touch, so that replicas take turns on a tenant and each decides on what the other has
+//! committed. Readers take connections of the same pool. What other programs read and write by hand
+//! (`ai_token_budgets`, `ai_token_usage`) is kept in step in the same transactions.
+//!
+//! Invariant: a balance is only ever written under the lock of its tenant's row.
+
+mod batch;
+mod budget;
+mod key;
+mod load;
+mod migrations;
+mod pool;
+mod price;
+mod record;
+mod row;
+mod save;
+mod tenant;
+#[cfg(test)]
+mod tests;
+mod upkeep;
+mod verify;
+
+use std::{sync::Arc, time::Duration};
+
+use ::budget::{
+    Book, Command, Escrow, EscrowError, KeyRecord, Outcome, Release, Reserve, Resolve, Settle,
+    Standing, StoreError,
+};
+use async_trait::async_trait;
+use focus::TenantId;
+use moka::sync::Cache;
+use tokio::{
+    sync::{Mutex, mpsc},
+    task::JoinHandle,
+};
+
+use crate::{OpenError, Options, queue};
+use batch::Committer;
+use pool::Pool;
+
+pub(super) use pool::{describe, unavailable};
+
+/// How old what is answered from memory may be.
+const FRESH: Duration = Duration::from_secs(1);
+
+/// Budgets, accounts and the ledger in a Postgres database.
+pub struct Postgres {
+    pool: Pool,
+    options: Options,
+    books: Cache<TenantId, Arc<Book>>,
+    keys: Cache<[u8; 32], Option<KeyRecord>>,
+    queue: std::sync::Mutex<Option<mpsc::Sender<queue::Job>>>,
+    committer: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl std::fmt::Debug for Postgres {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Postgres").field("options", &self.options).finish_non_exhaustive()
+    }
+}
+
+impl Postgres {
+    /// Connects to `postgres://user:password@host/database`; makes or migrates the schema.
+    pub async fn connect(url: &str, options: Options) -> Result<Self, OpenError> {
+        let pool = Pool::new(url)?;
+        let mut connection = pool.get().await.map_err(|error| {
+            let cause = std::error::Error::source(&error).map(ToString::to_string);
+            OpenError::Connect(cause.unwrap_or_else(|| error.to_string()))
+        })?;
+        migrations::run(&mut connection).await?;
+        drop(connection);
+        let books =
+            Cache::builder().max_capacity(options.cache_tenants).time_to_live(FRESH).build();
+        let keys = Cache::builder().max_capacity(100_000).time_to_live(FRESH).build();
+        let (queue, jobs) = mpsc::channel(options.queue_max);
+        let committer =
+            Committer { pool: pool.clone(), options: options.clone(), books: books.clone() };
+        let committer = tokio::spawn(committer.run(jobs));
+        Ok(Self {
+            pool,
+            options,
+            books,
+            keys,
+            queue: std::sync::Mutex::new(Some(queue)),
+            committer: Mutex::new(Some(committer)),
+        })
+    }
+
+    async fn submit(&self, command: Command) -> Result<Outcome, EscrowError> {
+        let queue = self.queue.lock().ok().and_then(|queue| queue.clone());
+        let queue = queue.ok_or(EscrowError::Store(StoreError::Closed))?;
+        queue::submit(&queue, command).await
+    }
+
+    /// Takes no more commands, and waits for those that it has taken.
+    async fn finish(&self) {
+        if let Ok(mut queue) = self.queue.lock() {
+            queue.take();
+        }
+        let committer = self.committer.lock().await.take();
+        if let Some(committer) = committer
+            && let Err(error) = committer.await
+        {
+            tracing::error!(%error, "the commit task has failed");
+        }
+        self.pool.close();
+    }
+}
+
+#[async_trait]
+impl Escrow for Postgres {
+    async fn check(&self, request: Reserve) -> Result<Standing, EscrowError> {
+        let now = (self.options.clock)();
+        let tenant = &request.call.tenant;
+        if let Some(book) = self.books.get(tenant) {
+            return book.preview(&request, &self.options.defaults, now);
+        }
+        let book = Arc::new(self.book(tenant, now).await?);
+        self.books.insert(tenant.clone(), book.clone());
+        book.preview(&request, &self.options.defaults, now)
+    }
+
+    async fn reserve(&self, request: Reserve) -> Result<Outcome, EscrowError> {
+        self.submit(Command::Reserve(request)).await
+    }
+
+    async fn settle(&self, request: Settle) -> Result<Outcome, EscrowError> {
+        self.submit(Command::Settle(request)).await
+    }
+
+    async fn release(&self, request: Release) -> Result<Outcome, EscrowError> {
+        self.submit(Command::Release(request)).await
+    }
+
+    async fn resolve(&self, request: Resolve) -> Result<Outcome, EscrowError> {
+        self.submit(Command::Resolve(request)).await
+    }
+}

@@ -1,0 +1,12 @@
+select
+    a.budget_id,
+    a.period_start,
+    a.period_end,
+    (a.settled_usd * 1000000000)::bigint as settled_nanos,
+    (a.held_usd * 1000000000)::bigint as held_nanos,
+    (a.unresolved_usd * 1000000000)::bigint as unresolved_nanos,
+    a.tokens_input,
+    a.tokens_output,
+    a.fired,
+    a.exhausted
+from account as a

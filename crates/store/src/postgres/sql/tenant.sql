@@ -1,0 +1,9 @@
+select
+    tenant_id,
+    name,
+    tier,
+    admin_email,
+    created_at,
+    ledger_seq,
+    ledger_hash
+from tenant

@@ -1,0 +1,73 @@
+//! Budgets, kept and listed.
+
+use std::sync::Arc;
+
+use ::budget::{Account, Budget, BudgetFilter, BudgetId, Budgets, Line, StoreError};
+use async_trait::async_trait;
+use focus::TenantId;
+use jiff::Timestamp;
+use uuid::Uuid;
+
+use super::{Sqlite, load, row, save};
+
+#[async_trait]
+impl Budgets for Sqlite {
+    async fn put(&self, budget: Budget) -> Result<Budget, StoreError> {
+        let tenant = budget.scope.tenant.clone();
+        let put = move |db: &rusqlite::Connection| {
+            let sql = "select * from budget where budget_id = ?1";
+            let before = load::rows(db, sql, &[&budget.id.0], row::budget)?.pop();
+            let since = match before {
+                Some(before) if before.rule == budget.rule => before.since,
+                _ => budget.since,
+            };
+            let budget = Budget { since, ..budget };
+            save::known(db, &budget.scope.tenant, budget.updated_at)?;
+            save::budget(db, &budget)?;
+            Ok(budget)
+        };
+        self.writer.write(Some(tenant), put).await
+    }
+
+    async fn remove(&self, id: BudgetId) -> Result<bool, StoreError> {
+        let sql = "select * from budget where budget_id = ?1";
+        let find = move |db: &rusqlite::Connection| load::rows(db, sql, &[&id.0], row::budget);
+        let Some(budget) = self.readers.read(find).await?.pop() else { return Ok(false) };
+        let remove = move |db: &rusqlite::Connection| {
+            save::execute(db, "delete from budget where budget_id = ?1", &[&id.0])
+        };
+        Ok(self.writer.write(Some(budget.scope.tenant.clone()), remove).await? > 0)
+    }
+
+    async fn list(&self, filter: BudgetFilter) -> Result<Vec<Budget>, StoreError> {
+        let list = move |db: &rusqlite::Connection| {
+            let sql = "select * from budget
+                where budget_id > ?1 and (?2 is null or tenant_id = ?2)
+                order by budget_id
+                limit ?3";
+            let after = filter.page.after.map_or(Uuid::nil(), |id| id.0);
+            let tenant = filter.tenant.as_ref().map(TenantId::as_str);
+            let limit = i64::try_from(filter.page.limit).unwrap_or(i64::MAX);
+            load::rows(db, sql, &[&after, &tenant, &limit], row::budget)
+        };
+        let budgets = self.readers.read(list).await?;
+        Ok(budgets.into_iter().map(Arc::unwrap_or_clone).collect())
+    }
+
+    async fn status(&self, tenant: &TenantId, now: Timestamp) -> Result<Vec<Line>, StoreError> {
+        let book = match self.writer.books.get(tenant) {
+            Some(book) => book,
+            None => {
+                let tenant = tenant.clone();
+                let read = move |db: &rusqlite::Connection| load::book_for_view(db, &tenant, now);
+                Arc::new(self.readers.read(read).await?)
+            }
+        };
+        book.lines(now).map_err(row::corrupt)
+    }
+
+    async fn history(&self, id: BudgetId) -> Result<Vec<Account>, StoreError> {
+        let sql = "select * from account where budget_id = ?1 order by period_start desc";
+        self.readers.read(move |db| load::rows(db, sql, &[&id.0], row::account)).await
+    }
+}

@@ -1,0 +1,40 @@
+//! Brings the file's schema to this version's.
+
+use rusqlite::{Connection, TransactionBehavior};
+
+use crate::OpenError;
+
+/// The schema's steps; the file's `user_version` says how many it has taken.
+const STEPS: [&str; 1] = [include_str!("migrations/0001_ledger.sql")];
+
+/// Marks a file as Bursar's: the ASCII letters "Burs".
+const APPLICATION_ID: i64 = 0x4275_7273;
+
+pub(super) fn run(db: &mut Connection) -> Result<(), OpenError> {
+    let schema = |error: rusqlite::Error| OpenError::Schema(format!("schema: {error}"));
+    let step = db.transaction_with_behavior(TransactionBehavior::Immediate).map_err(schema)?;
+    let pragma = |name: &str| step.query_row(&format!("pragma {name}"), [], |row| row.get(0));
+    let version: i64 = pragma("user_version").map_err(schema)?;
+    let application: i64 = pragma("application_id").map_err(schema)?;
+    let tables: i64 = step
+        .query_row("select count(*) from sqlite_schema", [], |row| row.get(0))
+        .map_err(schema)?;
+    if tables > 0 && application != APPLICATION_ID {
+        return Err(OpenError::Schema(
+            "the file holds tables of another program; name another file in database.url".into(),
+        ));
+    }
+    let taken = usize::try_from(version).unwrap_or(usize::MAX);
+    let Some(rest) = STEPS.get(taken..) else {
+        return Err(OpenError::Schema(format!(
+            "the file has schema version {version}, this program knows {}: use a newer Bursar",
+            STEPS.len()
+        )));
+    };
+    for sql in rest {
+        step.execute_batch(sql).map_err(schema)?;
+    }
+    step.pragma_update(None, "user_version", STEPS.len() as i64).map_err(schema)?;
+    step.pragma_update(None, "application_id", APPLICATION_ID).map_err(schema)?;
+    step.commit().map_err(schema)
+}

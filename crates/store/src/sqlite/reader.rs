@@ -1,0 +1,78 @@
+//! Connections that read, apart from the one that writes.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
+use ::budget::StoreError;
+use rusqlite::{Connection, OpenFlags};
+
+use super::unavailable;
+
+/// Opens a connection with the settings that all share.
+pub(super) fn connect(path: &Path, writes: bool) -> rusqlite::Result<Connection> {
+    let mut flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    if writes {
+        flags |= OpenFlags::SQLITE_OPEN_CREATE;
+    }
+    let db = Connection::open_with_flags(path, flags)?;
+    db.busy_timeout(Duration::from_secs(10))?;
+    db.set_prepared_statement_cache_capacity(64);
+    db.pragma_update(None, "journal_mode", "wal")?;
+    db.pragma_update(None, "synchronous", "full")?;
+    db.pragma_update(None, "foreign_keys", "on")?;
+    db.pragma_update(None, "temp_store", "memory")?;
+    db.pragma_update(None, "cache_size", if writes { -16_384 } else { -4_096 })?;
+    // The writer checkpoints between batches, when it chooses.
+    db.pragma_update(None, "wal_autocheckpoint", 0)?;
+    if !writes {
+        db.pragma_update(None, "query_only", "on")?;
+    }
+    Ok(db)
+}
+
+/// Idle reading connections; more are opened as more read at once.
+#[derive(Debug)]
+pub(super) struct Readers {
+    path: PathBuf,
+    idle: Mutex<Vec<Connection>>,
+}
+
+impl Readers {
+    const IDLE_MOST: usize = 4;
+
+    pub(super) fn new(path: PathBuf) -> Self {
+        Self { path, idle: Mutex::new(Vec::new()) }
+    }
+
+    /// Runs a read off the async threads.
+    pub(super) async fn read<T: Send + 'static>(
+        self: &std::sync::Arc<Self>,
+        work: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let readers = self.clone();
+        let reading = tokio::task::spawn_blocking(move || {
+            let idle = readers.lock().pop();
+            let db = match idle {
+                Some(db) => db,
+                None => connect(&readers.path, false).map_err(unavailable)?,
+            };
+            // One snapshot for all that the read asks.
+            db.execute_batch("begin").map_err(unavailable)?;
+            let result = work(&db);
+            db.execute_batch("commit").map_err(unavailable)?;
+            let mut idle = readers.lock();
+            if idle.len() < Self::IDLE_MOST {
+                idle.push(db);
+            }
+            result
+        });
+        reading.await.unwrap_or(Err(StoreError::Closed))
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Connection>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,209 @@
+//! A batch's changes, written to the tables.
+
+use ::budget::{Account, Budget, Changes, Entry, Enforcement, Event, Head, Origin, Reservation, StoreError};
+use focus::TenantId;
+use jiff::Timestamp;
+use rusqlite::{Connection, ToSql};
+
+use super::{
+    row::{accounts_text, corrupt, nanos, percents_text, whole},
+    unavailable,
+};
+
+pub(super) fn changes(
+    db: &Connection,
+    changes: &Changes,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    for head in &changes.heads {
+        self::head(db, head, now)?;
+    }
+    for budget in &changes.budgets {
+        self::budget(db, budget)?;
+    }
+    for account in &changes.accounts {
+        self::account(db, account)?;
+    }
+    for entry in &changes.entries {
+        self::entry(db, entry)?;
+    }
+    for reservation in &changes.reservations {
+        self::reservation(db, reservation)?;
+    }
+    changes.events.iter().try_for_each(|event| self::event(db, event))
+}
+
+pub(super) fn execute(
+    db: &Connection,
+    sql: &str,
+    parameters: &[&dyn ToSql],
+) -> Result<usize, StoreError> {
+    let mut statement = db.prepare_cached(sql).map_err(unavailable)?;
+    statement.execute(parameters).map_err(unavailable)
+}
+
+fn head(db: &Connection, head: &Head, now: Timestamp) -> Result<(), StoreError> {
+    let sql = "insert into tenant (tenant_id, created_at, ledger_seq, ledger_hash)
+        values (?1, ?2, ?3, ?4)
+        on conflict (tenant_id) do update
+        set ledger_seq = excluded.ledger_seq, ledger_hash = excluded.ledger_hash";
+    let tenant = head.tenant.as_str();
+    execute(db, sql, &[&tenant, &now.as_microsecond(), &whole(head.seq)?, &head.hash.0])?;
+    Ok(())
+}
+
+/// Makes sure that a tenant has a row.
+pub(super) fn known(
+    db: &Connection,
+    tenant: &TenantId,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let sql = "insert into tenant (tenant_id, created_at, ledger_seq, ledger_hash)
+        values (?1, ?2, 0, zeroblob(32))
+        on conflict (tenant_id) do nothing";
+    execute(db, sql, &[&tenant.as_str(), &now.as_microsecond()])?;
+    Ok(())
+}
+
+pub(super) fn budget(db: &Connection, budget: &Budget) -> Result<(), StoreError> {
+    let sql = "insert or replace into budget (budget_id, tenant_id, model, user_id, report_type,
+            limit_nanos, period, anchor, days, zone, thresholds, enforcement, origin, since,
+            updated_at)
+        values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)";
+    let (scope, rule) = (&budget.scope, &budget.rule);
+    let enforcement = match budget.enforcement {
+        Enforcement::Hard => "hard",
+        Enforcement::Shadow => "shadow",
+    };
+    let origin = match budget.origin {
+        Origin::Set => "set",
+        Origin::Default => "default",
+    };
+    execute(
+        db,
+        sql,
+        &[
+            &budget.id.0,
+            &scope.tenant.as_str(),
+            &scope.model_or_star(),
+            &scope.user.as_ref().map(|user| user.as_str()),
+            &scope.report_type.as_ref().map(|kind| kind.as_str()),
+            &nanos(budget.limit)?,
+            &rule.unit().as_str(),
+            &rule.anchor().map(|date| date.to_string()),
+            &rule.days(),
+            &rule.zone(),
+            &percents_text(budget.thresholds.percents()),
+            &enforcement,
+            &origin,
+            &budget.since.as_microsecond(),
+            &budget.updated_at.as_microsecond(),
+        ],
+    )?;
+    Ok(())
+}
+
+fn account(db: &Connection, account: &Account) -> Result<(), StoreError> {
+    let sql = "insert or replace into account (budget_id, period_start, period_end, settled_nanos,
+            held_nanos, unresolved_nanos, tokens_input, tokens_output, fired, exhausted)
+        values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
+    execute(
+        db,
+        sql,
+        &[
+            &account.id.budget.0,
+            &account.id.start.as_microsecond(),
+            &account.end.as_microsecond(),
+            &nanos(account.settled)?,
+            &nanos(account.held)?,
+            &nanos(account.unresolved)?,
+            &whole(account.tokens_input)?,
+            &whole(account.tokens_output)?,
+            &percents_text(&account.fired),
+            &account.exhausted,
+        ],
+    )?;
+    Ok(())
+}
+
+fn entry(db: &Connection, entry: &Entry) -> Result<(), StoreError> {
+    let sql = "insert into entry (tenant_id, seq, at, kind, key, amount_nanos, postings, hash)
+        values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
+    execute(
+        db,
+        sql,
+        &[
+            &entry.tenant.as_str(),
+            &whole(entry.seq)?,
+            &entry.at.as_microsecond(),
+            &entry.kind.as_str(),
+            &entry.key,
+            &nanos(entry.amount)?,
+            &entry.postings_text(),
+            &entry.hash.0,
+        ],
+    )?;
+    Ok(())
+}
+
+fn reservation(db: &Connection, reservation: &Reservation) -> Result<(), StoreError> {
+    let sql = "insert into reservation (key, tenant_id, model, user_id, report_type, state,
+            estimate, hold_nanos, used_input, used_output, used_cache_read, used_cache_write_5m,
+            used_cache_write_1h, used_tier, used_given, cost_nanos, accounts, standing_settled,
+            standing_counted, standing_limit, would_refuse, created_at, expires_at, updated_at)
+        values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18,
+            ?19, ?20, ?21, ?22, ?23, ?24)
+        on conflict (key) do update
+        set user_id = excluded.user_id, report_type = excluded.report_type,
+            state = excluded.state, used_input = excluded.used_input,
+            used_output = excluded.used_output, used_cache_read = excluded.used_cache_read,
+            used_cache_write_5m = excluded.used_cache_write_5m,
+            used_cache_write_1h = excluded.used_cache_write_1h, used_tier = excluded.used_tier,
+            used_given = excluded.used_given, cost_nanos = excluded.cost_nanos,
+            accounts = excluded.accounts, updated_at = excluded.updated_at";
+    let estimate = reservation.estimate.map(|quote| serde_json::to_string(&quote)).transpose();
+    let (call, standing) = (&reservation.call, &reservation.standing);
+    let used = reservation.actual.map(|quote| quote.usage);
+    let tokens = |count: Option<u64>| count.map(whole).transpose();
+    execute(
+        db,
+        sql,
+        &[
+            &reservation.key,
+            &call.tenant.as_str(),
+            &call.model.as_str(),
+            &call.user.as_ref().map(|user| user.as_str()),
+            &call.report_type.as_ref().map(|kind| kind.as_str()),
+            &reservation.state.as_str(),
+            &estimate.map_err(corrupt)?,
+            &nanos(reservation.hold)?,
+            &tokens(used.map(|usage| usage.input))?,
+            &tokens(used.map(|usage| usage.output))?,
+            &tokens(used.map(|usage| usage.cache_read))?,
+            &tokens(used.map(|usage| usage.cache_write_5m))?,
+            &tokens(used.map(|usage| usage.cache_write_1h))?,
+            &reservation.actual.map(|quote| quote.tier.as_str()),
+            &reservation.actual.map(|quote| quote.given),
+            &reservation.cost.map(nanos).transpose()?,
+            &accounts_text(&reservation.accounts),
+            &nanos(standing.settled)?,
+            &nanos(standing.counted)?,
+            &nanos(standing.limit)?,
+            &standing.would_refuse,
+            &reservation.created_at.as_microsecond(),
+            &reservation.expires_at.as_microsecond(),
+            &reservation.updated_at.as_microsecond(),
+        ],
+    )?;
+    Ok(())
+}
+
+fn event(db: &Connection, event: &Event) -> Result<(), StoreError> {
+    let sql = "insert into event (name, at, tenant_id, event)
+        values (?1, ?2, ?3, ?4)
+        on conflict (name) do nothing";
+    let text = crate::outbox::to_text(event)?;
+    let tenant = event.scope.tenant.as_str();
+    execute(db, sql, &[&event.name(), &event.at.as_microsecond(), &tenant, &text])?;
+    Ok(())
+}
