@@ -151,7 +151,11 @@ impl Batch {
         }
         let posting = Posting { account: id, settled: opening.settled, held, unresolved };
         self.book_of(&tenant)?.bring(account);
+        self.changed_accounts.insert(id, tenant.clone());
         let amount = opening.settled;
+        if [amount, held, unresolved].iter().all(|amount| amount.is_zero()) {
+            return Ok(());
+        }
         self.record(&tenant, EntryKind::Open, Key::nil(), amount, vec![posting])?;
         self.fire_thresholds(&opening.budget, id)
     }

@@ -78,10 +78,12 @@ impl Book {
 
     /// A book from what a store has kept.
     pub fn new(head: Head, budgets: Vec<Arc<Budget>>, accounts: Vec<Account>) -> Self {
-        Self { head, budgets, accounts }
+        let mut book = Self { head, budgets, accounts };
+        book.budgets.sort_by_key(|budget| budget.id);
+        book
     }
 
-    /// The budgets.
+    /// The budgets, by id.
     pub fn budgets(&self) -> &[Arc<Budget>] {
         &self.budgets
     }
@@ -108,7 +110,8 @@ impl Book {
     }
 
     pub(crate) fn add_budget(&mut self, budget: Arc<Budget>) {
-        self.budgets.push(budget);
+        let place = self.budgets.partition_point(|kept| kept.id < budget.id);
+        self.budgets.insert(place, budget);
     }
 
     /// The budget with an id.

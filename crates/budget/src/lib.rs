@@ -14,10 +14,15 @@ mod batch;
 mod book;
 mod budget;
 mod command;
+#[cfg(feature = "conformance")]
+pub mod conformance;
+#[cfg(feature = "conformance")]
+mod memory;
 mod entry;
 mod event;
 mod reservation;
 mod role;
+mod verifier;
 
 pub use account::{Account, AccountId, Posting};
 pub use batch::{Batch, Changes, Opening};
@@ -26,6 +31,8 @@ pub use budget::{Budget, BudgetError, BudgetId, Enforcement, Origin, Thresholds,
 pub use command::{
     Command, CommandResult, EscrowError, Outcome, Quote, Refusal, Release, Reserve, Resolution, Resolve, Settle,
 };
+#[cfg(feature = "conformance")]
+pub use memory::{Clock, Memory};
 pub use entry::{Entry, EntryHash, EntryKind};
 pub use event::{Event, EventKind};
 pub use reservation::{Key, Reservation, Standing, State};
@@ -34,3 +41,4 @@ pub use role::{
     ReservationFilter, Store, StoreError, Tenant, Tenants, Upkeep, UsageGroup, UsageQuery,
     UsageRow, Verification,
 };
+pub use verifier::Verifier;

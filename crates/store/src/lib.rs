@@ -1,21 +1,21 @@
-//! The escrow on SQLite and on Postgres, and in memory.
+//! The escrow on SQLite and on Postgres.
 //!
 //! Owns how budgets, accounts, reservations and ledger entries are kept, and the group commit: what
 //! arrives while a transaction is on its way to disk shares the next one. The only crate that names
 //! a database. Knows nothing of HTTP, of prices, or of what is decided: it loads, calls
 //! [`budget::Batch`], saves. Invariant: nothing is answered before it is durable.
 
-mod memory;
 mod open;
 mod options;
 mod outbox;
 //mod postgres;
 mod queue;
 mod sqlite;
-mod verifier;
 
-pub use memory::Memory;
 pub use open::{OpenError, Opened, backup, open, restore};
 pub use options::{Clock, Options};
 //pub use postgres::Postgres;
 pub use sqlite::Sqlite;
+
+#[cfg(test)]
+mod tests;

@@ -1,12 +1,11 @@
 //! What the jobs call: sweeping, verifying, closing.
 
-use ::budget::{Command, Key, Resolve, StoreError, Upkeep, Verification};
+use ::budget::{Command, Key, Resolve, StoreError, Upkeep, Verification, Verifier};
 use async_trait::async_trait;
 use jiff::Timestamp;
 use rusqlite::Connection;
 
 use super::{Sqlite, load, row, row::corrupt, unavailable};
-use crate::verifier::Verifier;
 
 /// The most reservations that one sweep looks at; what is left is swept the next time.
 const SWEEP_MOST: i64 = 4_096;

@@ -1,0 +1,464 @@
+//! The model: the same rules over maps, with nothing that lasts.
+//!
+//! What the real stores are compared with, and what tests of the doors run on. One lock; a batch is
+//! one command.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use crate::{
+    Account, AccountId, Batch, Book, Budget, BudgetFilter, BudgetId, Budgets, Changes, Command,
+    CommandResult, Consumer, Entry, EntryHash, Escrow, EscrowError, Event, Head, Key, KeyRecord,
+    Keys, LedgerFilter, Line, Opening, Outcome, Page, Prices, Records, Release, Reservation,
+    ReservationFilter, Reserve, Resolve, Settle, Standing, State, StoreError, Tenant, Tenants,
+    Upkeep, UsageGroup, UsageQuery, UsageRow, Verification, Verifier,
+};
+use async_trait::async_trait;
+use focus::{Period, PeriodRule, TenantId};
+use jiff::Timestamp;
+use money::{Money, Price};
+use uuid::Uuid;
+
+/// Tells the time.
+pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
+
+#[derive(Debug, Default)]
+struct Tables {
+    tenants: BTreeMap<TenantId, (Tenant, u64, EntryHash)>,
+    budgets: BTreeMap<BudgetId, Arc<Budget>>,
+    accounts: BTreeMap<AccountId, Account>,
+    entries: BTreeMap<(TenantId, u64), Entry>,
+    reservations: HashMap<Key, Reservation>,
+    events: Vec<Event>,
+    keys: Vec<KeyRecord>,
+    prices: BTreeMap<(String, String), Price>,
+    prices_revision: u64,
+}
+
+/// Budgets, accounts and the ledger in memory.
+pub struct Memory {
+    defaults: crate::Defaults,
+    clock: Clock,
+    tables: Mutex<Tables>,
+}
+
+fn corrupt(error: impl std::fmt::Display) -> StoreError {
+    StoreError::Corrupt(error.to_string())
+}
+
+impl Tables {
+    fn book(&self, tenant: &TenantId, now: Timestamp) -> Book {
+        let (seq, hash) = self.tenants.get(tenant).map_or_else(Default::default, |t| (t.1, t.2));
+        let head = Head { tenant: tenant.clone(), seq, hash };
+        let mine = |budget: &&Arc<Budget>| budget.scope.tenant == *tenant;
+        let budgets: Vec<_> = self.budgets.values().filter(mine).cloned().collect();
+        let running = |account: &&Account| {
+            account.end > now && budgets.iter().any(|budget| budget.id == account.id.budget)
+        };
+        let accounts = self.accounts.values().filter(running).cloned().collect();
+        Book::new(head, budgets, accounts)
+    }
+
+    fn opening(&self, budget: Arc<Budget>, period: Period) -> Opening {
+        let covered = self.reservations.values().filter(|reservation| {
+            budget.scope.covers(&reservation.call) && period.contains(reservation.created_at)
+        });
+        let mut opening = Opening {
+            budget: budget.clone(),
+            period,
+            settled: Money::ZERO,
+            tokens_input: 0,
+            tokens_output: 0,
+            open: Vec::new(),
+        };
+        for reservation in covered {
+            let cost = reservation.cost.unwrap_or(Money::ZERO);
+            opening.settled = opening.settled.checked_add(cost).unwrap_or(opening.settled);
+            if let Some(actual) = reservation.actual {
+                opening.tokens_input += u64::try_from(actual.usage.prompt()).unwrap_or(u64::MAX);
+                opening.tokens_output += actual.usage.output;
+            }
+            if matches!(reservation.state, State::Held | State::Unresolved | State::Unpriced) {
+                opening.open.push(reservation.clone());
+            }
+        }
+        opening
+    }
+
+    fn save(&mut self, changes: Changes, now: Timestamp) {
+        for head in changes.heads {
+            self.known(&head.tenant, now);
+            if let Some(row) = self.tenants.get_mut(&head.tenant) {
+                (row.1, row.2) = (head.seq, head.hash);
+            }
+        }
+        self.budgets.extend(changes.budgets.into_iter().map(|budget| (budget.id, budget)));
+        self.accounts.extend(changes.accounts.into_iter().map(|account| (account.id, account)));
+        let place = |entry: Entry| ((entry.tenant.clone(), entry.seq), entry);
+        self.entries.extend(changes.entries.into_iter().map(place));
+        let by_key = |reservation: Reservation| (reservation.key, reservation);
+        self.reservations.extend(changes.reservations.into_iter().map(by_key));
+        for event in changes.events {
+            if self.events.iter().all(|kept| kept.name() != event.name()) {
+                self.events.push(event);
+            }
+        }
+    }
+
+    fn known(&mut self, tenant: &TenantId, now: Timestamp) {
+        self.tenants.entry(tenant.clone()).or_insert_with(|| {
+            let id = tenant.clone();
+            let row = Tenant { id, name: None, tier: None, admin_email: None, created_at: now };
+            (row, 0, EntryHash::default())
+        });
+    }
+
+    fn calls(&self, from: Timestamp, to: Timestamp) -> impl Iterator<Item = &Reservation> {
+        let counts = |r: &&Reservation| {
+            matches!(r.state, State::Settled | State::Charged | State::Unpriced)
+        };
+        let period = Period { start: from, end: to };
+        self.reservations.values().filter(counts).filter(move |r| period.contains(r.created_at))
+    }
+}
+
+impl Memory {
+    /// An empty store.
+    pub fn new(defaults: crate::Defaults, clock: Clock) -> Self {
+        Self { defaults, clock, tables: Mutex::default() }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Tables> {
+        self.tables.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn run(&self, command: &Command) -> CommandResult {
+        let mut tables = self.lock();
+        let mut batch = Batch::new(self.defaults.clone(), (self.clock)());
+        let now = batch.now();
+        let reservation = tables.reservations.get(&command.key()).cloned();
+        let of_reservation = reservation.as_ref().map(|r| r.call.tenant.clone());
+        let of_command = command.call().map(|call| call.tenant.clone());
+        for tenant in of_reservation.into_iter().chain(of_command) {
+            if batch.book(&tenant).is_some() {
+                continue;
+            }
+            let mut book = tables.book(&tenant, now);
+            let unopened = book.unopened(now).map_err(|error| EscrowError::Store(corrupt(error)))?;
+            for id in reservation.iter().flat_map(|reservation| &reservation.accounts) {
+                if let Some(account) = tables.accounts.get(id) {
+                    book.bring(account.clone());
+                }
+            }
+            batch.add_book(book);
+            for (budget, period) in unopened {
+                batch.open(tables.opening(budget, period))?;
+            }
+        }
+        if let Some(reservation) = reservation {
+            batch.add_reservation(reservation);
+        }
+        let result = batch.run(command);
+        tables.save(batch.finish(), now);
+        result
+    }
+
+    fn view(&self, tenant: &TenantId, now: Timestamp) -> Result<Book, StoreError> {
+        let tables = self.lock();
+        let mut book = tables.book(tenant, now);
+        for (budget, period) in book.unopened(now).map_err(corrupt)? {
+            book.show(&tables.opening(budget, period));
+        }
+        Ok(book)
+    }
+}
+
+#[async_trait]
+impl Escrow for Memory {
+    async fn check(&self, request: Reserve) -> Result<Standing, EscrowError> {
+        let now = (self.clock)();
+        self.view(&request.call.tenant, now)?.preview(&request, &self.defaults, now)
+    }
+
+    async fn reserve(&self, request: Reserve) -> Result<Outcome, EscrowError> {
+        self.run(&Command::Reserve(request))
+    }
+
+    async fn settle(&self, request: Settle) -> Result<Outcome, EscrowError> {
+        self.run(&Command::Settle(request))
+    }
+
+    async fn release(&self, request: Release) -> Result<Outcome, EscrowError> {
+        self.run(&Command::Release(request))
+    }
+
+    async fn resolve(&self, request: Resolve) -> Result<Outcome, EscrowError> {
+        self.run(&Command::Resolve(request))
+    }
+}
+
+#[async_trait]
+impl Budgets for Memory {
+    async fn put(&self, budget: Budget) -> Result<Budget, StoreError> {
+        let mut tables = self.lock();
+        let since = match tables.budgets.get(&budget.id) {
+            Some(before) if before.rule == budget.rule => before.since,
+            _ => budget.since,
+        };
+        let budget = Budget { since, ..budget };
+        tables.known(&budget.scope.tenant, budget.updated_at);
+        tables.budgets.insert(budget.id, Arc::new(budget.clone()));
+        Ok(budget)
+    }
+
+    async fn remove(&self, id: BudgetId) -> Result<bool, StoreError> {
+        Ok(self.lock().budgets.remove(&id).is_some())
+    }
+
+    async fn list(&self, filter: BudgetFilter) -> Result<Vec<Budget>, StoreError> {
+        let tables = self.lock();
+        let after = |budget: &&Arc<Budget>| filter.page.after.is_none_or(|id| budget.id > id);
+        let mine = |budget: &&Arc<Budget>| {
+            filter.tenant.as_ref().is_none_or(|tenant| budget.scope.tenant == *tenant)
+        };
+        let rows = tables.budgets.values().filter(after).filter(mine).take(filter.page.limit);
+        Ok(rows.map(|budget| Budget::clone(budget)).collect())
+    }
+
+    async fn status(&self, tenant: &TenantId, now: Timestamp) -> Result<Vec<Line>, StoreError> {
+        self.view(tenant, now)?.lines(now).map_err(corrupt)
+    }
+
+    async fn history(&self, id: BudgetId) -> Result<Vec<Account>, StoreError> {
+        let tables = self.lock();
+        let mine = tables.accounts.values().rev().filter(|account| account.id.budget == id);
+        Ok(mine.cloned().collect())
+    }
+}
+
+#[async_trait]
+impl Records for Memory {
+    async fn reservation(&self, key: Key) -> Result<Option<Reservation>, StoreError> {
+        Ok(self.lock().reservations.get(&key).cloned())
+    }
+
+    async fn reservations(
+        &self,
+        filter: ReservationFilter,
+    ) -> Result<Vec<Reservation>, StoreError> {
+        let tables = self.lock();
+        let fits = |r: &&Reservation| {
+            filter.tenant.as_ref().is_none_or(|tenant| r.call.tenant == *tenant)
+                && filter.state.is_none_or(|state| r.state == state)
+                && filter.from.is_none_or(|from| r.created_at >= from)
+                && filter.to.is_none_or(|to| r.created_at < to)
+                && filter.page.after.is_none_or(|after| (r.created_at, r.key) > after)
+        };
+        let mut rows: Vec<_> = tables.reservations.values().filter(fits).cloned().collect();
+        rows.sort_by_key(|reservation| (reservation.created_at, reservation.key));
+        rows.truncate(filter.page.limit);
+        Ok(rows)
+    }
+
+    async fn entries(&self, filter: LedgerFilter) -> Result<Vec<Entry>, StoreError> {
+        let tables = self.lock();
+        let fits = |entry: &&Entry| {
+            let place = || (entry.tenant.clone(), entry.seq);
+            filter.tenant.as_ref().is_none_or(|tenant| entry.tenant == *tenant)
+                && filter.page.after.as_ref().is_none_or(|after| place() > *after)
+        };
+        Ok(tables.entries.values().filter(fits).take(filter.page.limit).cloned().collect())
+    }
+
+    async fn usage(&self, query: UsageQuery) -> Result<Vec<UsageRow>, StoreError> {
+        let tables = self.lock();
+        let mut rows: BTreeMap<_, UsageRow> = BTreeMap::new();
+        let mine = |r: &&Reservation| query.tenant.as_ref().is_none_or(|t| r.call.tenant == *t);
+        for call in tables.calls(query.from, query.to).filter(mine) {
+            let by = |group| query.group_by.contains(&group);
+            let day = by(UsageGroup::Day).then(|| call.created_at.strftime("%F").to_string());
+            let tenant = by(UsageGroup::Tenant).then(|| call.call.tenant.clone());
+            let model = by(UsageGroup::Model).then(|| call.call.model.clone());
+            let user = call.call.user.clone().filter(|_| by(UsageGroup::User));
+            let report_type = call.call.report_type.clone().filter(|_| by(UsageGroup::ReportType));
+            let group = (day, tenant, model, user, report_type);
+            let row = rows.entry(group.clone()).or_insert_with(|| UsageRow {
+                day: group.0,
+                tenant: group.1,
+                model: group.2,
+                user: group.3,
+                report_type: group.4,
+                ..UsageRow::default()
+            });
+            let (input, output) = tokens(call);
+            row.requests += 1;
+            row.tokens_input += input;
+            row.tokens_output += output;
+            row.cost = row.cost.checked_add(call.cost.unwrap_or(Money::ZERO)).unwrap_or(row.cost);
+            row.unpriced += u64::from(call.state == State::Unpriced);
+        }
+        Ok(rows.into_values().collect())
+    }
+
+    async fn events(&self, page: Page<u64>) -> Result<Vec<(u64, Event)>, StoreError> {
+        let tables = self.lock();
+        let numbered = (1..).zip(tables.events.iter().cloned());
+        let after = page.after.unwrap_or_default();
+        Ok(numbered.filter(|(number, _)| *number > after).take(page.limit).collect())
+    }
+}
+
+fn tokens(call: &Reservation) -> (u64, u64) {
+    let prompt = |quote: &crate::Quote| u64::try_from(quote.usage.prompt()).unwrap_or(u64::MAX);
+    let output = |quote: &crate::Quote| quote.usage.output;
+    (call.actual.as_ref().map_or(0, prompt), call.actual.as_ref().map_or(0, output))
+}
+
+#[async_trait]
+impl Tenants for Memory {
+    async fn put_tenant(&self, tenant: Tenant) -> Result<Tenant, StoreError> {
+        let mut tables = self.lock();
+        tables.known(&tenant.id, tenant.created_at);
+        let row = tables.tenants.get_mut(&tenant.id);
+        let row = row.ok_or_else(|| corrupt("the tenant that was put is not there"))?;
+        row.0 = Tenant { created_at: row.0.created_at, ..tenant };
+        Ok(row.0.clone())
+    }
+
+    async fn tenant(&self, id: &TenantId) -> Result<Option<Tenant>, StoreError> {
+        Ok(self.lock().tenants.get(id).map(|row| row.0.clone()))
+    }
+
+    async fn tenants(&self, page: Page<TenantId>) -> Result<Vec<Tenant>, StoreError> {
+        let tables = self.lock();
+        let after = |id: &TenantId| page.after.as_ref().is_none_or(|after| id > after);
+        let rows = tables.tenants.iter().filter(|(id, _)| after(id)).take(page.limit);
+        Ok(rows.map(|(_, row)| row.0.clone()).collect())
+    }
+
+    async fn top(&self, now: Timestamp, limit: usize) -> Result<Vec<Consumer>, StoreError> {
+        let month = PeriodRule::default().period(now).map_err(corrupt)?;
+        let tables = self.lock();
+        let mut all: BTreeMap<TenantId, Consumer> = BTreeMap::new();
+        for call in tables.calls(month.start, month.end) {
+            let tenant = call.call.tenant.clone();
+            let consumer = all.entry(tenant.clone()).or_insert(Consumer {
+                tenant,
+                usage: Money::ZERO,
+                tokens_input: 0,
+                tokens_output: 0,
+            });
+            let (input, output) = tokens(call);
+            let cost = call.cost.unwrap_or(Money::ZERO);
+            consumer.usage = consumer.usage.checked_add(cost).unwrap_or(consumer.usage);
+            consumer.tokens_input += input;
+            consumer.tokens_output += output;
+        }
+        let mut all: Vec<_> = all.into_values().collect();
+        all.sort_by(|a, b| b.usage.cmp(&a.usage).then_with(|| a.tenant.cmp(&b.tenant)));
+        all.truncate(limit);
+        Ok(all)
+    }
+}
+
+#[async_trait]
+impl Keys for Memory {
+    async fn put_key(&self, key: KeyRecord) -> Result<(), StoreError> {
+        self.lock().keys.push(key);
+        Ok(())
+    }
+
+    async fn revoke_key(&self, id: Uuid, at: Timestamp) -> Result<bool, StoreError> {
+        let mut tables = self.lock();
+        let Some(key) = tables.keys.iter_mut().find(|key| key.id == id) else { return Ok(false) };
+        key.revoked_at = Some(key.revoked_at.map_or(at, |before| before.min(at)));
+        Ok(true)
+    }
+
+    async fn keys(&self, tenant: Option<&TenantId>) -> Result<Vec<KeyRecord>, StoreError> {
+        let tables = self.lock();
+        let mine = |key: &&KeyRecord| tenant.is_none_or(|tenant| key.tenant == *tenant);
+        Ok(tables.keys.iter().filter(mine).cloned().collect())
+    }
+
+    async fn find_key(&self, hash: [u8; 32]) -> Result<Option<KeyRecord>, StoreError> {
+        Ok(self.lock().keys.iter().find(|key| key.hash == hash).cloned())
+    }
+}
+
+#[async_trait]
+impl Prices for Memory {
+    async fn put_prices(&self, prices: Vec<Price>) -> Result<(), StoreError> {
+        let mut tables = self.lock();
+        tables.prices_revision += 1;
+        for price in prices {
+            let name = (price.model.to_string(), price.effective_from.to_string());
+            tables.prices.insert(name, price);
+        }
+        Ok(())
+    }
+
+    async fn prices(&self) -> Result<Vec<Price>, StoreError> {
+        Ok(self.lock().prices.values().cloned().collect())
+    }
+
+    async fn prices_revision(&self) -> Result<u64, StoreError> {
+        Ok(self.lock().prices_revision)
+    }
+}
+
+#[async_trait]
+impl Upkeep for Memory {
+    async fn sweep(&self, now: Timestamp) -> Result<u64, StoreError> {
+        let defaults = &self.defaults;
+        let before = defaults.resolve_after.and_then(|after| now.checked_sub(after).ok());
+        let resolution = defaults.resolution;
+        let rows: Vec<_> = self.lock().reservations.values().cloned().collect();
+        let command = |r: &Reservation| {
+            let old = before.is_some_and(|before| r.updated_at <= before);
+            match r.state {
+                State::Held if r.is_due(now) => Some(Command::Expire(r.key)),
+                State::Unresolved if old => {
+                    Some(Command::Resolve(Resolve { key: r.key, resolution }))
+                }
+                _ => None,
+            }
+        };
+        let mut swept = 0;
+        for command in rows.iter().filter_map(command) {
+            swept += u64::from(self.run(&command).is_ok());
+        }
+        Ok(swept)
+    }
+
+    async fn maintain(&self, _now: Timestamp) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    async fn ping(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    async fn verify(&self) -> Result<Verification, StoreError> {
+        let tables = self.lock();
+        let mut verifier = Verifier::default();
+        tables.entries.values().for_each(|entry| verifier.entry(entry));
+        verifier.last_entry_read();
+        for (tenant, (_, seq, hash)) in &tables.tenants {
+            verifier.head(&Head { tenant: tenant.clone(), seq: *seq, hash: *hash });
+        }
+        tables.accounts.values().for_each(|account| verifier.account(account));
+        tables.reservations.values().for_each(|reservation| verifier.reservation(reservation));
+        Ok(verifier.finish())
+    }
+
+    async fn close(&self) {}
+}
+
+impl std::fmt::Debug for Memory {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Memory").field("tables", &self.tables).finish_non_exhaustive()
+    }
+}
