@@ -10,6 +10,7 @@ mod ci;
 mod contract;
 mod services;
 mod shell;
+mod simulate;
 mod suite;
 mod tidy;
 mod workspace;
@@ -34,6 +35,8 @@ enum Command {
     /// Measure the product against the numbers it promises.
     #[command(subcommand)]
     Bench(bench::Command),
+    /// Run seeded histories with crashes on the store and on its model.
+    Simulate(simulate::Arguments),
     /// Run the whole check, as a build machine does.
     Ci,
     /// The baseline of the benchmarks: a handler that decides nothing.
@@ -47,6 +50,7 @@ fn main() -> anyhow::Result<()> {
         Command::Tidy => tidy::run(),
         Command::Services(command) => services::run(&command),
         Command::Bench(command) => bench::run(&command),
+        Command::Simulate(arguments) => simulate::run(&arguments),
         Command::Ci => ci::run(),
         Command::BareServer(arguments) => bench::bare::run(&arguments),
     }

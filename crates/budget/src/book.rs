@@ -13,8 +13,6 @@ use crate::{
     Account, AccountId, Budget, BudgetId, EntryHash, EscrowError, Origin, Resolution,
 };
 
-#[cfg(test)]
-mod tests;
 
 /// What holds where nobody has said otherwise.
 #[derive(Debug, Clone, PartialEq, Eq)]

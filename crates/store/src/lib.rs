@@ -10,10 +10,12 @@ mod options;
 mod outbox;
 //mod postgres;
 mod queue;
+#[cfg(any(test, feature = "simulation"))]
+pub mod simulation;
 mod sqlite;
 
 pub use open::{OpenError, Opened, backup, open, restore};
-pub use options::{Clock, Options};
+pub use options::{Clock, Fault, Moment, Options};
 //pub use postgres::Postgres;
 pub use sqlite::Sqlite;
 

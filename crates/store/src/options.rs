@@ -2,11 +2,23 @@
 
 use std::{fmt, sync::Arc};
 
-use budget::Defaults;
+use budget::{Defaults, StoreError};
 use jiff::Timestamp;
 
 /// Tells the time. Replaced where time is made up: tests, simulations, the demo's past month.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
+
+/// A moment in a commit at which a simulation may let the process die.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Moment {
+    /// All is written, nothing is durable.
+    BeforeCommit,
+    /// All is durable, nobody has been answered.
+    AfterCommit,
+}
+
+/// Says whether to fail at a moment.
+pub type Fault = Arc<dyn Fn(Moment) -> bool + Send + Sync>;
 
 /// How a store is run.
 #[derive(Clone)]
@@ -21,6 +33,8 @@ pub struct Options {
     pub cache_tenants: u64,
     /// Tells the time.
     pub clock: Clock,
+    /// Fails commits on purpose; `None` outside simulations.
+    pub fault: Option<Fault>,
 }
 
 impl Default for Options {
@@ -31,6 +45,7 @@ impl Default for Options {
             queue_max: 16_384,
             cache_tenants: 150_000,
             clock: Arc::new(Timestamp::now),
+            fault: None,
         }
     }
 }
@@ -43,5 +58,17 @@ impl fmt::Debug for Options {
             .field("queue_max", &self.queue_max)
             .field("cache_tenants", &self.cache_tenants)
             .finish_non_exhaustive()
+    }
+}
+
+impl Options {
+    /// Fails, in a simulation that says so, as if the process had died.
+    pub(crate) fn strike(&self, moment: Moment) -> Result<(), StoreError> {
+        match &self.fault {
+            Some(fault) if fault(moment) => {
+                Err(StoreError::unavailable(std::io::Error::other(format!("{moment:?}"))))
+            }
+            _ => Ok(()),
+        }
     }
 }

@@ -8,7 +8,7 @@ use moka::sync::Cache;
 use rusqlite::Connection;
 
 use super::{load, save, unavailable};
-use crate::Options;
+use crate::{Moment, Options};
 
 /// What a commit needs of the thread that it runs on.
 pub(super) trait Seat {
@@ -29,9 +29,14 @@ pub(super) fn commit(
     seat.began();
     match run(seat, commands) {
         Ok((results, books)) => {
-            execute(seat.db(), "commit").inspect_err(|_| {
+            let durable = seat
+                .options()
+                .strike(Moment::BeforeCommit)
+                .and_then(|()| execute(seat.db(), "commit"));
+            durable.inspect_err(|_| {
                 let _ = execute(seat.db(), "rollback");
             })?;
+            seat.options().strike(Moment::AfterCommit)?;
             for book in books {
                 seat.books().insert(book.head.tenant.clone(), Arc::new(book));
             }

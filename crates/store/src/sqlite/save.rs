@@ -104,9 +104,14 @@ pub(super) fn budget(db: &Connection, budget: &Budget) -> Result<(), StoreError>
 }
 
 fn account(db: &Connection, account: &Account) -> Result<(), StoreError> {
-    let sql = "insert or replace into account (budget_id, period_start, period_end, settled_nanos,
+    let sql = "insert into account (budget_id, period_start, period_end, settled_nanos,
             held_nanos, unresolved_nanos, tokens_input, tokens_output, fired, exhausted)
-        values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
+        values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)
+        on conflict (budget_id, period_start) do update
+        set settled_nanos = excluded.settled_nanos, held_nanos = excluded.held_nanos,
+            unresolved_nanos = excluded.unresolved_nanos, tokens_input = excluded.tokens_input,
+            tokens_output = excluded.tokens_output, fired = excluded.fired,
+            exhausted = excluded.exhausted";
     execute(
         db,
         sql,
