@@ -175,6 +175,7 @@ fn a_changed_or_missing_entry_breaks_the_chain() {
         verifier.last_entry_read();
         verifier.head(&world.book.head);
         world.book.accounts().iter().for_each(|account| verifier.account(account));
+        world.reservations.values().for_each(|reservation| verifier.reservation(reservation));
         verifier.finish().faults.len()
     };
     assert_eq!(faults(&world.entries), 0);
