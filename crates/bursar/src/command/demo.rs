@@ -1,0 +1,121 @@
+//! `bursar demo`.
+
+use std::{net::SocketAddr, path::Path, sync::Arc};
+
+use anyhow::Context as _;
+use jiff::Timestamp;
+use server::Service;
+
+use super::serve;
+use crate::{
+    config::{self, Config},
+    context::{self, Context, Store, block_on, price_book},
+    demo::{
+        fill::{self, Clock, Filled},
+        traffic::{self, Span},
+    },
+    exit::Exit,
+};
+
+/// Start the service on a believable month, in a temporary database
+///
+/// A dozen tenants in four tiers, six models, two months of calls driven through the real engine:
+/// one tenant is over its budget, one at 85 %, one had a runaway job. Everything goes when it ends.
+///
+/// Example: bursar demo --seed 7
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Address and port
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:3010")]
+    listen: SocketAddr,
+    /// Seed of the month; the same seed makes the same tenants spend the same
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    seed: u64,
+}
+
+impl Args {
+    pub(crate) fn run(self, context: &Context) -> anyhow::Result<Exit> {
+        if !self.listen.ip().is_loopback() {
+            anyhow::bail!("the demo runs open, so it listens on loopback alone, as 127.0.0.1:3010");
+        }
+        // The demo's own config: nothing that is configured for the real service counts.
+        let mut config =
+            config::load(Some(Path::new("/dev/null")), &config::no_variables())?.config;
+        config.log_level = "warn".to_owned();
+        config.listen = self.listen;
+        serve::start_log(&config)?;
+        block_on(self.show(context, &config))?;
+        Ok(Exit::Done)
+    }
+
+    async fn show(&self, context: &Context, config: &Config) -> anyhow::Result<()> {
+        let shutdown = serve::shutdown()?;
+        let listener = serve::listen(self.listen).await?;
+        let address = listener.local_addr()?;
+        let folder = tempfile::Builder::new()
+            .prefix("bursar-demo-")
+            .tempdir()
+            .context("failed to make a temporary folder")?;
+        let url = format!("sqlite://{}", folder.path().join("bursar.db").display());
+        let clock = Clock::default();
+        let told = clock.clone();
+        let options =
+            store::Options { clock: Arc::new(move || told.now()), ..context::options(config) };
+        let store = context::open(&url, options).await?;
+        let printer = context.printer();
+        printer.say(&format!("Making a month of traffic (seed {}) …", self.seed))?;
+        let filled = tokio::select! {
+            filled = self.fill(&store, &clock) => Some(filled?),
+            () = interrupted() => None,
+        };
+        let Some(filled) = filled else {
+            store.close().await;
+            return Ok(());
+        };
+        printer.say(&invitation(&address, &url, filled))?;
+        let service = Service::new(store.clone(), serve::server_config(config));
+        serve::run(listener, service, store, shutdown).await?;
+        folder.close().context("failed to remove the demo's database")
+    }
+
+    async fn fill(&self, store: &Store, clock: &Clock) -> anyhow::Result<Filled> {
+        let span = Span::at(Timestamp::now())?;
+        let book = price_book(store).await?;
+        let traffic = traffic::traffic(self.seed, span, &book)?;
+        fill::fill(store, &book, clock, self.seed, span, traffic).await
+    }
+}
+
+/// The first SIGINT while the month is made.
+async fn interrupted() {
+    // An error means that there is no such signal to wait for.
+    if tokio::signal::ctrl_c().await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}
+
+fn invitation(address: &SocketAddr, url: &str, filled: Filled) -> String {
+    let program = std::env::current_exe().map(|path| path.display().to_string());
+    let program = program.unwrap_or_else(|_| "bursar".to_owned());
+    let Filled { accepted, refused } = filled;
+    format!(
+        "{accepted} calls charged, {refused} refused at the limit.
+
+  Budgets, live:   http://{address}/
+  API reference:   http://{address}/docs
+
+Try, in another terminal:
+
+  curl -s http://{address}/api/ai-budget/top-consumers
+  curl -s http://{address}/api/ai-budget/tenant/northwind-energy
+  curl -s http://{address}/api/ai-budget/check -H 'content-type: application/json' \\
+    -d '{{\"tenant_id\":\"harvest-foods\",\"model\":\"claude-3-opus-20240229\",\
+\"estimated_input_tokens\":900000,\"estimated_output_tokens\":50000}}'
+
+  export BURSAR_DATABASE_URL={url}
+  {program} budget status lumen-telecom
+  {program} reservation list --state unresolved
+
+Ctrl-C ends it and removes the database."
+    )
+}

@@ -1,0 +1,123 @@
+//! `bursar serve`.
+
+use std::{io::IsTerminal, net::SocketAddr, time::Duration};
+
+use anyhow::Context as _;
+use server::{Service, check_listen};
+use tokio::{
+    net::TcpListener,
+    signal::unix::{SignalKind, signal},
+};
+use tracing::{info, warn};
+use tracing_subscriber::EnvFilter;
+
+use crate::{
+    config::{Config, LogFormat, masked_url},
+    context::{self, Context, Store, block_on},
+    exit::Exit,
+};
+
+/// Run the service
+///
+/// Logs go to stderr. SIGTERM and SIGINT end it: it stops accepting, finishes what it has accepted,
+/// and exits 0. Without an admin token it listens on loopback alone, open to everybody there.
+///
+/// Example: BURSAR_ADMIN_TOKEN=change-me-0123456789 bursar serve --listen 0.0.0.0:3010
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Address and port, instead of the configured ones
+    #[arg(long, value_name = "ADDRESS")]
+    listen: Option<SocketAddr>,
+}
+
+impl Args {
+    pub(crate) fn run(self, context: &Context) -> anyhow::Result<Exit> {
+        let mut config = context.config()?;
+        config.listen = self.listen.unwrap_or(config.listen);
+        start_log(&config)?;
+        block_on(serve(config))?;
+        Ok(Exit::Done)
+    }
+}
+
+/// Starts the log on stderr.
+pub(crate) fn start_log(config: &Config) -> anyhow::Result<()> {
+    let filter = EnvFilter::builder().parse(&config.log_level)?;
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal());
+    let started = match config.log_format {
+        LogFormat::Text => log.try_init(),
+        LogFormat::Json => log.json().flatten_event(true).try_init(),
+    };
+    started.map_err(|error| anyhow::anyhow!("failed to start the log: {error}"))
+}
+
+async fn serve(config: Config) -> anyhow::Result<()> {
+    check_listen(config.listen, config.admin_token.is_some())?;
+    let shutdown = shutdown()?;
+    let listener = listen(config.listen).await?;
+    let url = config.database_url();
+    let store = context::open(&url, context::options(&config)).await?;
+    let address = listener.local_addr()?;
+    info!(%address, database = masked_url(&url), "listening");
+    if config.admin_token.is_none() {
+        warn!("no admin token is set: whoever reaches {address} may do everything");
+    }
+    let service = Service::new(store.clone(), server_config(&config));
+    run(listener, service, store, shutdown).await
+}
+
+/// What the service is told.
+pub(crate) fn server_config(config: &Config) -> server::Config {
+    server::Config {
+        admin_token: config.admin_token.clone(),
+        rate_limit_per_second: Some(config.rate_per_second),
+        ..server::Config::default()
+    }
+}
+
+/// Runs the service until it is told to stop, then closes the store.
+pub(crate) async fn run(
+    listener: TcpListener,
+    service: Service,
+    store: Store,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> anyhow::Result<()> {
+    let served = server::run(listener, service, shutdown).await;
+    store.close().await;
+    served.context("the service has failed")?;
+    info!("stopped");
+    Ok(())
+}
+
+/// Listens, or says who may be in the way.
+pub(crate) async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address).await.map_err(|error| match error.kind() {
+        std::io::ErrorKind::AddrInUse => anyhow::anyhow!(
+            "{address} is in use: stop what listens there, or choose another address with \
+             --listen or BURSAR_LISTEN"
+        ),
+        _ => anyhow::Error::new(error).context(format!("failed to listen on {address}")),
+    })
+}
+
+/// Ends with the first SIGTERM or SIGINT. A second one ends the process at once.
+pub(crate) fn shutdown() -> anyhow::Result<impl Future<Output = ()> + Send + 'static> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    Ok(async move {
+        let first = tokio::select! {
+            _ = terminate.recv() => "SIGTERM",
+            _ = interrupt.recv() => "SIGINT",
+        };
+        info!("{first}: finishing what was accepted");
+        tokio::spawn(async move {
+            // A key that is held down sends more than one.
+            tokio::time::sleep(Duration::from_millis(500)).await;
+            interrupt.recv().await;
+            std::process::exit(130);
+        });
+    })
+}

@@ -1,0 +1,105 @@
+//! Every setting: its key in the file, its variable, its default. This list is the only one.
+
+/// One setting.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Setting {
+    /// Its place in the file, `table.key`.
+    pub key: &'static str,
+    /// The variable that overrides the file.
+    pub variable: &'static str,
+    /// What holds where nobody has said anything, for people.
+    pub default: &'static str,
+    /// What it does.
+    pub about: &'static str,
+    /// Whether it must not be shown.
+    pub secret: bool,
+}
+
+/// Names the config file itself; `--config` overrides it.
+pub const CONFIG_VARIABLE: &str = "BURSAR_CONFIG";
+
+/// Read when it is there and no other file is named.
+pub const CONFIG_FILE: &str = "/etc/bursar/bursar.toml";
+
+/// All settings, in the order in which they are shown.
+pub const SETTINGS: &[Setting] = &[
+    setting(
+        "listen",
+        "BURSAR_LISTEN",
+        "127.0.0.1:3010",
+        "Address and port that the service listens on",
+    ),
+    setting(
+        "data_dir",
+        "BURSAR_DATA_DIR",
+        "the user's data directory",
+        "Folder of the SQLite database",
+    ),
+    setting(
+        "database.url",
+        "BURSAR_DATABASE_URL",
+        "sqlite, bursar.db in data_dir",
+        "sqlite:///absolute/path.db or postgres://user@host/name",
+    ),
+    Setting {
+        secret: true,
+        ..setting("admin_token", "BURSAR_ADMIN_TOKEN", "none", "Token that may do everything")
+    },
+    setting(
+        "admin_token_file",
+        "BURSAR_ADMIN_TOKEN_FILE",
+        "none",
+        "File that holds the admin token, instead of admin_token",
+    ),
+    setting(
+        "budget.default_limit_usd",
+        "BURSAR_DEFAULT_LIMIT_USD",
+        "1000",
+        "Monthly limit where no budget was set, or \"refuse\"",
+    ),
+    setting(
+        "reservation.timeout",
+        "BURSAR_RESERVATION_TIMEOUT",
+        "15m",
+        "How long a reservation waits for its settle",
+    ),
+    setting(
+        "reservation.resolution",
+        "BURSAR_RESERVATION_RESOLUTION",
+        "charge",
+        "What becomes of a hold that stays unresolved: charge or release",
+    ),
+    setting(
+        "reservation.resolve_after",
+        "BURSAR_RESERVATION_RESOLVE_AFTER",
+        "24h",
+        "After how long as unresolved, or \"never\"",
+    ),
+    setting(
+        "rate_limit.per_second",
+        "BURSAR_RATE_LIMIT_PER_SECOND",
+        "1000",
+        "Requests a second that one key may make",
+    ),
+    setting("log.format", "BURSAR_LOG_FORMAT", "text", "Form of the log on stderr: text or json"),
+    setting(
+        "log.level",
+        "BURSAR_LOG",
+        "info",
+        "error, warn, info, debug or trace, also per module: info,store=debug",
+    ),
+];
+
+const fn setting(
+    key: &'static str,
+    variable: &'static str,
+    default: &'static str,
+    about: &'static str,
+) -> Setting {
+    Setting { key, variable, default, about, secret: false }
+}
+
+/// The setting with a key.
+pub fn by_key(key: &str) -> Option<&'static Setting> {
+    SETTINGS.iter().find(|setting| setting.key == key)
+}

@@ -1,0 +1,103 @@
+use secrecy::ExposeSecret;
+
+use super::*;
+
+fn variables(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
+    pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+}
+
+fn loaded(text: &str, pairs: &[(&str, &str)]) -> Result<Loaded, String> {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("bursar.toml");
+    fs::write(&path, text).unwrap();
+    load(Some(&path), &variables(pairs))
+        .map_err(|error| error.to_string().replace(&format!("{}/", folder.path().display()), ""))
+}
+
+#[test]
+fn nothing_said_means_the_defaults() {
+    let config = loaded("", &[("XDG_DATA_HOME", "/data")]).unwrap().config;
+    assert_eq!(config.listen.to_string(), "127.0.0.1:3010");
+    assert_eq!(config.database_url(), "sqlite:///data/bursar/bursar.db");
+    assert_eq!(config.defaults(), Defaults::default());
+    assert!(config.admin_token.is_none());
+}
+
+#[test]
+fn the_file_is_obeyed_and_a_variable_overrides_it() {
+    let text = r#"
+        listen = "127.0.0.1:4000"
+        admin_token = "from-the-file-0123"
+        [budget]
+        default_limit_usd = 12.50
+        [reservation]
+        resolve_after = "never"
+        timeout = "90s"
+        [rate_limit]
+        per_second = 5
+    "#;
+    let loaded = loaded(text, &[("BURSAR_LISTEN", "[::1]:9"), ("BURSAR_LOG", "")]).unwrap();
+    let config = loaded.config;
+    assert_eq!(config.listen.to_string(), "[::1]:9");
+    assert_eq!(config.default_limit, Some("12.5".parse().unwrap()));
+    assert_eq!(config.resolve_after, None);
+    assert_eq!(config.timeout, SignedDuration::from_secs(90));
+    assert_eq!(config.rate_per_second.get(), 5);
+    assert_eq!(config.admin_token.unwrap().expose_secret(), "from-the-file-0123");
+    assert_eq!(loaded.given["listen"].0, Source::Variable("BURSAR_LISTEN"));
+    assert!(!loaded.given.contains_key("log.level"));
+}
+
+#[test]
+fn every_fault_is_told_at_once_with_its_line() {
+    let text = "listen = \"here\"\nlisten_on = 3\n\n[budget]\ndefault_limit_usd = -1\nsoft = 80\n\
+                [log]\nformat = \"xml\"\nlevel = [1]\n";
+    let error = loaded(text, &[("BURSAR_RESERVATION_TIMEOUT", "soon")]).unwrap_err();
+    let expected = "the config can't be used
+  bursar.toml:6: budget.soft: unknown; there are default_limit_usd
+  bursar.toml:2: listen_on: unknown; there are listen, data_dir, database, admin_token, \
+admin_token_file, budget, reservation, rate_limit, log
+  bursar.toml:9: log.level: must be a text or a number
+  bursar.toml:5: budget.default_limit_usd: a limit is between 0 and 1000000000 USD
+  bursar.toml:1: listen: \"here\" is not an address with a port, as 127.0.0.1:3010
+  bursar.toml:8: log.format: \"xml\" is neither text nor json
+  BURSAR_RESERVATION_TIMEOUT: reservation.timeout: \"soon\" is not a duration, as 15m or 24h";
+    assert_eq!(sorted(&error), sorted(expected));
+}
+
+#[test]
+fn a_broken_file_says_where_it_breaks() {
+    let error = loaded("listen = \n[log\n", &[]).unwrap_err();
+    assert!(error.contains("bursar.toml:1:") && error.contains("bursar.toml:2:"), "{error}");
+}
+
+#[test]
+fn a_missing_file_is_a_fault() {
+    let error = load(Some(Path::new("/no/such.toml")), &BTreeMap::new()).unwrap_err();
+    assert!(error.to_string().contains("/no/such.toml:1: No such file"), "{error}");
+}
+
+#[test]
+fn passwords_are_masked() {
+    assert_eq!(masked_url("postgres://me:s3c@ret@db/bursar"), "postgres://me:***@db/bursar");
+    assert_eq!(
+        masked_url("postgres://db/x?sslmode=require&password=p"),
+        "postgres://db/x?sslmode=require&password=***"
+    );
+    assert_eq!(masked_url("sqlite:///data/bursar.db"), "sqlite:///data/bursar.db");
+}
+
+#[test]
+fn every_setting_can_be_set() {
+    for setting in SETTINGS {
+        let unknown = format!("no setting is called {}", setting.key);
+        let answer = Config::new(PathBuf::new()).set(setting.key, "x");
+        assert_ne!(answer, Err(unknown));
+    }
+}
+
+fn sorted(text: &str) -> Vec<&str> {
+    let mut lines: Vec<&str> = text.lines().collect();
+    lines.sort_unstable();
+    lines
+}
