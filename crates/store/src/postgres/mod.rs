@@ -21,7 +21,6 @@ mod tenant;
 #[cfg(test)]
 mod tests;
 mod upkeep;
-mod verify;
 
 use std::{sync::Arc, time::Duration};
 
@@ -39,9 +38,7 @@ use tokio::{
 
 use crate::{OpenError, Options, queue};
 use batch::Committer;
-use pool::Pool;
-
-pub(super) use pool::{describe, unavailable};
+use pool::{Pool, describe, unavailable};
 
 /// How old what is answered from memory may be.
 const FRESH: Duration = Duration::from_secs(1);

@@ -4,12 +4,9 @@ use std::time::Duration;
 
 use ::budget::StoreError;
 use deadpool_postgres::{Manager, ManagerConfig, Object, RecyclingMethod, Runtime, Timeouts};
-use tokio_postgres::{
-    Error, NoTls, Row, Statement,
-    error::SqlState,
-    types::{ToSql, Type},
-};
+use tokio_postgres::{Error, NoTls, Row, error::SqlState, types::ToSql};
 
+use super::batch::Failure;
 use crate::OpenError;
 
 /// Connections of one replica: one commits, the others read.
@@ -42,7 +39,7 @@ impl Pool {
         if config.get_application_name().is_none() {
             config.application_name("bursar");
         }
-        let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
+        let recycling = ManagerConfig { recycling_method: RecyclingMethod::Verified };
         let manager = Manager::from_config(config, NoTls, recycling);
         let timeouts =
             Timeouts { wait: Some(PATIENCE), create: Some(PATIENCE), recycle: Some(PATIENCE) };
@@ -56,6 +53,11 @@ impl Pool {
 
     pub(super) async fn get(&self) -> Result<Object, StoreError> {
         self.0.get().await.map_err(StoreError::unavailable)
+    }
+
+    /// A connection for a transaction that may be tried again.
+    pub(super) async fn writer(&self) -> Result<Object, Failure> {
+        self.get().await.map_err(|error| Failure { error, passing: true })
     }
 
     pub(super) async fn query(
@@ -81,11 +83,6 @@ impl Pool {
     pub(super) fn close(&self) {
         self.0.close();
     }
-}
-
-/// A statement whose parameters' types the server can't tell from its text.
-pub(super) async fn typed(db: &Object, sql: &str, types: &[Type]) -> Result<Statement, StoreError> {
-    db.prepare_typed_cached(sql, types).await.map_err(unavailable)
 }
 
 pub(super) fn unavailable(error: Error) -> StoreError {

@@ -11,7 +11,7 @@ insert into entry (
 select
     new.tenant_id,
     new.seq,
-    $8,
+    $8::timestamptz,
     new.kind,
     new.key,
     new.amount * 0.000000001::numeric,

@@ -12,9 +12,9 @@ select
     new.tenant_id,
     new.model,
     new.most * 0.000000001::numeric,
-    bursar_month_end('UTC', null, $4),
-    $4,
-    $4
+    bursar_month_end('UTC', null, $4::timestamptz),
+    $4::timestamptz,
+    $4::timestamptz
 from unnest($1::text[], $2::text[], $3::bigint[]) as new (tenant_id, model, most)
 order by new.tenant_id, new.model
 on conflict (tenant_id, model) do nothing

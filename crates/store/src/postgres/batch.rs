@@ -1,0 +1,204 @@
+//! Group commit: commands that arrive together share one transaction.
+//!
+//! Two round trips: lock and load; save and commit. A transaction that somebody else was in the way
+//! of, or of whose commit nothing was heard, is carried out again: what it had done already is then
+//! found under its keys and answered as a replay.
+
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+
+use ::budget::{Batch, Book, Command, CommandResult, EscrowError, Key, StoreError};
+use deadpool_postgres::Object;
+use focus::TenantId;
+use jiff::{Timestamp, Unit};
+use moka::sync::Cache;
+use tokio::sync::mpsc;
+
+use super::{load, pool::Pool, pool::describe, pool::is_passing, row::corrupt, save};
+use crate::{Moment, Options, queue::Job};
+
+/// How often a transaction is tried.
+const TRIES: u32 = 8;
+
+/// Why a transaction was not committed, or may not have been.
+pub(super) struct Failure {
+    pub(super) error: StoreError,
+    /// Trying again may help.
+    pub(super) passing: bool,
+}
+
+impl From<tokio_postgres::Error> for Failure {
+    fn from(error: tokio_postgres::Error) -> Self {
+        let passing = is_passing(&error);
+        tracing::debug!(passing, error = describe(&error), "a transaction was not committed");
+        Self { passing, error: StoreError::unavailable(error) }
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        Self { error, passing: false }
+    }
+}
+
+/// The one task of a replica that changes balances.
+pub(super) struct Committer {
+    pub(super) pool: Pool,
+    pub(super) options: Options,
+    pub(super) books: Cache<TenantId, Arc<Book>>,
+}
+
+impl Committer {
+    /// Commits what arrives until the queue is closed and empty.
+    pub(super) async fn run(self, mut jobs: mpsc::Receiver<Job>) {
+        let most = self.options.batch_max.max(1);
+        let mut waiting = Vec::with_capacity(most);
+        let mut seat = None;
+        while jobs.recv_many(&mut waiting, most).await > 0 {
+            let mut commands = Vec::with_capacity(waiting.len());
+            let mut replies = Vec::with_capacity(waiting.len());
+            for Job { command, reply } in waiting.drain(..) {
+                commands.push(command);
+                replies.push(reply);
+            }
+            // Who has stopped waiting hears nothing; what was asked is done all the same.
+            match self.commit(&mut seat, &commands).await {
+                Ok(results) => {
+                    for (reply, result) in replies.into_iter().zip(results) {
+                        let _ = reply.send(result);
+                    }
+                }
+                Err(error) => {
+                    for reply in replies {
+                        let _ = reply.send(Err(EscrowError::Store(error.clone())));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Carries out commands in one transaction, on the connection that has served so far.
+    async fn commit(
+        &self,
+        seat: &mut Option<Object>,
+        commands: &[Command],
+    ) -> Result<Vec<CommandResult>, StoreError> {
+        let mut tries = Tries::default();
+        loop {
+            match self.attempt(seat, commands).await {
+                Ok(results) => return Ok(results),
+                Err(failure) => tries.again(failure).await?,
+            }
+        }
+    }
+
+    async fn attempt(
+        &self,
+        seat: &mut Option<Object>,
+        commands: &[Command],
+    ) -> Result<Vec<CommandResult>, Failure> {
+        let db = match seat.take() {
+            Some(db) => db,
+            None => self.pool.writer().await?,
+        };
+        let done = self.transact(&db, commands).await;
+        if done.is_ok() {
+            *seat = Some(db);
+        } else {
+            // Its state is unknown: closing it rolls back what was not committed.
+            drop(Object::take(db));
+        }
+        done
+    }
+
+    async fn transact(
+        &self,
+        db: &Object,
+        commands: &[Command],
+    ) -> Result<Vec<CommandResult>, Failure> {
+        let to_load = load::Statements::prepare(db).await?;
+        let to_save = save::Statements::prepare(db).await?;
+        let now = (self.options.clock)();
+        let now = now.round(Unit::Microsecond).unwrap_or(now);
+        let tenants: BTreeSet<&TenantId> =
+            commands.iter().filter_map(Command::call).map(|call| &call.tenant).collect();
+        let names: Vec<&str> = tenants.iter().map(|tenant| tenant.as_str()).collect();
+        let keys: BTreeSet<Key> = commands.iter().map(Command::key).collect();
+        let keys: Vec<Key> = keys.into_iter().collect();
+        let mut loaded = load::begin(db, &to_load, &names, &keys, now).await??;
+        let mut batch = Batch::new(self.options.defaults.clone(), now);
+        let books = loaded.books(tenants.into_iter().cloned());
+        let known = save::Known {
+            tenants: loaded.heads.into_keys().collect(),
+            keys: loaded.reservations.iter().map(|reservation| reservation.key).collect(),
+        };
+        for reservation in loaded.reservations {
+            if !known.tenants.contains(&reservation.call.tenant) {
+                // It was made after the tenants were locked, by another replica.
+                return Err(overtaken(&reservation.call.tenant));
+            }
+            batch.add_reservation(reservation);
+        }
+        let known = open(db, &mut batch, books, known, now).await?;
+        let results = commands.iter().map(|command| batch.run(command)).collect();
+        let now = batch.now();
+        let mut changes = batch.finish();
+        self.options.strike(Moment::BeforeCommit)?;
+        if changes.is_empty() {
+            db.batch_execute("rollback").await?;
+        } else {
+            save::commit(db, &to_save, &changes, &known, now).await?;
+        }
+        self.options.strike(Moment::AfterCommit)?;
+        for mut book in changes.books.drain(..) {
+            book.forget_past(now);
+            self.books.insert(book.head.tenant.clone(), Arc::new(book));
+        }
+        Ok(results)
+    }
+}
+
+/// Brings the books into the batch, with what their periods had spent before their budgets came.
+async fn open(
+    db: &Object,
+    batch: &mut Batch,
+    books: Vec<Book>,
+    mut known: save::Known,
+    now: Timestamp,
+) -> Result<save::Known, Failure> {
+    let mut unopened = Vec::new();
+    for book in books {
+        unopened.extend(book.unopened(now).map_err(corrupt)?);
+        batch.add_book(book);
+    }
+    for (budget, period) in unopened {
+        let opening = load::opening(db, budget, period).await??;
+        known.keys.extend(opening.open.iter().map(|reservation| reservation.key));
+        batch.open(opening).map_err(corrupt)?;
+    }
+    Ok(known)
+}
+
+fn overtaken(tenant: &TenantId) -> Failure {
+    let cause = std::io::Error::other(format!("tenant {tenant} was not locked"));
+    Failure { error: StoreError::unavailable(cause), passing: true }
+}
+
+/// Counts how often a transaction was tried.
+#[derive(Default)]
+pub(super) struct Tries(u32);
+
+impl Tries {
+    /// Waits before the next try, longer each time and not the same in any two replicas; gives the
+    /// error back when there is none.
+    pub(super) async fn again(&mut self, failure: Failure) -> Result<(), StoreError> {
+        self.0 += 1;
+        if !failure.passing || self.0 == TRIES {
+            tracing::error!(error = ?failure.error, tries = self.0, "a transaction has failed");
+            return Err(failure.error);
+        }
+        let random = u64::from(uuid::Uuid::new_v4().as_bytes()[0]);
+        let pause = Duration::from_micros((1 << self.0) * 1_000 * (128 + random) / 256);
+        tokio::time::sleep(pause).await;
+        Ok(())
+    }
+}

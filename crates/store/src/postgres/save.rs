@@ -1,0 +1,394 @@
+//! What a batch has changed, written and committed in one round trip.
+//!
+//! Rows that operators write, too, come in the order of their inserts: `ai_token_budgets`, then
+//! `budget`. Events come last, under a lock: their numbers rise in the order of commits.
+
+use std::{collections::HashSet, pin::Pin, sync::Arc};
+
+use ::budget::{
+    Account, Budget, Changes, Entry, Event, Head, Key, Quote, Reservation, State, StoreError,
+};
+use deadpool_postgres::Object;
+use focus::TenantId;
+use futures_util::future::try_join_all;
+use jiff::Timestamp;
+use money::Money;
+use tokio_postgres::{Error, Statement, types::ToSql};
+use uuid::Uuid;
+
+use super::{
+    batch::Failure,
+    pool::Parameters,
+    row::{event_columns, nanos, whole},
+};
+
+/// What the database had before the batch.
+pub(super) struct Known {
+    pub(super) tenants: HashSet<TenantId>,
+    pub(super) keys: HashSet<Key>,
+}
+
+/// The statements that a batch ends with.
+pub(super) struct Statements {
+    tenants: Statement,
+    shown: Statement,
+    defaults: Statement,
+    heads: Statement,
+    accounts: Statement,
+    entries: Statement,
+    reservations_new: Statement,
+    reservations: Statement,
+    usage: Statement,
+    project: Statement,
+    events_lock: Statement,
+    events: Statement,
+}
+
+impl Statements {
+    pub(super) async fn prepare(db: &Object) -> Result<Self, Error> {
+        Ok(Self {
+            tenants: db.prepare_cached(include_str!("sql/save_tenants.sql")).await?,
+            shown: db.prepare_cached(include_str!("sql/save_shown.sql")).await?,
+            defaults: db.prepare_cached(include_str!("sql/save_defaults.sql")).await?,
+            heads: db.prepare_cached(include_str!("sql/save_heads.sql")).await?,
+            accounts: db.prepare_cached(include_str!("sql/save_accounts.sql")).await?,
+            entries: db.prepare_cached(include_str!("sql/save_entries.sql")).await?,
+            reservations_new: db
+                .prepare_cached(include_str!("sql/save_reservations_new.sql"))
+                .await?,
+            reservations: db.prepare_cached(include_str!("sql/save_reservations.sql")).await?,
+            usage: db.prepare_cached(include_str!("sql/save_usage.sql")).await?,
+            project: db.prepare_cached("select bursar_project($1, $2)").await?,
+            events_lock: db
+                .prepare_cached("select pg_advisory_xact_lock('event'::regclass::oid::bigint)")
+                .await?,
+            events: db.prepare_cached(include_str!("sql/save_events.sql")).await?,
+        })
+    }
+}
+
+type Write<'a> = Pin<Box<dyn Future<Output = Result<(), Failure>> + Send + 'a>>;
+
+/// Writes the changes and commits. The statements are sent in this order without waiting for each
+/// other; the server carries out none after one that fails, the commit included.
+pub(super) async fn commit(
+    db: &Object,
+    statements: &Statements,
+    changes: &Changes,
+    known: &Known,
+    now: Timestamp,
+) -> Result<(), Failure> {
+    let (heads, tenants): (Vec<&Head>, Vec<&Head>) =
+        changes.heads.iter().partition(|head| known.tenants.contains(&head.tenant));
+    let (old, new): (Vec<&Reservation>, Vec<&Reservation>) =
+        changes.reservations.iter().partition(|reservation| known.keys.contains(&reservation.key));
+    let happened = |reservation: &&Reservation| {
+        matches!(reservation.state, State::Settled | State::Charged | State::Unpriced)
+    };
+    let used: Vec<Key> =
+        changes.reservations.iter().filter(happened).map(|reservation| reservation.key).collect();
+    let mut writes: Vec<Write<'_>> = Vec::with_capacity(12);
+    if !tenants.is_empty() {
+        writes.push(Box::pin(save_tenants(db, &statements.tenants, tenants, now)));
+    }
+    if !changes.budgets.is_empty() {
+        let budgets = &changes.budgets;
+        writes.push(Box::pin(save_shown(db, &statements.shown, budgets, now)));
+        writes.push(Box::pin(save_defaults(db, &statements.defaults, budgets, now)));
+    }
+    if !heads.is_empty() {
+        writes.push(Box::pin(save_heads(db, &statements.heads, heads)));
+    }
+    if !changes.accounts.is_empty() {
+        writes.push(Box::pin(save_accounts(db, &statements.accounts, &changes.accounts)));
+    }
+    if !changes.entries.is_empty() {
+        writes.push(Box::pin(save_entries(db, &statements.entries, &changes.entries, now)));
+    }
+    if !new.is_empty() {
+        writes.push(Box::pin(save_reservations(db, &statements.reservations_new, new)));
+    }
+    if !old.is_empty() {
+        writes.push(Box::pin(save_reservations(db, &statements.reservations, old)));
+    }
+    if !used.is_empty() {
+        writes.push(Box::pin(save_usage(db, &statements.usage, used)));
+    }
+    if !changes.accounts.is_empty() {
+        writes.push(Box::pin(project(db, &statements.project, &changes.accounts, now)));
+    }
+    if !changes.events.is_empty() {
+        writes.push(Box::pin(save_events(db, statements, &changes.events)));
+    }
+    writes.push(Box::pin(async { Ok(db.batch_execute("commit").await?) }));
+    try_join_all(writes).await?;
+    Ok(())
+}
+
+async fn save_tenants(
+    db: &Object,
+    statement: &Statement,
+    heads: Vec<&Head>,
+    now: Timestamp,
+) -> Result<(), Failure> {
+    let tenants: Vec<&str> = heads.iter().map(|head| head.tenant.as_str()).collect();
+    let seqs: Vec<i64> = heads.iter().map(|head| whole(head.seq)).collect::<Result<_, _>>()?;
+    let hashes: Vec<&[u8]> = heads.iter().map(|head| &head.hash.0[..]).collect();
+    db.execute(statement, &[&tenants, &now, &seqs, &hashes]).await?;
+    Ok(())
+}
+
+async fn save_heads(db: &Object, statement: &Statement, heads: Vec<&Head>) -> Result<(), Failure> {
+    let tenants: Vec<&str> = heads.iter().map(|head| head.tenant.as_str()).collect();
+    let seqs: Vec<i64> = heads.iter().map(|head| whole(head.seq)).collect::<Result<_, _>>()?;
+    let hashes: Vec<&[u8]> = heads.iter().map(|head| &head.hash.0[..]).collect();
+    db.execute(statement, &[&tenants, &seqs, &hashes]).await?;
+    Ok(())
+}
+
+async fn save_shown(
+    db: &Object,
+    statement: &Statement,
+    budgets: &[Arc<Budget>],
+    now: Timestamp,
+) -> Result<(), Failure> {
+    let tenants: Vec<&str> = budgets.iter().map(|budget| budget.scope.tenant.as_str()).collect();
+    let models: Vec<&str> = budgets.iter().map(|budget| budget.scope.model_or_star()).collect();
+    let limits: Vec<i64> =
+        budgets.iter().map(|budget| nanos(budget.limit)).collect::<Result<_, _>>()?;
+    db.execute(statement, &[&tenants, &models, &limits, &now]).await?;
+    Ok(())
+}
+
+async fn save_defaults(
+    db: &Object,
+    statement: &Statement,
+    budgets: &[Arc<Budget>],
+    now: Timestamp,
+) -> Result<(), Failure> {
+    let ids: Vec<Uuid> = budgets.iter().map(|budget| budget.id.0).collect();
+    let tenants: Vec<&str> = budgets.iter().map(|budget| budget.scope.tenant.as_str()).collect();
+    let models: Vec<&str> = budgets.iter().map(|budget| budget.scope.model_or_star()).collect();
+    let limits: Vec<i64> =
+        budgets.iter().map(|budget| nanos(budget.limit)).collect::<Result<_, _>>()?;
+    db.execute(statement, &[&ids, &tenants, &models, &limits, &now]).await?;
+    Ok(())
+}
+
+async fn save_accounts(
+    db: &Object,
+    statement: &Statement,
+    accounts: &[Account],
+) -> Result<(), Failure> {
+    let count = accounts.len();
+    let mut ids = Vec::with_capacity(count);
+    let (mut starts, mut ends) = (Vec::with_capacity(count), Vec::with_capacity(count));
+    let (mut settled, mut held) = (Vec::with_capacity(count), Vec::with_capacity(count));
+    let mut unresolved = Vec::with_capacity(count);
+    let (mut input, mut output) = (Vec::with_capacity(count), Vec::with_capacity(count));
+    let (mut fired, mut exhausted) = (Vec::with_capacity(count), Vec::with_capacity(count));
+    for account in accounts {
+        ids.push(account.id.budget.0);
+        starts.push(account.id.start);
+        ends.push(account.end);
+        settled.push(nanos(account.settled)?);
+        held.push(nanos(account.held)?);
+        unresolved.push(nanos(account.unresolved)?);
+        input.push(whole(account.tokens_input)?);
+        output.push(whole(account.tokens_output)?);
+        fired.push(literal(&account.fired));
+        exhausted.push(account.exhausted);
+    }
+    let columns: Parameters<'_> =
+        &[&ids, &starts, &ends, &settled, &held, &unresolved, &input, &output, &fired, &exhausted];
+    db.execute(statement, columns).await?;
+    Ok(())
+}
+
+async fn save_entries(
+    db: &Object,
+    statement: &Statement,
+    entries: &[Entry],
+    now: Timestamp,
+) -> Result<(), Failure> {
+    let tenants: Vec<&str> = entries.iter().map(|entry| entry.tenant.as_str()).collect();
+    let seqs: Vec<i64> = entries.iter().map(|entry| whole(entry.seq)).collect::<Result<_, _>>()?;
+    let kinds: Vec<&str> = entries.iter().map(|entry| entry.kind.as_str()).collect();
+    let keys: Vec<Key> = entries.iter().map(|entry| entry.key).collect();
+    let amounts: Vec<i64> =
+        entries.iter().map(|entry| nanos(entry.amount)).collect::<Result<_, _>>()?;
+    let postings: Vec<String> = entries.iter().map(Entry::postings_text).collect();
+    let hashes: Vec<&[u8]> = entries.iter().map(|entry| &entry.hash.0[..]).collect();
+    let columns: Parameters<'_> =
+        &[&tenants, &seqs, &kinds, &keys, &amounts, &postings, &hashes, &now];
+    db.execute(statement, columns).await?;
+    Ok(())
+}
+
+async fn save_usage(db: &Object, statement: &Statement, keys: Vec<Key>) -> Result<(), Failure> {
+    db.execute(statement, &[&keys]).await?;
+    Ok(())
+}
+
+async fn project(
+    db: &Object,
+    statement: &Statement,
+    accounts: &[Account],
+    now: Timestamp,
+) -> Result<(), Failure> {
+    let mut budgets: Vec<Uuid> = accounts.iter().map(|account| account.id.budget.0).collect();
+    budgets.sort_unstable();
+    budgets.dedup();
+    db.execute(statement, &[&budgets, &now]).await?;
+    Ok(())
+}
+
+async fn save_events(
+    db: &Object,
+    statements: &Statements,
+    events: &[Event],
+) -> Result<(), Failure> {
+    let names: Vec<String> = events.iter().map(Event::name).collect();
+    let kinds: Vec<_> = events.iter().map(|event| event_columns(event.kind)).collect();
+    let words: Vec<&str> = kinds.iter().map(|kind| kind.0).collect();
+    let percents: Vec<Option<i32>> = kinds.iter().map(|kind| kind.1).collect();
+    let keys: Vec<Option<Key>> = kinds.iter().map(|kind| kind.2).collect();
+    let budgets: Vec<Uuid> = events.iter().map(|event| event.account.budget.0).collect();
+    let starts: Vec<Timestamp> = events.iter().map(|event| event.account.start).collect();
+    let scopes = || events.iter().map(|event| &event.scope);
+    let tenants: Vec<&str> = scopes().map(|scope| scope.tenant.as_str()).collect();
+    let models: Vec<&str> = scopes().map(|scope| scope.model_or_star()).collect();
+    let users: Vec<Option<&str>> =
+        scopes().map(|scope| scope.user.as_ref().map(|user| user.as_str())).collect();
+    let types: Vec<Option<&str>> =
+        scopes().map(|scope| scope.report_type.as_ref().map(|kind| kind.as_str())).collect();
+    let settled: Vec<i64> =
+        events.iter().map(|event| nanos(event.settled)).collect::<Result<_, _>>()?;
+    let limits: Vec<i64> =
+        events.iter().map(|event| nanos(event.limit)).collect::<Result<_, _>>()?;
+    let times: Vec<Timestamp> = events.iter().map(|event| event.at).collect();
+    let columns: Parameters<'_> = &[
+        &names, &words, &percents, &keys, &budgets, &starts, &tenants, &models, &users, &types,
+        &settled, &limits, &times,
+    ];
+    // Both are sent at once: the commit that is sent after them must stay behind.
+    tokio::try_join!(
+        biased;
+        db.execute(&statements.events_lock, &[]),
+        db.execute(&statements.events, columns),
+    )?;
+    Ok(())
+}
+
+/// One of a reservation's two quotes, column by column.
+#[derive(Default)]
+struct Quotes {
+    input: Vec<Option<i64>>,
+    output: Vec<Option<i64>>,
+    cache_read: Vec<Option<i64>>,
+    cache_write_5m: Vec<Option<i64>>,
+    cache_write_1h: Vec<Option<i64>>,
+    tier: Vec<Option<&'static str>>,
+    given: Vec<Option<bool>>,
+}
+
+impl Quotes {
+    fn of(quotes: impl Iterator<Item = Option<Quote>>) -> Result<Self, Failure> {
+        let mut columns = Self::default();
+        for quote in quotes {
+            let usage = quote.map(|quote| quote.usage);
+            let tokens = |tokens: Option<u64>| tokens.map(whole).transpose();
+            columns.input.push(tokens(usage.map(|usage| usage.input))?);
+            columns.output.push(tokens(usage.map(|usage| usage.output))?);
+            columns.cache_read.push(tokens(usage.map(|usage| usage.cache_read))?);
+            columns.cache_write_5m.push(tokens(usage.map(|usage| usage.cache_write_5m))?);
+            columns.cache_write_1h.push(tokens(usage.map(|usage| usage.cache_write_1h))?);
+            columns.tier.push(quote.map(|quote| quote.tier.as_str()));
+            columns.given.push(quote.map(|quote| quote.given));
+        }
+        Ok(columns)
+    }
+
+    fn columns(&self) -> [&(dyn ToSql + Sync); 7] {
+        [
+            &self.input,
+            &self.output,
+            &self.cache_read,
+            &self.cache_write_5m,
+            &self.cache_write_1h,
+            &self.tier,
+            &self.given,
+        ]
+    }
+}
+
+async fn save_reservations(
+    db: &Object,
+    statement: &Statement,
+    all: Vec<&Reservation>,
+) -> Result<(), Failure> {
+    let calls = || all.iter().map(|reservation| &reservation.call);
+    let keys: Vec<Key> = all.iter().map(|reservation| reservation.key).collect();
+    let tenants: Vec<&str> = calls().map(|call| call.tenant.as_str()).collect();
+    let models: Vec<&str> = calls().map(|call| call.model.as_str()).collect();
+    let users: Vec<Option<&str>> =
+        calls().map(|call| call.user.as_ref().map(|user| user.as_str())).collect();
+    let types: Vec<Option<&str>> =
+        calls().map(|call| call.report_type.as_ref().map(|kind| kind.as_str())).collect();
+    let states: Vec<&str> = all.iter().map(|reservation| reservation.state.as_str()).collect();
+    let estimates = Quotes::of(all.iter().map(|reservation| reservation.estimate))?;
+    let actuals = Quotes::of(all.iter().map(|reservation| reservation.actual))?;
+    let amounts = |amount: fn(&Reservation) -> Money| -> Result<Vec<i64>, StoreError> {
+        all.iter().map(|reservation| nanos(amount(reservation))).collect()
+    };
+    let holds = amounts(|reservation| reservation.hold)?;
+    let costs: Vec<Option<i64>> = all
+        .iter()
+        .map(|reservation| reservation.cost.map(nanos).transpose())
+        .collect::<Result<_, _>>()?;
+    let budgets: Vec<String> = all
+        .iter()
+        .map(|reservation| literal(reservation.accounts.iter().map(|id| id.budget)))
+        .collect();
+    let starts: Vec<String> = all
+        .iter()
+        .map(|reservation| literal(reservation.accounts.iter().map(|id| id.start)))
+        .collect();
+    let settled = amounts(|reservation| reservation.standing.settled)?;
+    let counted = amounts(|reservation| reservation.standing.counted)?;
+    let limits = amounts(|reservation| reservation.standing.limit)?;
+    let would_refuse: Vec<bool> =
+        all.iter().map(|reservation| reservation.standing.would_refuse).collect();
+    let times = |time: fn(&Reservation) -> Timestamp| -> Vec<Timestamp> {
+        all.iter().map(|reservation| time(reservation)).collect()
+    };
+    let created = times(|reservation| reservation.created_at);
+    let expires = times(|reservation| reservation.expires_at);
+    let updated = times(|reservation| reservation.updated_at);
+    let mut columns: Vec<&(dyn ToSql + Sync)> =
+        vec![&keys, &tenants, &models, &users, &types, &states];
+    columns.extend(estimates.columns());
+    columns.extend(actuals.columns());
+    let rest: Parameters<'_> = &[
+        &holds,
+        &costs,
+        &budgets,
+        &starts,
+        &settled,
+        &counted,
+        &limits,
+        &would_refuse,
+        &created,
+        &expires,
+        &updated,
+    ];
+    columns.extend(rest);
+    db.execute(statement, &columns).await?;
+    Ok(())
+}
+
+/// An array as Postgres writes it, for columns whose rows are arrays themselves.
+fn literal(items: impl IntoIterator<Item = impl std::fmt::Display>) -> String {
+    let items: Vec<String> = items.into_iter().map(|item| item.to_string()).collect();
+    format!("{{{}}}", items.join(","))
+}

@@ -1,0 +1,189 @@
+//! What the jobs call: sweeping, maintaining, verifying, closing.
+
+use std::pin::pin;
+
+use ::budget::{Command, EscrowError, Key, Resolve, StoreError, Upkeep, Verification, Verifier};
+use async_trait::async_trait;
+use deadpool_postgres::{Object, Transaction};
+use futures_util::{TryStreamExt, future::join_all};
+use jiff::Timestamp;
+use tokio_postgres::{IsolationLevel, Row};
+
+use super::{Postgres, pool::unavailable, row};
+
+/// The most reservations that one sweep looks at; what is left is swept the next time.
+const SWEEP_MOST: i64 = 4_096;
+
+/// The months whose partitions of `ai_token_usage` exist before they begin, the running one
+/// included.
+const MONTHS_AHEAD: i32 = 3;
+
+const DUE: &str = "
+select key
+from reservation
+where state = 'held'
+    and expires_at <= $1
+order by expires_at
+limit $2";
+const OLD: &str = "
+select key
+from reservation
+where state = 'unresolved'
+    and updated_at <= $1
+order by updated_at
+limit $2";
+
+/// One replica at a time tidies, and one refreshes the summary.
+const TIDY_LOCK: &str = "select pg_try_advisory_xact_lock('upkeep'::regclass::oid::bigint)";
+const SUMMARY_LOCK: &str =
+    "select pg_try_advisory_xact_lock('ai_budget_summary'::regclass::oid::bigint)";
+
+#[async_trait]
+impl Upkeep for Postgres {
+    async fn sweep(&self, now: Timestamp) -> Result<u64, StoreError> {
+        let defaults = &self.options.defaults;
+        let key = |found: &Row| row::column::<Key>(found, "key");
+        let due = self.pool.query(DUE, &[&now, &SWEEP_MOST]).await?;
+        let mut commands = Vec::with_capacity(due.len());
+        for found in &due {
+            commands.push(Command::Expire(key(found)?));
+        }
+        let before = defaults.resolve_after.and_then(|after| now.checked_sub(after).ok());
+        if let Some(before) = before {
+            let resolution = defaults.resolution;
+            for found in &self.pool.query(OLD, &[&before, &SWEEP_MOST]).await? {
+                commands.push(Command::Resolve(Resolve { key: key(found)?, resolution }));
+            }
+        }
+        let mut swept = 0;
+        // No more at once than one transaction takes: callers have room in the queue beside them.
+        while !commands.is_empty() {
+            let rest = commands.split_off(commands.len().min(self.options.batch_max.max(1)));
+            let some = std::mem::replace(&mut commands, rest);
+            for outcome in join_all(some.into_iter().map(|command| self.submit(command))).await {
+                match outcome {
+                    Ok(outcome) => swept += u64::from(!outcome.replayed),
+                    Err(EscrowError::Store(error)) => return Err(error),
+                    // Settled or resolved meanwhile: nothing is left to do.
+                    Err(_) => {}
+                }
+            }
+        }
+        Ok(swept)
+    }
+
+    async fn maintain(&self, now: Timestamp) -> Result<(), StoreError> {
+        let mut db = self.pool.get().await?;
+        tidy(&mut db, now).await.map_err(unavailable)?;
+        refresh(&mut db, now).await.map_err(unavailable)
+    }
+
+    async fn ping(&self) -> Result<(), StoreError> {
+        self.pool.query("select 1", &[]).await.map(drop)
+    }
+
+    async fn verify(&self) -> Result<Verification, StoreError> {
+        let mut db = self.pool.get().await?;
+        let step = db.build_transaction().isolation_level(IsolationLevel::RepeatableRead);
+        // One snapshot for all: traffic goes on beside it.
+        let step = step.read_only(true).start().await.map_err(unavailable)?;
+        let found = verify(&step).await;
+        step.rollback().await.map_err(unavailable)?;
+        found
+    }
+
+    async fn close(&self) {
+        self.finish().await;
+    }
+}
+
+/// Takes a lock that ends with the transaction; `false` when another replica has it.
+async fn locks(step: &Transaction<'_>, lock: &str) -> Result<bool, tokio_postgres::Error> {
+    step.query_one(lock, &[]).await?.try_get(0)
+}
+
+/// Makes partitions ahead and brings the rows of `ai_token_budgets` up to date.
+async fn tidy(db: &mut Object, now: Timestamp) -> Result<(), tokio_postgres::Error> {
+    let step = db.transaction().await?;
+    // Traffic does not wait behind us while we wait for somebody's long query.
+    step.batch_execute("set local lock_timeout = '2s'; set local bursar.writing = 'on'").await?;
+    if !locks(&step, TIDY_LOCK).await? {
+        return step.rollback().await;
+    }
+    let partitions = "
+        select bursar_make_partition($1::timestamptz + make_interval(months => ahead))
+        from generate_series(0, $2) as ahead";
+    step.query(partitions, &[&now, &MONTHS_AHEAD]).await?;
+    step.query_one("select reset_monthly_budgets()", &[]).await?;
+    let claim = "
+        update upkeep
+        set caught_up_at = $1
+        where caught_up_at is null
+            or caught_up_at > $1
+            or caught_up_at <= $1 - interval '1 minute'";
+    if step.execute(claim, &[&now]).await? > 0 {
+        step.query_one("select bursar_catch_up($1)", &[&now]).await?;
+    }
+    step.commit().await
+}
+
+/// Refreshes the summary when it is an hour old.
+async fn refresh(db: &mut Object, now: Timestamp) -> Result<(), tokio_postgres::Error> {
+    let step = db.transaction().await?;
+    if !locks(&step, SUMMARY_LOCK).await? {
+        return step.rollback().await;
+    }
+    let claim = "
+        update upkeep
+        set summary_refreshed_at = $1
+        where summary_refreshed_at is null
+            or summary_refreshed_at > $1
+            or summary_refreshed_at <= $1 - interval '1 hour'";
+    if step.execute(claim, &[&now]).await? > 0 {
+        step.batch_execute("refresh materialized view concurrently ai_budget_summary").await?;
+    }
+    step.commit().await
+}
+
+async fn verify(step: &Transaction<'_>) -> Result<Verification, StoreError> {
+    let mut verifier = Verifier::default();
+    let entries = concat!(include_str!("sql/entry.sql"), "order by tenant_id, seq");
+    each(step, entries, |found| match row::entry(found) {
+        Ok(entry) => verifier.entry(&entry),
+        Err(error) => verifier.fault(format!("an entry can't be read: {error}")),
+    })
+    .await?;
+    verifier.last_entry_read();
+    let heads = concat!(include_str!("sql/tenant.sql"), "order by tenant_id");
+    each(step, heads, |found| match row::head(found) {
+        Ok(head) => verifier.head(&head),
+        Err(error) => verifier.fault(format!("a tenant can't be read: {error}")),
+    })
+    .await?;
+    each(step, include_str!("sql/account.sql"), |found| match row::account(found) {
+        Ok(account) => verifier.account(&account),
+        Err(error) => verifier.fault(format!("an account can't be read: {error}")),
+    })
+    .await?;
+    each(step, include_str!("sql/reservation.sql"), |found| match row::reservation(found) {
+        Ok(reservation) => verifier.reservation(&reservation),
+        Err(error) => verifier.fault(format!("a reservation can't be read: {error}")),
+    })
+    .await?;
+    Ok(verifier.finish())
+}
+
+/// Reads rows as they come, without keeping them.
+async fn each(
+    step: &Transaction<'_>,
+    sql: &str,
+    mut read: impl FnMut(&Row),
+) -> Result<(), StoreError> {
+    let nothing: [i32; 0] = [];
+    let rows = step.query_raw(sql, nothing).await.map_err(unavailable)?;
+    let mut rows = pin!(rows);
+    while let Some(found) = rows.try_next().await.map_err(unavailable)? {
+        read(&found);
+    }
+    Ok(())
+}
