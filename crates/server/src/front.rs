@@ -1,0 +1,85 @@
+//! What happens to every request before and after its handler: one function, no layers, for the
+//! hot path pays for each.
+
+use std::{panic::AssertUnwindSafe, sync::Arc, time::Instant};
+
+use axum::{
+    Router,
+    extract::Request,
+    response::{IntoResponse, Response},
+};
+use futures_util::FutureExt;
+use tower_service::Service as _;
+
+use crate::{
+    auth,
+    fault::Fault,
+    router::{self, Access, Index},
+    service::{Service, Shared},
+};
+
+/// The service as connections see it.
+#[derive(Clone)]
+pub(crate) struct Front(Arc<Inner>);
+
+struct Inner {
+    state: Shared,
+    router: Router,
+    index: Index,
+}
+
+impl Front {
+    pub(crate) fn new(service: Service) -> Self {
+        let state = service.into_state();
+        let (router, index) = router::routes().build();
+        let router = router
+            .fallback(|| async { Fault::not_found("there is nothing at this path") })
+            .method_not_allowed_fallback(|| async { Fault::method() })
+            .with_state(state.clone());
+        Self(Arc::new(Inner { state, router, index }))
+    }
+
+    pub(crate) fn state(&self) -> &Shared {
+        &self.0.state
+    }
+
+    /// Answers a request.
+    pub(crate) async fn answer(&self, request: Request) -> Response {
+        let started = Instant::now();
+        let (route, access) = self.0.index.find(request.uri().path());
+        let response = match self.admit(request, access).await {
+            Ok(request) => self.handle(request).await,
+            Err(fault) => fault.into_response(),
+        };
+        self.0.state.metrics.answered(route, response.status(), started.elapsed());
+        response
+    }
+
+    /// Lets a request in with its caller, or says why not.
+    async fn admit(&self, mut request: Request, access: Access) -> Result<Request, Fault> {
+        let state = &self.0.state;
+        if state.auth.is_open() {
+            auth::guard_open(request.method(), request.headers())?;
+        }
+        if access == Access::Keyed {
+            let now = state.now();
+            let caller = state.auth.caller(request.headers(), &*state.store, now).await?;
+            request.extensions_mut().insert(caller);
+        }
+        Ok(request)
+    }
+
+    /// Runs the handler; one that hangs or panics is answered for.
+    async fn handle(&self, request: Request) -> Response {
+        let call = self.0.router.clone().call(request);
+        let call = AssertUnwindSafe(call).catch_unwind();
+        match tokio::time::timeout(self.0.state.config.request_timeout, call).await {
+            Ok(Ok(Ok(response))) => response,
+            Ok(Err(_)) => {
+                tracing::error!("a handler panicked");
+                Fault::internal().into_response()
+            }
+            Err(_) => Fault::timeout().into_response(),
+        }
+    }
+}

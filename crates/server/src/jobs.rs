@@ -1,0 +1,155 @@
+//! What goes on beside requests: time-outs, upkeep, new prices. A job that fails is logged and
+//! comes again; it never ends before the service does.
+
+use std::{panic::AssertUnwindSafe, time::Duration};
+
+use budget::{EscrowError, Page, ReservationFilter, Settle, State, StoreError};
+use futures_util::FutureExt;
+use money::Rounding;
+use tokio::{sync::watch, task::JoinSet, time::MissedTickBehavior};
+
+use crate::{metrics::names, service::Shared};
+
+const SWEEP_EVERY: Duration = Duration::from_secs(1);
+const PRICES_EVERY: Duration = Duration::from_secs(1);
+const MAINTAIN_EVERY: Duration = Duration::from_secs(10);
+const TIDY_EVERY: Duration = Duration::from_secs(5);
+/// Unpriced calls that are read at a time.
+const PAGE: usize = 500;
+
+/// Starts them all. They end when `stopped` says so.
+pub(crate) fn spawn(state: Shared, revision: u64, stopped: watch::Receiver<bool>) -> JoinSet<()> {
+    let mut jobs = JoinSet::new();
+    let shared = state.clone();
+    jobs.spawn(every(SWEEP_EVERY, stopped.clone(), move || sweep(shared.clone())));
+    let shared = state.clone();
+    jobs.spawn(every(MAINTAIN_EVERY, stopped.clone(), move || maintain(shared.clone())));
+    let shared = state.clone();
+    jobs.spawn(every(TIDY_EVERY, stopped.clone(), move || tidy(shared.clone())));
+    jobs.spawn(watch_prices(state, revision, stopped));
+    jobs
+}
+
+async fn every<F>(period: Duration, mut stopped: watch::Receiver<bool>, mut job: impl FnMut() -> F)
+where
+    F: Future<Output = ()>,
+{
+    let mut ticks = tokio::time::interval(period);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = told(&mut stopped) => return,
+            _ = ticks.tick() => {}
+        }
+        survive(job()).await;
+    }
+}
+
+/// Runs one turn of a job; nothing when it panicked.
+async fn survive<T>(turn: impl Future<Output = T>) -> Option<T> {
+    let outcome = AssertUnwindSafe(turn).catch_unwind().await;
+    outcome.inspect_err(|_| tracing::error!("a job panicked and will be repeated")).ok()
+}
+
+/// Returns once the service stops, or whoever would say so is gone.
+async fn told(stopped: &mut watch::Receiver<bool>) {
+    let _ = stopped.wait_for(|stopped| *stopped).await;
+}
+
+fn failed(job: &'static str, error: &dyn std::error::Error) {
+    metrics::counter!(names::JOB_FAILURES, "job" => job).increment(1);
+    tracing::warn!(cause = error.source(), "job {job} failed and will be repeated: {error}");
+}
+
+async fn sweep(state: Shared) {
+    match state.store.sweep(state.now()).await {
+        Ok(0) => {}
+        Ok(count) => tracing::debug!(count, "reservations expired or resolved"),
+        Err(error) => failed("sweep", &error),
+    }
+}
+
+async fn maintain(state: Shared) {
+    if let Err(error) = state.store.maintain(state.now()).await {
+        failed("maintain", &error);
+    }
+}
+
+async fn tidy(state: Shared) {
+    state.metrics.tidy();
+    state.auth.tidy();
+}
+
+/// Reads imported prices; the revision that they are of, or an older one.
+pub(crate) async fn load_prices(state: &Shared) -> Result<u64, StoreError> {
+    let revision = state.store.prices_revision().await?;
+    state.prices.reload(&*state.store).await?;
+    Ok(revision)
+}
+
+async fn watch_prices(state: Shared, mut known: u64, mut stopped: watch::Receiver<bool>) {
+    let mut ticks = tokio::time::interval(PRICES_EVERY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    // Prices may have come while no service ran.
+    let mut is_new = true;
+    loop {
+        tokio::select! {
+            () = told(&mut stopped) => return,
+            _ = ticks.tick() => {}
+        }
+        match survive(refresh(&state, known, is_new)).await {
+            Some(Ok(revision)) => (known, is_new) = (revision, false),
+            Some(Err(error)) => failed("prices", &error),
+            None => {}
+        }
+    }
+}
+
+async fn refresh(state: &Shared, known: u64, is_new: bool) -> Result<u64, EscrowError> {
+    let revision = state.store.prices_revision().await?;
+    if revision != known {
+        load_prices(state).await?;
+    }
+    if revision != known || is_new {
+        charge_unpriced(state).await?;
+    }
+    Ok(revision)
+}
+
+/// Charges calls whose model had no price when they were tracked and has one now.
+pub(crate) async fn charge_unpriced(state: &Shared) -> Result<(), EscrowError> {
+    let shelf = state.prices.get();
+    let mut filter = ReservationFilter {
+        state: Some(State::Unpriced),
+        page: Page { after: None, limit: PAGE },
+        ..ReservationFilter::default()
+    };
+    let mut charged = 0_u64;
+    loop {
+        let calls = state.store.reservations(filter.clone()).await?;
+        let Some(last) = calls.last() else { break };
+        filter.page.after = Some((last.created_at, last.key));
+        let is_last = calls.len() < PAGE;
+        for reservation in calls {
+            let Some(mut actual) = reservation.actual else { continue };
+            let (model, at) = (reservation.call.model.as_str(), reservation.created_at);
+            let cost = shelf.book.charge(model, &actual.usage, actual.tier, at, Rounding::HalfEven);
+            let Ok(cost) = cost else { continue };
+            actual.amount = Some(cost);
+            let settle = Settle { key: reservation.key, call: Some(reservation.call), actual };
+            match state.store.settle(settle).await {
+                Ok(_) => charged += 1,
+                Err(EscrowError::Store(error)) => return Err(error.into()),
+                // One call's fault must not keep the others from being charged.
+                Err(error) => failed("prices", &error),
+            }
+        }
+        if is_last {
+            break;
+        }
+    }
+    if charged > 0 {
+        tracing::info!(charged, "calls without a price have one now and were charged");
+    }
+    Ok(())
+}

@@ -1,0 +1,122 @@
+//! Accepts connections until told to stop, then lets what is in flight finish.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::body::Body;
+use budget::StoreError;
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::{
+    rt::{TokioIo, TokioTimer},
+    server::graceful::GracefulShutdown,
+};
+use thiserror::Error;
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::{Semaphore, watch},
+};
+
+use crate::{front::Front, jobs, service::Service};
+
+/// How long a job may take to end once the service stops.
+const JOBS_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Why the service did not start.
+#[derive(Debug, Error)]
+pub enum RunError {
+    /// Imported prices could not be read.
+    #[error("failed to read imported prices")]
+    Prices(#[source] StoreError),
+}
+
+/// Serves until `shutdown`, finishes what is in flight within the configured time and closes the
+/// store. Connections that come before the prices are read wait in the listener's queue.
+pub async fn run(
+    listener: TcpListener,
+    service: Service,
+    shutdown: impl Future<Output = ()>,
+) -> Result<(), RunError> {
+    let front = Front::new(service);
+    let state = front.state().clone();
+    let revision = jobs::load_prices(&state).await.map_err(RunError::Prices)?;
+    let (stop, stopped) = watch::channel(false);
+    let mut jobs = jobs::spawn(state.clone(), revision, stopped);
+
+    let connections = GracefulShutdown::new();
+    let slots = Arc::new(Semaphore::new(state.config.connections_most));
+    tokio::pin!(shutdown);
+    loop {
+        let accepted = tokio::select! {
+            () = &mut shutdown => break,
+            accepted = accept(&listener, &slots) => accepted,
+        };
+        let Some((stream, slot)) = accepted else { continue };
+        let connection = connection(&front, &connections, stream);
+        tokio::spawn(async move {
+            connection.await;
+            drop(slot);
+        });
+    }
+    drop(listener);
+    state.drain();
+    tracing::info!(connections = connections.count(), "stopping: finishing what is in flight");
+    if tokio::time::timeout(state.config.drain_timeout, connections.shutdown()).await.is_err() {
+        tracing::warn!("stopping: some requests did not finish in time");
+    }
+    // A send fails when all jobs have ended already.
+    let _ = stop.send(true);
+    let ended = async { while jobs.join_next().await.is_some() {} };
+    if tokio::time::timeout(JOBS_TIMEOUT, ended).await.is_err() {
+        tracing::warn!("stopping: a job did not finish in time");
+        jobs.shutdown().await;
+    }
+    state.store.close().await;
+    Ok(())
+}
+
+/// The next connection, once there is room for one.
+async fn accept(
+    listener: &TcpListener,
+    slots: &Arc<Semaphore>,
+) -> Option<(TcpStream, tokio::sync::OwnedSemaphorePermit)> {
+    let slot = slots.clone().acquire_owned().await.ok()?;
+    match listener.accept().await {
+        Ok((stream, _)) => {
+            // Without it answers wait for acknowledgements; a socket that refuses it still works.
+            let _ = stream.set_nodelay(true);
+            Some((stream, slot))
+        }
+        Err(error) => {
+            // Out of file descriptors, most likely: some will be closed.
+            tracing::warn!("failed to accept a connection: {error}");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            None
+        }
+    }
+}
+
+fn connection(
+    front: &Front,
+    connections: &GracefulShutdown,
+    stream: TcpStream,
+) -> impl Future<Output = ()> + Send + use<> {
+    let front = front.clone();
+    let state = front.state().clone();
+    let answer = service_fn(move |request: hyper::Request<Incoming>| {
+        let front = front.clone();
+        async move { Ok::<_, std::convert::Infallible>(front.answer(request.map(Body::new)).await) }
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(state.config.head_timeout)
+        .serve_connection(TokioIo::new(stream), answer);
+    let connection = connections.watch(connection);
+    async move {
+        let open = state.metrics.connections();
+        open.increment(1);
+        if let Err(error) = connection.await {
+            // Peers hang up and speak nonsense; neither is ours to fix.
+            tracing::debug!("a connection ended: {error}");
+        }
+        open.decrement(1);
+    }
+}

@@ -1,0 +1,83 @@
+//! What every request can reach.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+
+use budget::Store;
+use jiff::Timestamp;
+
+use crate::{Config, Metrics, auth::Auth, prices::PriceShelf};
+
+/// Tells the time.
+pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
+
+/// The service before it runs.
+pub struct Service {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) config: Config,
+    pub(crate) clock: Clock,
+    pub(crate) metrics: Metrics,
+}
+
+impl Service {
+    /// A service on a store, with the system's clock and metrics of its own.
+    pub fn new(store: Arc<dyn Store>, config: Config) -> Self {
+        Self { store, config, clock: Arc::new(Timestamp::now), metrics: Metrics::new() }
+    }
+
+    /// With another clock.
+    #[must_use]
+    pub fn with_clock(mut self, clock: Clock) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// With metrics that other rooms write into too.
+    #[must_use]
+    pub fn with_metrics(mut self, metrics: Metrics) -> Self {
+        self.metrics = metrics;
+        self
+    }
+
+    pub(crate) fn into_state(self) -> Shared {
+        Arc::new(State {
+            auth: Auth::new(&self.config),
+            prices: PriceShelf::shipped(),
+            store: self.store,
+            config: self.config,
+            clock: self.clock,
+            metrics: self.metrics,
+            draining: AtomicBool::new(false),
+        })
+    }
+}
+
+/// What every request can reach.
+pub(crate) struct State {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) prices: PriceShelf,
+    pub(crate) auth: Auth,
+    pub(crate) config: Config,
+    pub(crate) metrics: Metrics,
+    clock: Clock,
+    draining: AtomicBool,
+}
+
+pub(crate) type Shared = Arc<State>;
+
+impl State {
+    pub(crate) fn now(&self) -> Timestamp {
+        (self.clock)()
+    }
+
+    /// From now on the service says that it is not ready.
+    pub(crate) fn drain(&self) {
+        self.draining.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
+    }
+}
