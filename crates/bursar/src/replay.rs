@@ -6,6 +6,8 @@ pub mod drive;
 pub mod engine;
 pub mod http;
 pub mod plan;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 

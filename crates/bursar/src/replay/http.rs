@@ -21,6 +21,10 @@ use super::{AccountView, Answer, LedgerView, plan::Call};
 
 const TIMEOUT: Duration = Duration::from_secs(30);
 
+/// Between two attempts at the rate limit, and how many there are.
+const PAUSE: Duration = Duration::from_millis(100);
+const ATTEMPTS: usize = 300;
+
 /// A running service.
 pub struct Http {
     client: Client<HttpConnector, Full<Bytes>>,
@@ -102,7 +106,24 @@ impl Http {
         })
     }
 
+    /// Waits and asks again while the key's rate limit is reached.
     async fn call(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<String>,
+    ) -> anyhow::Result<(StatusCode, Bytes)> {
+        for _ in 0..ATTEMPTS {
+            let (status, answer) = self.call_once(method.clone(), path, body.clone()).await?;
+            if status != StatusCode::TOO_MANY_REQUESTS || code(&answer) != "rate_limited" {
+                return Ok((status, answer));
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+        bail!("the rate limit left no room for {path}")
+    }
+
+    async fn call_once(
         &self,
         method: Method,
         path: &str,
@@ -157,7 +178,8 @@ impl Http {
         });
         let (status, body) =
             self.call(Method::POST, "/api/v1/reservations", Some(reserve.to_string())).await?;
-        if status == StatusCode::TOO_MANY_REQUESTS && code(&body) == "budget_exceeded" {
+        // By a budget, or because there is none: the rate limit has been waited for.
+        if status == StatusCode::TOO_MANY_REQUESTS {
             return Ok(Answer::Refused);
         }
         read::<Value>(status, &body)?;

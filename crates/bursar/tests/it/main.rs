@@ -1,0 +1,10 @@
+//! The binary, run as its users run it: processes, sockets, real databases.
+//!
+//! Postgres is the one that `BURSAR_TEST_POSTGRES_URL` names; the traces are in the folder that
+//! `BURSAR_TEST_DATA` names. `cargo xtask test` sets both.
+
+mod exactness;
+mod kill;
+mod replay;
+mod service;
+mod support;

@@ -1,0 +1,194 @@
+//! Starts servers, talks to them, makes databases.
+
+use std::{
+    env,
+    io::{BufRead, BufReader, Read, Write},
+    net::{SocketAddr, TcpListener, TcpStream},
+    path::{Path, PathBuf},
+    process::{Child, Command, Output, Stdio},
+    time::{Duration, Instant},
+};
+
+use serde_json::Value;
+
+/// The shared folder of real data.
+pub(crate) fn data() -> PathBuf {
+    let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data");
+    let folder = env::var_os("BURSAR_TEST_DATA").map_or_else(beside, PathBuf::from);
+    assert!(folder.is_dir(), "no folder {}: set BURSAR_TEST_DATA", folder.display());
+    folder
+}
+
+/// Runs the program to its end.
+pub(crate) fn bursar(database: &str, arguments: &[&str]) -> Output {
+    let mut command = program(database);
+    command.args(arguments).output().expect("bursar runs")
+}
+
+/// What a run has printed as JSON; fails when the run has failed.
+pub(crate) fn bursar_json(database: &str, arguments: &[&str]) -> Value {
+    let output = bursar(database, &[arguments, &["--output", "json"]].concat());
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "bursar {arguments:?}: {errors}");
+    serde_json::from_slice(&output.stdout).expect("JSON")
+}
+
+fn program(database: &str) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_bursar"));
+    for (name, _) in env::vars().filter(|(name, _)| name.starts_with("BURSAR_")) {
+        command.env_remove(name);
+    }
+    command.env("BURSAR_DATABASE_URL", database);
+    command
+}
+
+/// A running service; killed when dropped.
+pub(crate) struct Server {
+    process: Child,
+    pub(crate) address: SocketAddr,
+}
+
+impl Server {
+    /// Starts on a free port and waits until it is ready.
+    pub(crate) fn start(database: &str) -> Self {
+        let free = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let address = free.local_addr().expect("an address");
+        drop(free);
+        Self::start_at(database, address)
+    }
+
+    /// Starts at an address and waits until it is ready.
+    pub(crate) fn start_at(database: &str, address: SocketAddr) -> Self {
+        let mut command = program(database);
+        command.arg("serve").env("BURSAR_LISTEN", address.to_string()).env("BURSAR_LOG", "error");
+        let process = command.stdin(Stdio::null()).stdout(Stdio::null()).spawn();
+        let mut server = Self { process: process.expect("bursar starts"), address };
+        let until = Instant::now() + Duration::from_secs(30);
+        while TcpStream::connect(address).is_err() {
+            let ended = server.process.try_wait().expect("a process");
+            assert!(ended.is_none(), "bursar has ended: {ended:?}");
+            assert!(Instant::now() < until, "bursar does not listen");
+            std::thread::yield_now();
+        }
+        server
+    }
+
+    /// SIGKILL.
+    pub(crate) fn kill(mut self) {
+        self.process.kill().expect("a process to kill");
+        self.process.wait().expect("its end");
+    }
+
+    /// SIGTERM; the exit code.
+    pub(crate) fn stop(mut self) -> Option<i32> {
+        let id = self.process.id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &id]).status().expect("kill").success());
+        self.process.wait().expect("its end").code()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// An HTTP connection that is kept.
+pub(crate) struct Client {
+    stream: BufReader<TcpStream>,
+}
+
+impl Client {
+    pub(crate) fn connect(address: SocketAddr) -> std::io::Result<Self> {
+        let stream = TcpStream::connect(address)?;
+        stream.set_nodelay(true)?;
+        stream.set_read_timeout(Some(Duration::from_secs(30)))?;
+        Ok(Self { stream: BufReader::new(stream) })
+    }
+
+    /// Sends a request; the status and the body.
+    pub(crate) fn send(
+        &mut self,
+        method: &str,
+        path: &str,
+        body: &str,
+    ) -> std::io::Result<(u16, String)> {
+        let text = format!(
+            "{method} {path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n\
+             content-length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        self.stream.get_mut().write_all(text.as_bytes())?;
+        let broken = || std::io::Error::other("a broken answer");
+        let mut line = String::new();
+        self.stream.read_line(&mut line)?;
+        let status = line.split(' ').nth(1).and_then(|s| s.parse().ok()).ok_or_else(broken)?;
+        let mut length = 0;
+        loop {
+            line.clear();
+            if self.stream.read_line(&mut line)? == 0 {
+                return Err(broken());
+            }
+            if line == "\r\n" {
+                break;
+            }
+            if let Some((name, value)) = line.split_once(':')
+                && name.eq_ignore_ascii_case("content-length")
+            {
+                length = value.trim().parse().map_err(|_| broken())?;
+            }
+        }
+        let mut body = vec![0; length];
+        self.stream.read_exact(&mut body)?;
+        Ok((status, String::from_utf8_lossy(&body).into_owned()))
+    }
+
+    /// Posts, and expects an answer of this status.
+    pub(crate) fn post(&mut self, path: &str, body: &str, expected: u16) -> String {
+        let (status, answer) = self.send("POST", path, body).expect("an answer");
+        assert_eq!(status, expected, "{path} {body}: {answer}");
+        answer
+    }
+}
+
+/// A Postgres database of a test's own; dropped with it.
+pub(crate) struct Database {
+    server: String,
+    name: String,
+}
+
+impl Database {
+    pub(crate) fn make() -> Self {
+        let server = env::var("BURSAR_TEST_POSTGRES_URL")
+            .unwrap_or_else(|_| "postgres://postgres@127.0.0.1:5432".to_owned());
+        let server = server.trim_end_matches('/').to_owned();
+        let name = format!("bursar_it_{}", uuid::Uuid::new_v4().simple());
+        let database = Self { server, name };
+        assert!(database.sql(&format!("create database {}", database.name)), "no database made");
+        database
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("{}/{}", self.server, self.name)
+    }
+
+    fn sql(&self, sql: &str) -> bool {
+        let url = format!("{}/postgres", self.server);
+        let psql = Command::new("psql").args(["--quiet", &url, "--command", sql]).status();
+        psql.expect("psql runs").success()
+    }
+}
+
+impl Drop for Database {
+    fn drop(&mut self) {
+        self.sql(&format!("drop database if exists {} with (force)", self.name));
+    }
+}
+
+/// A folder for an SQLite file, and the file's URL.
+pub(crate) fn sqlite() -> (tempfile::TempDir, String) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let url = format!("sqlite://{}", folder.path().join("bursar.db").display());
+    (folder, url)
+}
