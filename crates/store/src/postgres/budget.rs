@@ -1,4 +1,4 @@
-//! Budgets, kept and listed. Monthly ones of a tenant and model are rows of `ai_token_budgets`, too.
+//! Budgets, kept and listed. Those of a tenant and model by month are rows of `ai_token_budgets`.
 
 use std::sync::Arc;
 

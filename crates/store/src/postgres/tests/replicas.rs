@@ -94,7 +94,10 @@ async fn a_key_of_another_tenant_is_a_conflict_wherever_it_arrives() {
         let mine = reserve(&call(&format!("mine-{number}")), "1");
         let theirs = Reserve { call: call(&format!("theirs-{number}")), ..mine.clone() };
         let (a, b) = tokio::join!(one.reserve(mine.clone()), two.reserve(theirs));
-        let conflict = |result: &Result<Outcome, EscrowError>| matches!(result, Err(EscrowError::Conflict(key)) if *key == mine.key);
+        let conflict = |result: &Result<Outcome, EscrowError>| match result {
+            Err(EscrowError::Conflict(key)) => *key == mine.key,
+            _ => false,
+        };
         assert!(a.is_ok() && conflict(&b) || b.is_ok() && conflict(&a), "{a:?} {b:?}");
     }
     assert_eq!(one.verify().await.unwrap().faults, Vec::<String>::new());
