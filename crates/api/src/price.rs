@@ -15,7 +15,7 @@ use utoipa::{
 };
 
 /// Prices at most in one request.
-const MOST: usize = 10_000;
+const MOST: usize = 500;
 
 /// One price of a model.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -36,7 +36,7 @@ impl<'de> Deserialize<'de> for Prices {
             vec![serde_json::from_str(text).map_err(D::Error::custom)?]
         };
         if !(1..=MOST).contains(&prices.len()) {
-            return Err(D::Error::custom("must be 1 to 10000 prices"));
+            return Err(D::Error::custom("must be 1 to 500 prices"));
         }
         Ok(Self(prices))
     }
@@ -125,7 +125,6 @@ impl ToSchema for Prices {}
 #[into_params(parameter_in = Query)]
 pub struct PriceQuery {
     /// One vendor's.
-    #[param(max_length = 200)]
     pub vendor: Option<String>,
 }
 

@@ -77,10 +77,7 @@ pub(crate) fn date() -> Object {
 }
 
 pub(crate) fn words(words: &[&str]) -> Object {
-    ObjectBuilder::new()
-        .schema_type(Type::String)
-        .enum_values(Some(words.iter().copied().collect::<Vec<_>>()))
-        .build()
+    ObjectBuilder::new().schema_type(Type::String).enum_values(Some(words.to_vec())).build()
 }
 
 pub(crate) fn words_optional(words: &[&str]) -> Object {
