@@ -8,7 +8,7 @@
 mod open;
 mod options;
 mod outbox;
-//mod postgres;
+mod postgres;
 mod queue;
 #[cfg(any(test, feature = "simulation"))]
 pub mod simulation;
@@ -16,7 +16,7 @@ mod sqlite;
 
 pub use open::{OpenError, Opened, backup, open, restore};
 pub use options::{Clock, Fault, Moment, Options};
-//pub use postgres::Postgres;
+pub use postgres::Postgres;
 pub use sqlite::Sqlite;
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use std::{
 use budget::StoreError;
 use thiserror::Error;
 
-use crate::{Options, Sqlite};
+use crate::{Options, Postgres, Sqlite};
 
 /// An open store.
 pub type Opened = Arc<dyn budget::Store>;
@@ -48,7 +48,7 @@ pub async fn open(url: &str, options: Options) -> Result<Opened, OpenError> {
         return Ok(Arc::new(Sqlite::open(Path::new(path), options)?));
     }
     if url.starts_with("postgres://") || url.starts_with("postgresql://") {
-        return Err(OpenError::NotSqlite);
+        return Ok(Arc::new(Postgres::connect(url, options).await?));
     }
     Err(OpenError::Url(without_password(url)))
 }
