@@ -15,7 +15,7 @@ use money::Money;
 
 use crate::{
     Account, AccountId, Book, Budget, Command, Defaults, Entry, EntryHash, EntryKind, EscrowError,
-    Event, EventKind, Head, Key, Outcome, Posting, Reservation, StoreError,
+    Event, EventKind, Head, Key, Outcome, Posting, Reservation, State, StoreError,
 };
 
 mod reserve;
@@ -36,7 +36,8 @@ pub struct Opening {
     pub tokens_input: u64,
     /// Their completion tokens.
     pub tokens_output: u64,
-    /// Held, unresolved and unpriced reservations that it covers, created in the period.
+    /// The reservations that it covers, created in the period, that may still change: held,
+    /// unresolved, unpriced and charged ones.
     pub open: Vec<Reservation>,
 }
 
@@ -136,17 +137,18 @@ impl Batch {
         account.tokens_output = opening.tokens_output;
         let (mut held, mut unresolved) = (Money::ZERO, Money::ZERO);
         for reservation in opening.open {
-            let reservation =
-                self.reservations.entry(reservation.key).or_insert(reservation);
+            let reservation = self.reservations.entry(reservation.key).or_insert(reservation);
             if reservation.accounts.contains(&id) {
                 continue;
             }
-            let bucket = match reservation.state {
-                crate::State::Held => &mut held,
-                _ => &mut unresolved,
-            };
-            *bucket = bucket.checked_add(reservation.hold).ok_or(EscrowError::Range)?;
             reservation.accounts.push(id);
+            let add = |sum: Money| sum.checked_add(reservation.hold).ok_or(EscrowError::Range);
+            match reservation.state {
+                State::Held => held = add(held)?,
+                State::Unresolved | State::Unpriced => unresolved = add(unresolved)?,
+                // Its charge is in what is settled; a late settle will correct it here, too.
+                _ => {}
+            }
             self.changed_reservations.insert(reservation.key);
         }
         let posting = Posting { account: id, settled: opening.settled, held, unresolved };

@@ -9,10 +9,7 @@ use focus::{Attribution, Period, PeriodError, Scope, TenantId};
 use jiff::{SignedDuration, Timestamp};
 use money::Money;
 
-use crate::{
-    Account, AccountId, Budget, BudgetId, EntryHash, EscrowError, Origin, Resolution,
-};
-
+use crate::{Account, AccountId, Budget, BudgetId, EntryHash, EscrowError, Origin, Resolution};
 
 /// What holds where nobody has said otherwise.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -204,7 +201,8 @@ impl Book {
         for reservation in &opening.open {
             let bucket = match reservation.state {
                 crate::State::Held => &mut account.held,
-                _ => &mut account.unresolved,
+                crate::State::Unresolved | crate::State::Unpriced => &mut account.unresolved,
+                _ => continue,
             };
             *bucket = bucket.checked_add(reservation.hold).unwrap_or(*bucket);
         }

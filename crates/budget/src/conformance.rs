@@ -17,6 +17,7 @@ use money::{Money, ServiceTier, TokenUsage};
 
 use crate::{Budget, EscrowError, Key, Line, Outcome, Quote, Release, Reserve, Settle, Store};
 
+#[expect(clippy::unwrap_used, reason = "a case that panics has failed, as it should")]
 mod cases;
 mod history;
 

@@ -16,10 +16,10 @@ mod budget;
 mod command;
 #[cfg(feature = "conformance")]
 pub mod conformance;
-#[cfg(feature = "conformance")]
-mod memory;
 mod entry;
 mod event;
+#[cfg(feature = "conformance")]
+mod memory;
 mod reservation;
 mod role;
 mod verifier;
@@ -29,12 +29,13 @@ pub use batch::{Batch, Changes, Opening};
 pub use book::{Book, Defaults, Head, Line};
 pub use budget::{Budget, BudgetError, BudgetId, Enforcement, Origin, Thresholds, Tier};
 pub use command::{
-    Command, CommandResult, EscrowError, Outcome, Quote, Refusal, Release, Reserve, Resolution, Resolve, Settle,
+    Command, CommandResult, EscrowError, Outcome, Quote, Refusal, Release, Reserve, Resolution,
+    Resolve, Settle,
 };
-#[cfg(feature = "conformance")]
-pub use memory::{Clock, Memory};
 pub use entry::{Entry, EntryHash, EntryKind};
 pub use event::{Event, EventKind};
+#[cfg(feature = "conformance")]
+pub use memory::{Clock, Memory};
 pub use reservation::{Key, Reservation, Standing, State};
 pub use role::{
     BudgetFilter, Budgets, Consumer, Escrow, KeyRecord, Keys, LedgerFilter, Page, Prices, Records,

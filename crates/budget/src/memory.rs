@@ -80,7 +80,7 @@ impl Tables {
                 opening.tokens_input += u64::try_from(actual.usage.prompt()).unwrap_or(u64::MAX);
                 opening.tokens_output += actual.usage.output;
             }
-            if matches!(reservation.state, State::Held | State::Unresolved | State::Unpriced) {
+            if !matches!(reservation.state, State::Settled | State::Released) {
                 opening.open.push(reservation.clone());
             }
         }
@@ -116,9 +116,8 @@ impl Tables {
     }
 
     fn calls(&self, from: Timestamp, to: Timestamp) -> impl Iterator<Item = &Reservation> {
-        let counts = |r: &&Reservation| {
-            matches!(r.state, State::Settled | State::Charged | State::Unpriced)
-        };
+        let counts =
+            |r: &&Reservation| matches!(r.state, State::Settled | State::Charged | State::Unpriced);
         let period = Period { start: from, end: to };
         self.reservations.values().filter(counts).filter(move |r| period.contains(r.created_at))
     }
@@ -146,7 +145,8 @@ impl Memory {
                 continue;
             }
             let mut book = tables.book(&tenant, now);
-            let unopened = book.unopened(now).map_err(|error| EscrowError::Store(corrupt(error)))?;
+            let unopened =
+                book.unopened(now).map_err(|error| EscrowError::Store(corrupt(error)))?;
             for id in reservation.iter().flat_map(|reservation| &reservation.accounts) {
                 if let Some(account) = tables.accounts.get(id) {
                     book.bring(account.clone());

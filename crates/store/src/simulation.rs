@@ -14,8 +14,7 @@ use std::{
 };
 
 use ::budget::{
-    Budgets, CommandResult, Defaults, EscrowError, Memory, Outcome, Store, StoreError,
-    Upkeep,
+    Budgets, CommandResult, Defaults, EscrowError, Memory, Outcome, Store, StoreError, Upkeep,
     conformance::{self, Hands, History, Step, apply},
 };
 use futures_util::future::join_all;
@@ -51,7 +50,8 @@ impl Faults {
             return false;
         }
         let struck = self.struck.fetch_add(1, Ordering::SeqCst);
-        let mut history = History::new(self.seed ^ struck ^ u64::from(moment == Moment::AfterCommit));
+        let mut history =
+            History::new(self.seed ^ struck ^ u64::from(moment == Moment::AfterCommit));
         self.next.store(3 + history.number(40), Ordering::SeqCst);
         true
     }
@@ -61,13 +61,12 @@ impl Faults {
 pub async fn run(seed: u64, steps: usize, file: &Path) -> Result<Report, String> {
     let start = "2026-10-15T12:00:00Z".parse().map_err(|error| format!("{error}"))?;
     let hands = Hands::at(start);
-    let faults =
-        Arc::new(Faults {
-            armed: AtomicBool::new(false),
-            next: AtomicU64::new(20),
-            struck: AtomicU64::new(0),
-            seed,
-        });
+    let faults = Arc::new(Faults {
+        armed: AtomicBool::new(false),
+        next: AtomicU64::new(20),
+        struck: AtomicU64::new(0),
+        seed,
+    });
     let clock = hands.clone();
     let model = Memory::new(Defaults::default(), Arc::new(move || clock.now()));
     let open = || -> Result<Sqlite, OpenError> {
@@ -157,12 +156,7 @@ fn facts(result: &Option<CommandResult>, again: bool) -> String {
     }
 }
 
-async fn finish(
-    seed: u64,
-    model: &Memory,
-    sqlite: &Sqlite,
-    hands: &Hands,
-) -> Result<(), String> {
+async fn finish(seed: u64, model: &Memory, sqlite: &Sqlite, hands: &Hands) -> Result<(), String> {
     let unavailable = |error: StoreError| format!("seed {seed}: {error}");
     for store in [model as &dyn Store, sqlite] {
         let verified = Upkeep::verify(store).await.map_err(unavailable)?;

@@ -21,8 +21,7 @@ fn options(hands: &Hands) -> Options {
 
 #[tokio::test]
 async fn the_model_conforms() {
-    conformance::run(|hands| async move { Arc::new(model(&hands)) as Arc<dyn Store> })
-        .await;
+    conformance::run(|hands| async move { Arc::new(model(&hands)) as Arc<dyn Store> }).await;
 }
 
 #[tokio::test]

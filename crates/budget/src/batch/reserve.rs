@@ -11,9 +11,12 @@ use crate::{
     Outcome, Posting, Refusal, Reservation, Reserve, Standing, State, StoreError,
 };
 
+/// Budgets with their running accounts.
+pub(super) type Lines = Vec<(Arc<Budget>, Account)>;
+
 /// How a call would count: decided without changing anything.
 pub(super) struct Fit {
-    pub(super) lines: Vec<(Arc<Budget>, Account)>,
+    pub(super) lines: Lines,
     pub(super) created: Option<Arc<Budget>>,
     pub(super) standing: Standing,
 }
@@ -25,7 +28,7 @@ pub(super) fn lines_for(
     call: &focus::Attribution,
     defaults: &Defaults,
     now: Timestamp,
-) -> Result<(Vec<(Arc<Budget>, Account)>, Option<Arc<Budget>>), EscrowError> {
+) -> Result<(Lines, Option<Arc<Budget>>), EscrowError> {
     let mut covering = book.covering(call);
     let created = book.default_for(call, &covering, defaults, now)?;
     covering.extend(created.clone());
@@ -33,8 +36,7 @@ pub(super) fn lines_for(
     for budget in covering {
         let period = book.period(&budget, now).map_err(|_| EscrowError::Range)?;
         let id = AccountId { budget: budget.id, start: period.start };
-        let account =
-            book.account(id).cloned().unwrap_or_else(|| Account::open(budget.id, period));
+        let account = book.account(id).cloned().unwrap_or_else(|| Account::open(budget.id, period));
         lines.push((budget, account));
     }
     Ok((lines, created))
@@ -118,10 +120,8 @@ impl Batch {
             };
         }
         let call = request.call.clone();
-        let amount = request
-            .estimate
-            .amount
-            .ok_or_else(|| EscrowError::Unpriced(call.model.to_string()))?;
+        let amount =
+            request.estimate.amount.ok_or_else(|| EscrowError::Unpriced(call.model.to_string()))?;
         if amount.is_negative() {
             return Err(EscrowError::Range);
         }
@@ -167,7 +167,7 @@ impl Batch {
     pub(super) fn open_accounts(
         &mut self,
         tenant: &focus::TenantId,
-        lines: Vec<(Arc<Budget>, Account)>,
+        lines: Lines,
         created: Option<Arc<Budget>>,
     ) -> Result<(), EscrowError> {
         let book = self.book_of(tenant)?;

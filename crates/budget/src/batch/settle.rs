@@ -60,8 +60,29 @@ impl Batch {
             }
         }
         let mut after = before.clone();
+        if before.state == State::Released {
+            self.count_again(&mut after)?;
+        }
         let added = self.attribute(&mut after, request.call.as_ref())?;
         self.close(before, after, request, added)
+    }
+
+    /// A call that was released and has happened after all counts in the accounts that have come
+    /// into its period meanwhile, too.
+    fn count_again(&mut self, reservation: &mut Reservation) -> Result<(), EscrowError> {
+        let book = self.book_of(&reservation.call.tenant)?;
+        for budget in book.covering(&reservation.call) {
+            let at = reservation.created_at;
+            let holds = |account: &&crate::Account| {
+                account.id.budget == budget.id && account.id.start <= at && at < account.end
+            };
+            if let Some(account) = book.accounts().iter().find(holds)
+                && !reservation.accounts.contains(&account.id)
+            {
+                reservation.accounts.push(account.id);
+            }
+        }
+        Ok(())
     }
 
     /// A track may name the user and report type that the reservation did not: the call then counts
@@ -164,8 +185,7 @@ impl Batch {
             }
         };
         let mut all = postings(&counted(&before), &after)?;
-        let nothing =
-            Counted { settled: Money::ZERO, held: Money::ZERO, unresolved: Money::ZERO };
+        let nothing = Counted { settled: Money::ZERO, held: Money::ZERO, unresolved: Money::ZERO };
         after.accounts = added;
         all.extend(postings(&nothing, &after)?);
         after.accounts = all.iter().map(|posting| posting.account).collect();

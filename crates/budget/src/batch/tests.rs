@@ -43,15 +43,32 @@ fn book(limits: [i64; 3]) -> Book {
 /// What can be done with one of a few keys.
 #[derive(Debug, Clone)]
 enum Move {
-    Reserve { key: u8, model: u8, user: u8, amount: u16 },
-    Settle { key: u8, part: u16 },
-    Release { key: u8 },
-    Expire { key: u8 },
-    Resolve { key: u8, charge: bool },
+    Reserve {
+        key: u8,
+        model: u8,
+        user: u8,
+        amount: u16,
+    },
+    Settle {
+        key: u8,
+        part: u16,
+    },
+    Release {
+        key: u8,
+    },
+    Expire {
+        key: u8,
+    },
+    Resolve {
+        key: u8,
+        charge: bool,
+    },
     /// What was not saved is lost; the caller will ask again.
     Crash,
     /// The batch is saved; the next begins a while later.
-    Save { minutes: u16 },
+    Save {
+        minutes: u16,
+    },
 }
 
 fn moves() -> impl Strategy<Value = Vec<Move>> {

@@ -30,6 +30,7 @@ cases![
     shadow_budgets_refuse_nothing,
     a_default_budget_serves_until_one_is_set,
     a_budget_set_in_mid_month_counts_what_was_spent_before,
+    a_correction_reaches_budgets_that_came_later,
     users_and_report_types_have_budgets_of_their_own,
     unpriced_calls_are_kept_and_charged_later,
     a_released_call_that_is_tracked_is_charged,
@@ -70,7 +71,10 @@ async fn settling_twice_returns_the_first_entry(bench: &Bench) {
     let again = bench.settle(1, "1.5").await.unwrap();
     assert!(again.replayed);
     assert_eq!(first.reservation, again.reservation);
-    assert_eq!(held.reservation.standing, bench.reserve(1, &m, "2").await.unwrap().reservation.standing);
+    assert_eq!(
+        held.reservation.standing,
+        bench.reserve(1, &m, "2").await.unwrap().reservation.standing
+    );
     assert_eq!(bench.balances(None).await, strings("1.5", "0", "0"));
     let tracked = bench.track(2, &m, Some("0.25")).await.unwrap();
     assert_eq!(bench.track(2, &m, Some("0.25")).await.unwrap().reservation, tracked.reservation);
@@ -83,7 +87,8 @@ async fn the_same_key_with_other_content_changes_nothing(bench: &Bench) {
     bench.budget(Scope::tenant(tenant()), "10").await;
     let m = call("m", None, None);
     bench.reserve(1, &m, "2").await.unwrap();
-    let other = Reserve { key: key(1), call: m.clone(), estimate: quote(7, Some("2")), timeout: None };
+    let other =
+        Reserve { key: key(1), call: m.clone(), estimate: quote(7, Some("2")), timeout: None };
     assert!(matches!(bench.store.reserve(other).await, Err(EscrowError::Conflict(_))));
     assert!(matches!(
         bench.track(1, &call("other", None, None), Some("1")).await,
@@ -257,7 +262,8 @@ async fn users_and_report_types_have_budgets_of_their_own(bench: &Bench) {
 async fn unpriced_calls_are_kept_and_charged_later(bench: &Bench) {
     bench.budget(Scope::tenant(tenant()), "10").await;
     let new = call("new-model", None, None);
-    let request = Reserve { key: key(1), call: new.clone(), estimate: quote(1, None), timeout: None };
+    let request =
+        Reserve { key: key(1), call: new.clone(), estimate: quote(1, None), timeout: None };
     assert!(matches!(bench.store.reserve(request).await, Err(EscrowError::Unpriced(_))));
     let kept = bench.track(2, &new, None).await.unwrap();
     assert_eq!(kept.reservation.state, State::Unpriced);
@@ -340,4 +346,21 @@ async fn lists_page_without_gaps(bench: &Bench) {
         places.extend(rows.iter().map(|entry| entry.seq));
     }
     assert_eq!(places, (1..=7).collect::<Vec<_>>());
+}
+
+async fn a_correction_reaches_budgets_that_came_later(bench: &Bench) {
+    let m = call("m", None, None);
+    bench.reserve(1, &m, "6").await.unwrap();
+    bench.reserve(2, &m, "3").await.unwrap();
+    bench.release(2).await.unwrap();
+    bench.hands.pass(SignedDuration::from_mins(16));
+    bench.store.sweep(bench.hands.now()).await.unwrap();
+    let charge = Resolve { key: key(1), resolution: Resolution::Charge };
+    bench.store.resolve(charge).await.unwrap();
+    bench.budget(Scope::tenant(tenant()), "50").await;
+    bench.reserve(3, &m, "1").await.unwrap();
+    assert_eq!(bench.balances(None).await, strings("6", "1", "0"));
+    bench.settle(1, "2").await.unwrap();
+    bench.settle(2, "2.5").await.unwrap();
+    assert_eq!(bench.balances(None).await, strings("4.5", "1", "0"));
 }

@@ -4,9 +4,7 @@ use focus::{Attribution, PeriodRule, PeriodUnit, ReportType, Scope, UserId};
 use jiff::SignedDuration;
 
 use super::{Hands, key, model, quote, tenant, usd};
-use crate::{
-    Budget, CommandResult, Release, Reserve, Resolution, Resolve, Settle, Store,
-};
+use crate::{Budget, CommandResult, Release, Reserve, Resolution, Resolve, Settle, Store};
 
 /// One step of a history.
 #[derive(Debug, Clone)]

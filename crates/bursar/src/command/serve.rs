@@ -65,7 +65,8 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     if config.admin_token.is_none() {
         warn!("no admin token is set: whoever reaches {address} may do everything");
     }
-    let service = Service::new(store.clone(), server_config(&config));
+    let service = Service::new(store.clone(), server_config(&config))
+        .with_metrics(server::Metrics::install());
     run(listener, service, store, shutdown).await
 }
 

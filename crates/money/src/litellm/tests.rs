@@ -179,14 +179,14 @@ proptest! {
     }
 }
 
-/// The real file: from `BURSAR_DATA_DIR`, or from the data folder beside the workspace.
+/// The real file: from `BURSAR_TEST_DATA`, or from the data folder beside the workspace.
 fn real_file() -> Vec<u8> {
     let workspace = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    let data = std::env::var_os("BURSAR_DATA_DIR")
+    let data = std::env::var_os("BURSAR_TEST_DATA")
         .map_or_else(|| workspace.join("../shared/data"), std::path::PathBuf::from);
     let path = data.join("prices/litellm-1.109.1.json");
     std::fs::read(&path).unwrap_or_else(|error| {
-        panic!("{} is needed ({error}); set BURSAR_DATA_DIR to the data folder", path.display())
+        panic!("{} is needed ({error}); set BURSAR_TEST_DATA to the data folder", path.display())
     })
 }
 

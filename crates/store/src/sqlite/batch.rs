@@ -49,6 +49,28 @@ pub(super) fn commit(
     }
 }
 
+/// Opens the accounts of budgets that came into a running period, and remembers the book: until
+/// then every look at it has to add up what the period had spent.
+pub(super) fn open(seat: &mut impl Seat, tenant: &TenantId) -> Result<(), StoreError> {
+    execute(seat.db(), "begin immediate")?;
+    seat.began();
+    let opened = opened(seat, tenant);
+    let ended = execute(seat.db(), if opened.is_ok() { "commit" } else { "rollback" });
+    let book = opened.and_then(|book| ended.map(|()| book))?;
+    seat.books().insert(tenant.clone(), Arc::new(book));
+    Ok(())
+}
+
+fn opened(seat: &impl Seat, tenant: &TenantId) -> Result<Book, StoreError> {
+    let mut batch = Batch::new(seat.options().defaults.clone(), (seat.options().clock)());
+    bring_book(seat, &mut batch, tenant)?;
+    let now = batch.now();
+    let changes = batch.finish();
+    save::changes(seat.db(), &changes, now)?;
+    let book = changes.books.into_iter().next();
+    book.ok_or_else(|| StoreError::Corrupt(format!("no book of tenant {tenant}")))
+}
+
 fn execute(db: &Connection, sql: &str) -> Result<(), StoreError> {
     let mut statement = db.prepare_cached(sql).map_err(unavailable)?;
     statement.execute([]).map_err(unavailable)?;

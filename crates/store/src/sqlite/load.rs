@@ -3,8 +3,7 @@
 use std::sync::Arc;
 
 use ::budget::{
-    Account, AccountId, Book, Budget, EntryHash, Head, Key, Opening, Reservation, State,
-    StoreError,
+    Account, AccountId, Book, Budget, EntryHash, Head, Key, Opening, Reservation, State, StoreError,
 };
 use focus::{Period, TenantId};
 use jiff::Timestamp;
@@ -51,11 +50,7 @@ pub(super) fn account(db: &Connection, id: AccountId) -> Result<Option<Account>,
 }
 
 /// A tenant's budgets, running accounts and ledger end; empty for one that is unknown.
-pub(super) fn book(
-    db: &Connection,
-    tenant: &TenantId,
-    now: Timestamp,
-) -> Result<Book, StoreError> {
+pub(super) fn book(db: &Connection, tenant: &TenantId, now: Timestamp) -> Result<Book, StoreError> {
     let name = tenant.as_str();
     let sql = "select tenant_id, ledger_seq, ledger_hash from tenant where tenant_id = ?1";
     let head = rows(db, sql, &[&name], row::head)?.pop();
@@ -117,7 +112,7 @@ pub(super) fn opening(
     };
     let sums = rows(db, &sql, &parameters, sums)?.pop();
     let (settled, tokens_input, tokens_output) = sums.unwrap_or((Money::ZERO, 0, 0));
-    let open = [State::Held, State::Unresolved, State::Unpriced].map(|state| {
+    let open = [State::Held, State::Unresolved, State::Unpriced, State::Charged].map(|state| {
         let sql = format!("select * from reservation where state = '{state}' and {covered}");
         rows(db, &sql, &parameters, row::reservation)
     });

@@ -23,7 +23,8 @@ mod writer;
 use std::{path::Path, sync::Arc, time::Duration};
 
 use ::budget::{
-    Command, Escrow, EscrowError, KeyRecord, Outcome, Release, Reserve, Resolve, Settle, Standing, StoreError,
+    Command, Escrow, EscrowError, KeyRecord, Outcome, Release, Reserve, Resolve, Settle, Standing,
+    StoreError,
 };
 use async_trait::async_trait;
 use moka::sync::Cache;
@@ -53,8 +54,8 @@ impl Sqlite {
             reader::connect(path, true).map_err(|error| file(error.to_string()))?;
         migrations::run(&mut connection)?;
         let readers = Arc::new(Readers::new(path.to_owned()));
-        let writer = Writer::start(connection, options.clone())
-            .map_err(|error| file(error.to_string()))?;
+        let writer =
+            Writer::start(connection, options.clone()).map_err(|error| file(error.to_string()))?;
         let keys = Cache::builder().max_capacity(10_000).time_to_live(Duration::from_secs(1));
         Ok(Self { options, readers, writer, keys: keys.build() })
     }

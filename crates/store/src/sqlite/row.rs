@@ -42,9 +42,8 @@ where
     T::Err: std::fmt::Display,
 {
     let text: Option<String> = column(row, name)?;
-    let parse = |text: String| {
-        text.parse().map_err(|error: T::Err| corrupt(format!("{name}: {error}")))
-    };
+    let parse =
+        |text: String| text.parse().map_err(|error: T::Err| corrupt(format!("{name}: {error}")));
     text.map(parse).transpose()
 }
 

@@ -1,6 +1,8 @@
 //! A batch's changes, written to the tables.
 
-use ::budget::{Account, Budget, Changes, Entry, Enforcement, Event, Head, Origin, Reservation, StoreError};
+use ::budget::{
+    Account, Budget, Changes, Enforcement, Entry, Event, Head, Origin, Reservation, StoreError,
+};
 use focus::TenantId;
 use jiff::Timestamp;
 use rusqlite::{Connection, ToSql};
@@ -53,11 +55,7 @@ fn head(db: &Connection, head: &Head, now: Timestamp) -> Result<(), StoreError> 
 }
 
 /// Makes sure that a tenant has a row.
-pub(super) fn known(
-    db: &Connection,
-    tenant: &TenantId,
-    now: Timestamp,
-) -> Result<(), StoreError> {
+pub(super) fn known(db: &Connection, tenant: &TenantId, now: Timestamp) -> Result<(), StoreError> {
     let sql = "insert into tenant (tenant_id, created_at, ledger_seq, ledger_hash)
         values (?1, ?2, 0, zeroblob(32))
         on conflict (tenant_id) do nothing";

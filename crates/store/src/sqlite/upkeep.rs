@@ -14,8 +14,7 @@ const SWEEP_MOST: i64 = 4_096;
 impl Upkeep for Sqlite {
     async fn sweep(&self, now: Timestamp) -> Result<u64, StoreError> {
         let defaults = &self.options.defaults;
-        let resolve_before =
-            defaults.resolve_after.and_then(|after| now.checked_sub(after).ok());
+        let resolve_before = defaults.resolve_after.and_then(|after| now.checked_sub(after).ok());
         let find = move |db: &Connection| {
             let key = |row: &rusqlite::Row<'_>| row::column::<Key>(row, "key");
             let sql = "select key from reservation

@@ -3,7 +3,7 @@
 //! It takes what waits, commits it in one transaction with one sync to disk, answers, and takes what
 //! has come in meanwhile: the busier, the larger the batches, the fewer the syncs.
 
-use std::{fmt, sync::Mutex, sync::PoisonError, sync::Arc, thread};
+use std::{fmt, sync::Arc, sync::Mutex, sync::PoisonError, thread};
 
 use ::budget::{Book, Command, CommandResult, EscrowError, StoreError};
 use focus::TenantId;
@@ -26,8 +26,9 @@ enum Message {
 }
 
 /// After so many commands the write-ahead log's pages are moved into the file, between two batches:
-/// often enough to keep the log at tens of megabytes, seldom enough not to be felt.
-const COMMANDS_PER_CHECKPOINT: usize = 4_096;
+/// often enough to keep the log at a few megabytes that are written over and over (a log that grows
+/// makes every sync wait for the file system's journal), seldom enough not to be felt.
+const COMMANDS_PER_CHECKPOINT: usize = 1_024;
 
 /// The handle of the writing thread.
 pub(super) struct Writer {
@@ -177,18 +178,21 @@ impl State {
 
     fn warm(&mut self, tenant: &TenantId) {
         self.notice_others();
-        let now = (self.options.clock)();
         if self.books.contains_key(tenant) {
             return;
         }
-        // A book whose running period still has to be opened is shown, but not remembered: what is
-        // brought in has to be read in the transaction that opens it.
-        match load::book(&self.db, tenant, now) {
+        let now = (self.options.clock)();
+        let read = load::book(&self.db, tenant, now);
+        let warmed = match read {
             Ok(book) if book.unopened(now).is_ok_and(|unopened| unopened.is_empty()) => {
                 self.books.insert(tenant.clone(), Arc::new(book));
+                Ok(())
             }
-            Ok(_) => {}
-            Err(error) => tracing::warn!(error = ?error, "a book can't be read"),
+            Ok(_) => batch::open(self, tenant),
+            Err(error) => Err(error),
+        };
+        if let Err(error) = warmed {
+            tracing::warn!(error = ?error, "a book can't be read");
         }
     }
 

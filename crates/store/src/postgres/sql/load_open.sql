@@ -4,4 +4,4 @@ where tenant_id = $1
     and ($4::text is null or report_type = $4)
     and created_at >= $5
     and created_at < $6
-    and state in ('held', 'unresolved', 'unpriced')
+    and state in ('held', 'unresolved', 'unpriced', 'charged')
