@@ -67,14 +67,16 @@ impl Batch {
         self.close(before, after, request, added)
     }
 
-    /// A call that was released and has happened after all counts in the accounts that have come
-    /// into its period meanwhile, too.
+    /// A call that was released and has happened after all counts in the running accounts that
+    /// have come into its period meanwhile, too.
     fn count_again(&mut self, reservation: &mut Reservation) -> Result<(), EscrowError> {
+        let now = self.now;
         let book = self.book_of(&reservation.call.tenant)?;
         for budget in book.covering(&reservation.call) {
             let at = reservation.created_at;
+            // Running accounts alone: those are at hand in every store, earlier ones by chance.
             let holds = |account: &&crate::Account| {
-                account.id.budget == budget.id && account.id.start <= at && at < account.end
+                account.id.budget == budget.id && account.id.start <= at && now < account.end
             };
             if let Some(account) = book.accounts().iter().find(holds)
                 && !reservation.accounts.contains(&account.id)
