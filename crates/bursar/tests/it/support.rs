@@ -162,7 +162,10 @@ impl Database {
     pub(crate) fn make() -> Self {
         let server = env::var("BURSAR_TEST_POSTGRES_URL")
             .unwrap_or_else(|_| "postgres://postgres@127.0.0.1:5432".to_owned());
-        let server = server.trim_end_matches('/').to_owned();
+        // Each test makes a database of its own: the one that the URL may name is left alone.
+        let host = server.find("://").map_or(0, |at| at + 3);
+        let end = server[host..].find('/').map_or(server.len(), |at| host + at);
+        let server = server[..end].to_owned();
         let name = format!("bursar_it_{}", uuid::Uuid::new_v4().simple());
         let database = Self { server, name };
         assert!(database.sql(&format!("create database {}", database.name)), "no database made");

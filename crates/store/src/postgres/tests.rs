@@ -40,6 +40,10 @@ impl Database {
     async fn make() -> Self {
         let server = env::var("BURSAR_TEST_POSTGRES_URL")
             .unwrap_or_else(|_| "postgres://postgres@127.0.0.1:5432".to_owned());
+        // The database that the URL may name is left alone.
+        let host = server.find("://").map_or(0, |at| at + 3);
+        let end = server[host..].find('/').map_or(server.len(), |at| host + at);
+        let server = server[..end].to_owned();
         let name = format!("bursar_test_{}", Uuid::new_v4().simple());
         let sql = format!("create database {name} template template0 encoding 'UTF8'");
         let database = Self { server, name };
