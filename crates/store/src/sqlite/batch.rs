@@ -20,14 +20,16 @@ pub(super) trait Seat {
     fn began(&mut self);
 }
 
-/// Loads what the commands touch, runs them in order, saves, commits, and remembers the books.
+/// Loads what the commands touch, runs them in order, saves, commits, and remembers the books; also
+/// those that were asked for, with the accounts opened that had to be.
 pub(super) fn commit(
     seat: &mut impl Seat,
     commands: &[&Command],
+    asked_for: &[TenantId],
 ) -> Result<Vec<CommandResult>, StoreError> {
     execute(seat.db(), "begin immediate")?;
     seat.began();
-    match run(seat, commands) {
+    match run(seat, commands, asked_for) {
         Ok((results, books)) => {
             let durable = seat
                 .options()
@@ -49,28 +51,6 @@ pub(super) fn commit(
     }
 }
 
-/// Opens the accounts of budgets that came into a running period, and remembers the book: until
-/// then every look at it has to add up what the period had spent.
-pub(super) fn open(seat: &mut impl Seat, tenant: &TenantId) -> Result<(), StoreError> {
-    execute(seat.db(), "begin immediate")?;
-    seat.began();
-    let opened = opened(seat, tenant);
-    let ended = execute(seat.db(), if opened.is_ok() { "commit" } else { "rollback" });
-    let book = opened.and_then(|book| ended.map(|()| book))?;
-    seat.books().insert(tenant.clone(), Arc::new(book));
-    Ok(())
-}
-
-fn opened(seat: &impl Seat, tenant: &TenantId) -> Result<Book, StoreError> {
-    let mut batch = Batch::new(seat.options().defaults.clone(), (seat.options().clock)());
-    bring_book(seat, &mut batch, tenant)?;
-    let now = batch.now();
-    let changes = batch.finish();
-    save::changes(seat.db(), &changes, now)?;
-    let book = changes.books.into_iter().next();
-    book.ok_or_else(|| StoreError::Corrupt(format!("no book of tenant {tenant}")))
-}
-
 fn execute(db: &Connection, sql: &str) -> Result<(), StoreError> {
     let mut statement = db.prepare_cached(sql).map_err(unavailable)?;
     statement.execute([]).map_err(unavailable)?;
@@ -80,11 +60,17 @@ fn execute(db: &Connection, sql: &str) -> Result<(), StoreError> {
 fn run(
     seat: &impl Seat,
     commands: &[&Command],
+    asked_for: &[TenantId],
 ) -> Result<(Vec<CommandResult>, Vec<Book>), StoreError> {
     let (db, options) = (seat.db(), seat.options());
     let mut batch = Batch::new(options.defaults.clone(), (options.clock)());
     for command in commands {
         bring(seat, &mut batch, command)?;
+    }
+    for tenant in asked_for {
+        if batch.book(tenant).is_none() {
+            bring_book(seat, &mut batch, tenant)?;
+        }
     }
     let results = commands.iter().map(|command| batch.run(command)).collect();
     let now = batch.now();

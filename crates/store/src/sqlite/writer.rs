@@ -3,15 +3,22 @@
 //! It takes what waits, commits it in one transaction with one sync to disk, answers, and takes what
 //! has come in meanwhile: the busier, the larger the batches, the fewer the syncs.
 
-use std::{fmt, sync::Arc, sync::Mutex, sync::PoisonError, thread};
+use std::{
+    fmt,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicI32, Ordering},
+    },
+    thread,
+};
 
 use ::budget::{Book, Command, CommandResult, EscrowError, StoreError};
 use focus::TenantId;
 use moka::sync::Cache;
-use rusqlite::Connection;
+use rusqlite::{Connection, hooks::Wal};
 use tokio::sync::{mpsc, oneshot};
 
-use super::{batch, load, unavailable};
+use super::{batch, unavailable};
 use crate::{Options, queue::Job};
 
 type Work = Box<dyn FnOnce(&mut Connection, Option<&TenantId>) + Send>;
@@ -25,10 +32,10 @@ enum Message {
     Close,
 }
 
-/// After so many commands the write-ahead log's pages are moved into the file, between two batches:
-/// often enough to keep the log at a few megabytes that are written over and over (a log that grows
-/// makes every sync wait for the file system's journal), seldom enough not to be felt.
-const COMMANDS_PER_CHECKPOINT: usize = 1_024;
+/// A write-ahead log of so many pages (8 MiB) is moved into the file, between two batches. The log
+/// is then written over from its beginning: one that grows makes every sync wait for the file
+/// system's journal.
+const LOG_PAGES_MOST: i32 = 2_048;
 
 /// The handle of the writing thread.
 pub(super) struct Writer {
@@ -45,10 +52,17 @@ impl fmt::Debug for Writer {
 }
 
 impl Writer {
-    pub(super) fn start(db: Connection, options: Options) -> std::io::Result<Self> {
+    pub(super) fn start(mut db: Connection, options: Options) -> std::io::Result<Self> {
+        let log_pages = Arc::new(AtomicI32::new(0));
+        let told = log_pages.clone();
+        let hook = move |_: &mut Wal, pages: i32| {
+            told.store(pages, Ordering::Relaxed);
+            Ok(())
+        };
+        db.wal_hook(Some(hook)).map_err(std::io::Error::other)?;
         let (queue, waiting) = mpsc::channel(options.queue_max.max(1));
         let books = Cache::new(options.cache_tenants);
-        let state = State { db, options, books: books.clone(), version: None, in_log: 0 };
+        let state = State { db, options, books: books.clone(), version: None, log_pages };
         let thread = thread::Builder::new().name("bursar-writer".into());
         let thread = thread.spawn(move || state.run(waiting))?;
         Ok(Self { queue, books, thread: Mutex::new(Some(thread)) })
@@ -82,6 +96,10 @@ impl Writer {
 
     /// Asks for a tenant's book to be remembered; not worth waiting for.
     pub(super) fn warm(&self, tenant: TenantId) {
+        // Books that were asked for never stand in the way of commands.
+        if self.queue.capacity() < self.queue.max_capacity() / 2 {
+            return;
+        }
         let _ = self.queue.try_send(Message::Warm(tenant));
     }
 
@@ -120,36 +138,39 @@ struct State {
     books: Cache<TenantId, Arc<Book>>,
     /// What SQLite said of other connections' commits when it was last asked.
     version: Option<i64>,
-    /// Commands since the log was last moved into the file.
-    in_log: usize,
+    /// The log's length, told by SQLite after each commit.
+    log_pages: Arc<AtomicI32>,
 }
 
 impl State {
     fn run(mut self, mut waiting: mpsc::Receiver<Message>) {
         let mut jobs = Vec::with_capacity(self.options.batch_max);
+        let mut asked_for = Vec::new();
         let mut next = waiting.blocking_recv();
         while let Some(message) = next.take() {
             let mut other = None;
             match message {
                 Message::Command(job) => jobs.push(job),
+                Message::Warm(tenant) => asked_for.push(tenant),
                 message => other = Some(message),
             }
-            while other.is_none() && jobs.len() < self.options.batch_max {
+            while other.is_none() && jobs.len() + asked_for.len() < self.options.batch_max {
                 match waiting.try_recv() {
                     Ok(Message::Command(job)) => jobs.push(job),
+                    Ok(Message::Warm(tenant)) => asked_for.push(tenant),
                     Ok(message) => other = Some(message),
                     Err(_) => break,
                 }
             }
-            self.in_log += jobs.len() + 1;
-            if !jobs.is_empty() {
-                self.commit(&mut jobs);
+            asked_for.retain(|tenant| !self.books.contains_key(tenant));
+            if !jobs.is_empty() || !asked_for.is_empty() {
+                self.commit(&mut jobs, &asked_for);
+                asked_for.clear();
             }
             match other {
                 Some(Message::Write(work, concerns)) => work(&mut self.db, concerns.as_ref()),
-                Some(Message::Warm(tenant)) => self.warm(&tenant),
                 Some(Message::Close) => waiting.close(),
-                Some(Message::Command(_)) | None => {}
+                Some(Message::Command(_) | Message::Warm(_)) | None => {}
             }
             self.checkpoint(false);
             next = waiting.blocking_recv();
@@ -157,9 +178,9 @@ impl State {
         self.checkpoint(true);
     }
 
-    fn commit(&mut self, jobs: &mut Vec<Job>) {
+    fn commit(&mut self, jobs: &mut Vec<Job>, asked_for: &[TenantId]) {
         let commands: Vec<&Command> = jobs.iter().map(|job| &job.command).collect();
-        match batch::commit(self, &commands) {
+        match batch::commit(self, &commands, asked_for) {
             Ok(results) => {
                 for (job, result) in jobs.drain(..).zip(results) {
                     let _ = job.reply.send(result);
@@ -176,26 +197,6 @@ impl State {
         }
     }
 
-    fn warm(&mut self, tenant: &TenantId) {
-        self.notice_others();
-        if self.books.contains_key(tenant) {
-            return;
-        }
-        let now = (self.options.clock)();
-        let read = load::book(&self.db, tenant, now);
-        let warmed = match read {
-            Ok(book) if book.unopened(now).is_ok_and(|unopened| unopened.is_empty()) => {
-                self.books.insert(tenant.clone(), Arc::new(book));
-                Ok(())
-            }
-            Ok(_) => batch::open(self, tenant),
-            Err(error) => Err(error),
-        };
-        if let Err(error) = warmed {
-            tracing::warn!(error = ?error, "a book can't be read");
-        }
-    }
-
     /// Forgets the books when another connection has committed since the last look.
     fn notice_others(&mut self) {
         let version = self.db.query_row("pragma data_version", [], |row| row.get(0)).ok();
@@ -207,10 +208,10 @@ impl State {
 
     /// Moves the log's pages into the file once they are many. `passive` waits for no reader.
     fn checkpoint(&mut self, all: bool) {
-        if self.in_log < COMMANDS_PER_CHECKPOINT && !all {
+        if self.log_pages.load(Ordering::Relaxed) < LOG_PAGES_MOST && !all {
             return;
         }
-        self.in_log = 0;
+        self.log_pages.store(0, Ordering::Relaxed);
         let mode = if all { "truncate" } else { "passive" };
         let pragma = format!("pragma wal_checkpoint({mode})");
         if let Err(error) = self.db.query_row(&pragma, [], |_| Ok(())) {
