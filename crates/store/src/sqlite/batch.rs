@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use ::budget::{Batch, Book, Command, CommandResult, Opening, StoreError};
+use ::budget::{Batch, Book, Changes, Command, CommandResult, Opening, Reservation, StoreError};
 use focus::TenantId;
 use moka::sync::Cache;
 use rusqlite::Connection;
 
-use super::{load, save, unavailable};
+use super::{load, save, tail::Tail, unavailable};
 use crate::{Moment, Options};
 
 /// What a commit needs of the thread that it runs on.
@@ -16,8 +16,12 @@ pub(super) trait Seat {
     fn options(&self) -> &Options;
     /// Committed books.
     fn books(&self) -> &Cache<TenantId, Arc<Book>>;
+    /// What is committed and not in its place.
+    fn tail(&mut self) -> &mut Tail;
     /// The transaction has begun: nobody else writes from here on.
-    fn began(&mut self);
+    fn began(&mut self) -> Result<(), StoreError>;
+    /// Puts everything committed in its place.
+    fn merge(&mut self) -> Result<(), StoreError>;
 }
 
 /// Loads what the commands touch, runs them in order, saves, commits, and remembers the books; also
@@ -27,28 +31,36 @@ pub(super) fn commit(
     commands: &[&Command],
     asked_for: &[TenantId],
 ) -> Result<Vec<CommandResult>, StoreError> {
-    execute(seat.db(), "begin immediate")?;
-    seat.began();
-    match run(seat, commands, asked_for) {
-        Ok((results, books)) => {
-            let durable = seat
-                .options()
-                .strike(Moment::BeforeCommit)
-                .and_then(|()| execute(seat.db(), "commit"));
-            durable.inspect_err(|_| {
-                let _ = execute(seat.db(), "rollback");
-            })?;
-            seat.options().strike(Moment::AfterCommit)?;
-            for book in books {
-                seat.books().insert(book.head.tenant.clone(), Arc::new(book));
-            }
-            Ok(results)
-        }
-        Err(error) => {
-            execute(seat.db(), "rollback")?;
-            Err(error)
-        }
+    let (results, mut changes) = in_transaction(seat, |seat| {
+        let done = run(seat, commands, asked_for)?;
+        seat.options().strike(Moment::BeforeCommit)?;
+        Ok(done)
+    })?;
+    seat.options().strike(Moment::AfterCommit)?;
+    if !changes.is_empty() {
+        seat.tail().add(&mut changes);
     }
+    for book in changes.books {
+        seat.books().insert(book.head.tenant.clone(), Arc::new(book));
+    }
+    Ok(results)
+}
+
+/// Puts everything committed in its place, in a transaction of its own.
+pub(super) fn merge(seat: &mut impl Seat) -> Result<(), StoreError> {
+    in_transaction(seat, Seat::merge)
+}
+
+fn in_transaction<S: Seat, T>(
+    seat: &mut S,
+    work: impl FnOnce(&mut S) -> Result<T, StoreError>,
+) -> Result<T, StoreError> {
+    execute(seat.db(), "begin immediate")?;
+    let done = seat.began().and_then(|()| work(seat));
+    let done = done.and_then(|done| execute(seat.db(), "commit").map(|()| done));
+    done.inspect_err(|_| {
+        let _ = execute(seat.db(), "rollback");
+    })
 }
 
 fn execute(db: &Connection, sql: &str) -> Result<(), StoreError> {
@@ -58,11 +70,11 @@ fn execute(db: &Connection, sql: &str) -> Result<(), StoreError> {
 }
 
 fn run(
-    seat: &impl Seat,
+    seat: &mut impl Seat,
     commands: &[&Command],
     asked_for: &[TenantId],
-) -> Result<(Vec<CommandResult>, Vec<Book>), StoreError> {
-    let (db, options) = (seat.db(), seat.options());
+) -> Result<(Vec<CommandResult>, Changes), StoreError> {
+    let options = seat.options();
     let mut batch = Batch::new(options.defaults.clone(), (options.clock)());
     for command in commands {
         bring(seat, &mut batch, command)?;
@@ -76,18 +88,20 @@ fn run(
     let now = batch.now();
     let mut changes = batch.finish();
     if !changes.is_empty() {
-        save::changes(db, &changes, now)?;
+        save::changes(seat.db(), &changes, now)?;
     }
     for book in &mut changes.books {
         book.forget_past(now);
     }
-    Ok((results, changes.books))
+    Ok((results, changes))
 }
 
 /// Brings the command's reservation, its tenant's book and its earlier accounts into the batch.
-fn bring(seat: &impl Seat, batch: &mut Batch, command: &Command) -> Result<(), StoreError> {
-    let db = seat.db();
-    let reservation = load::reservation(db, command.key())?;
+fn bring(seat: &mut impl Seat, batch: &mut Batch, command: &Command) -> Result<(), StoreError> {
+    let reservation = match seat.tail().reservation(command.key()) {
+        Some(reservation) => Some(reservation.clone()),
+        None => load::reservation(seat.db(), command.key())?,
+    };
     let tenants = [
         reservation.as_ref().map(|reservation| reservation.call.tenant.clone()),
         command.call().map(|call| call.tenant.clone()),
@@ -98,37 +112,59 @@ fn bring(seat: &impl Seat, batch: &mut Batch, command: &Command) -> Result<(), S
         }
     }
     let Some(reservation) = reservation else { return Ok(()) };
-    if let Some(book) = batch.book_mut(&reservation.call.tenant) {
-        for id in &reservation.accounts {
-            if book.account(*id).is_none()
-                && let Some(account) = load::account(db, *id)?
-            {
-                book.bring(account);
-            }
-        }
-    }
+    bring_accounts(seat, batch, &reservation)?;
     batch.add_reservation(reservation);
     Ok(())
 }
 
-fn bring_book(seat: &impl Seat, batch: &mut Batch, tenant: &TenantId) -> Result<(), StoreError> {
-    let (db, now) = (seat.db(), batch.now());
+/// Brings the accounts that a reservation counts in, also those of earlier periods.
+fn bring_accounts(
+    seat: &mut impl Seat,
+    batch: &mut Batch,
+    reservation: &Reservation,
+) -> Result<(), StoreError> {
+    let tenant = &reservation.call.tenant;
+    let Some(book) = batch.book_mut(tenant) else { return Ok(()) };
+    for id in &reservation.accounts {
+        if book.account(*id).is_some() {
+            continue;
+        }
+        merge_for(seat, tenant)?;
+        if let Some(account) = load::account(seat.db(), *id)? {
+            book.bring(account);
+        }
+    }
+    Ok(())
+}
+
+/// Before anything of a tenant's is read from the tables.
+fn merge_for(seat: &mut impl Seat, tenant: &TenantId) -> Result<(), StoreError> {
+    if seat.tail().concerns(tenant) {
+        seat.merge()?;
+    }
+    Ok(())
+}
+
+fn bring_book(
+    seat: &mut impl Seat,
+    batch: &mut Batch,
+    tenant: &TenantId,
+) -> Result<(), StoreError> {
+    let now = batch.now();
     let book = match seat.books().get(tenant) {
         Some(book) => Book::clone(&book),
-        None => load::book(db, tenant, now)?,
+        None => {
+            merge_for(seat, tenant)?;
+            load::book(seat.db(), tenant, now)?
+        }
     };
     let unopened = book.unopened(now).map_err(|error| StoreError::Corrupt(error.to_string()))?;
     batch.add_book(book);
     for (budget, period) in unopened {
-        let opening: Opening = load::opening(db, budget, period)?;
+        merge_for(seat, tenant)?;
+        let opening: Opening = load::opening(seat.db(), budget, period)?;
         for reservation in &opening.open {
-            for id in &reservation.accounts {
-                if let (Some(account), Some(book)) =
-                    (load::account(db, *id)?, batch.book_mut(tenant))
-                {
-                    book.bring(account);
-                }
-            }
+            bring_accounts(seat, batch, reservation)?;
         }
         batch.open(opening).map_err(|error| StoreError::Corrupt(error.to_string()))?;
     }

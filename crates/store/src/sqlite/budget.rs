@@ -60,7 +60,7 @@ impl Budgets for Sqlite {
             None => {
                 let tenant = tenant.clone();
                 let read = move |db: &rusqlite::Connection| load::book_for_view(db, &tenant, now);
-                Arc::new(self.readers.read(read).await?)
+                Arc::new(self.readers.read_merged(read).await?)
             }
         };
         book.lines(now).map_err(row::corrupt)
@@ -68,6 +68,6 @@ impl Budgets for Sqlite {
 
     async fn history(&self, id: BudgetId) -> Result<Vec<Account>, StoreError> {
         let sql = "select * from account where budget_id = ?1 order by period_start desc";
-        self.readers.read(move |db| load::rows(db, sql, &[&id.0], row::account)).await
+        self.readers.read_merged(move |db| load::rows(db, sql, &[&id.0], row::account)).await
     }
 }

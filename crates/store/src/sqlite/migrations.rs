@@ -5,7 +5,8 @@ use rusqlite::{Connection, TransactionBehavior};
 use crate::OpenError;
 
 /// The schema's steps; the file's `user_version` says how many it has taken.
-const STEPS: [&str; 1] = [include_str!("migrations/0001_ledger.sql")];
+const STEPS: [&str; 2] =
+    [include_str!("migrations/0001_ledger.sql"), include_str!("migrations/0002_tail.sql")];
 
 /// Marks a file as Bursar's: the ASCII letters "Burs".
 const APPLICATION_ID: i64 = 0x4275_7273;

@@ -10,12 +10,14 @@ mod batch;
 mod budget;
 mod key;
 mod load;
+mod log;
 mod migrations;
 mod price;
 mod reader;
 mod record;
 mod row;
 mod save;
+mod tail;
 mod tenant;
 mod upkeep;
 mod writer;
@@ -53,9 +55,9 @@ impl Sqlite {
         let mut connection =
             reader::connect(path, true).map_err(|error| file(error.to_string()))?;
         migrations::run(&mut connection)?;
-        let readers = Arc::new(Readers::new(path.to_owned()));
-        let writer =
-            Writer::start(connection, options.clone()).map_err(|error| file(error.to_string()))?;
+        let writer = Writer::start(path, connection, options.clone())
+            .map_err(|error| file(error.to_string()))?;
+        let readers = Arc::new(Readers::new(path.to_owned(), writer.merger()));
         let keys = Cache::builder().max_capacity(10_000).time_to_live(Duration::from_secs(1));
         Ok(Self { options, readers, writer, keys: keys.build() })
     }
@@ -76,7 +78,8 @@ impl Escrow for Sqlite {
         let tenant = request.call.tenant.clone();
         // A book that was read while the writer committed may be old by the time it is kept: the
         // writer alone keeps books, so this one is used once.
-        let book = self.readers.read(move |db| load::book_for_view(db, &tenant, now)).await?;
+        let book =
+            self.readers.read_merged(move |db| load::book_for_view(db, &tenant, now)).await?;
         let standing = book.preview(&request, defaults, now)?;
         self.writer.warm(request.call.tenant);
         Ok(standing)

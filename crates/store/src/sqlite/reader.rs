@@ -9,7 +9,7 @@ use std::{
 use ::budget::StoreError;
 use rusqlite::{Connection, OpenFlags};
 
-use super::unavailable;
+use super::{tail, unavailable, writer::Merger};
 
 /// Opens a connection with the settings that all share.
 pub(super) fn connect(path: &Path, writes: bool) -> rusqlite::Result<Connection> {
@@ -37,17 +37,18 @@ pub(super) fn connect(path: &Path, writes: bool) -> rusqlite::Result<Connection>
 #[derive(Debug)]
 pub(super) struct Readers {
     path: PathBuf,
+    merger: Merger,
     idle: Mutex<Vec<Connection>>,
 }
 
 impl Readers {
     const IDLE_MOST: usize = 4;
 
-    pub(super) fn new(path: PathBuf) -> Self {
-        Self { path, idle: Mutex::new(Vec::new()) }
+    pub(super) fn new(path: PathBuf, merger: Merger) -> Self {
+        Self { path, merger, idle: Mutex::new(Vec::new()) }
     }
 
-    /// Runs a read off the async threads.
+    /// Runs a read off the async threads; of tables that have no tail.
     pub(super) async fn read<T: Send + 'static>(
         self: &std::sync::Arc<Self>,
         work: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
@@ -60,9 +61,9 @@ impl Readers {
                 None => connect(&readers.path, false).map_err(unavailable)?,
             };
             // One snapshot for all that the read asks.
-            db.execute_batch("begin").map_err(unavailable)?;
-            let result = work(&db);
-            db.execute_batch("commit").map_err(unavailable)?;
+            let snapshot = db.unchecked_transaction().map_err(unavailable)?;
+            let result = work(&snapshot);
+            snapshot.commit().map_err(unavailable)?;
             let mut idle = readers.lock();
             if idle.len() < Self::IDLE_MOST {
                 idle.push(db);
@@ -70,6 +71,17 @@ impl Readers {
             result
         });
         reading.await.unwrap_or(Err(StoreError::Closed))
+    }
+
+    /// Like [`Self::read`], with all that was answered before in its place.
+    pub(super) async fn read_merged<T: Send + 'static>(
+        self: &std::sync::Arc<Self>,
+        work: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        if !self.read(tail::is_empty).await? {
+            self.merger.merge().await?;
+        }
+        self.read(work).await
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Connection>> {

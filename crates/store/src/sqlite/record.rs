@@ -20,22 +20,22 @@ fn text(text: &str) -> Value {
 #[async_trait]
 impl Records for Sqlite {
     async fn reservation(&self, key: Key) -> Result<Option<Reservation>, StoreError> {
-        self.readers.read(move |db| load::reservation(db, key)).await
+        self.readers.read_merged(move |db| load::reservation(db, key)).await
     }
 
     async fn reservations(
         &self,
         filter: ReservationFilter,
     ) -> Result<Vec<Reservation>, StoreError> {
-        self.readers.read(move |db| reservations(db, &filter)).await
+        self.readers.read_merged(move |db| reservations(db, &filter)).await
     }
 
     async fn entries(&self, filter: LedgerFilter) -> Result<Vec<Entry>, StoreError> {
-        self.readers.read(move |db| entries(db, &filter)).await
+        self.readers.read_merged(move |db| entries(db, &filter)).await
     }
 
     async fn usage(&self, query: UsageQuery) -> Result<Vec<UsageRow>, StoreError> {
-        self.readers.read(move |db| usage(db, &query)).await
+        self.readers.read_merged(move |db| usage(db, &query)).await
     }
 
     async fn events(&self, page: Page<u64>) -> Result<Vec<(u64, Event)>, StoreError> {

@@ -1,7 +1,7 @@
-//! A batch's changes, written to the tables.
+//! A batch's changes, appended to the tails of the tables.
 
 use ::budget::{
-    Account, Budget, Changes, Enforcement, Entry, Event, Head, Origin, Reservation, StoreError,
+    Account, Budget, Changes, Enforcement, Entry, Event, Origin, Reservation, StoreError,
 };
 use focus::TenantId;
 use jiff::Timestamp;
@@ -17,9 +17,6 @@ pub(super) fn changes(
     changes: &Changes,
     now: Timestamp,
 ) -> Result<(), StoreError> {
-    for head in &changes.heads {
-        self::head(db, head, now)?;
-    }
     for budget in &changes.budgets {
         self::budget(db, budget)?;
     }
@@ -27,6 +24,9 @@ pub(super) fn changes(
         self::account(db, account)?;
     }
     for entry in &changes.entries {
+        if entry.seq == 1 {
+            known(db, &entry.tenant, now)?;
+        }
         self::entry(db, entry)?;
     }
     for reservation in &changes.reservations {
@@ -42,16 +42,6 @@ pub(super) fn execute(
 ) -> Result<usize, StoreError> {
     let mut statement = db.prepare_cached(sql).map_err(unavailable)?;
     statement.execute(parameters).map_err(unavailable)
-}
-
-fn head(db: &Connection, head: &Head, now: Timestamp) -> Result<(), StoreError> {
-    let sql = "insert into tenant (tenant_id, created_at, ledger_seq, ledger_hash)
-        values (?1, ?2, ?3, ?4)
-        on conflict (tenant_id) do update
-        set ledger_seq = excluded.ledger_seq, ledger_hash = excluded.ledger_hash";
-    let tenant = head.tenant.as_str();
-    execute(db, sql, &[&tenant, &now.as_microsecond(), &whole(head.seq)?, &head.hash.0])?;
-    Ok(())
 }
 
 /// Makes sure that a tenant has a row.
@@ -102,14 +92,9 @@ pub(super) fn budget(db: &Connection, budget: &Budget) -> Result<(), StoreError>
 }
 
 fn account(db: &Connection, account: &Account) -> Result<(), StoreError> {
-    let sql = "insert into account (budget_id, period_start, period_end, settled_nanos,
+    let sql = "insert into account_tail (budget_id, period_start, period_end, settled_nanos,
             held_nanos, unresolved_nanos, tokens_input, tokens_output, fired, exhausted)
-        values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)
-        on conflict (budget_id, period_start) do update
-        set settled_nanos = excluded.settled_nanos, held_nanos = excluded.held_nanos,
-            unresolved_nanos = excluded.unresolved_nanos, tokens_input = excluded.tokens_input,
-            tokens_output = excluded.tokens_output, fired = excluded.fired,
-            exhausted = excluded.exhausted";
+        values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
     execute(
         db,
         sql,
@@ -130,7 +115,7 @@ fn account(db: &Connection, account: &Account) -> Result<(), StoreError> {
 }
 
 fn entry(db: &Connection, entry: &Entry) -> Result<(), StoreError> {
-    let sql = "insert into entry (tenant_id, seq, at, kind, key, amount_nanos, postings, hash)
+    let sql = "insert into entry_tail (tenant_id, seq, at, kind, key, amount_nanos, postings, hash)
         values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
     execute(
         db,
@@ -150,20 +135,12 @@ fn entry(db: &Connection, entry: &Entry) -> Result<(), StoreError> {
 }
 
 fn reservation(db: &Connection, reservation: &Reservation) -> Result<(), StoreError> {
-    let sql = "insert into reservation (key, tenant_id, model, user_id, report_type, state,
+    let sql = "insert into reservation_tail (key, tenant_id, model, user_id, report_type, state,
             estimate, hold_nanos, used_input, used_output, used_cache_read, used_cache_write_5m,
             used_cache_write_1h, used_tier, used_given, cost_nanos, accounts, standing_settled,
             standing_counted, standing_limit, would_refuse, created_at, expires_at, updated_at)
         values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18,
-            ?19, ?20, ?21, ?22, ?23, ?24)
-        on conflict (key) do update
-        set user_id = excluded.user_id, report_type = excluded.report_type,
-            state = excluded.state, used_input = excluded.used_input,
-            used_output = excluded.used_output, used_cache_read = excluded.used_cache_read,
-            used_cache_write_5m = excluded.used_cache_write_5m,
-            used_cache_write_1h = excluded.used_cache_write_1h, used_tier = excluded.used_tier,
-            used_given = excluded.used_given, cost_nanos = excluded.cost_nanos,
-            accounts = excluded.accounts, updated_at = excluded.updated_at";
+            ?19, ?20, ?21, ?22, ?23, ?24)";
     let estimate = reservation.estimate.map(|quote| serde_json::to_string(&quote)).transpose();
     let (call, standing) = (&reservation.call, &reservation.standing);
     let used = reservation.actual.map(|quote| quote.usage);

@@ -72,6 +72,6 @@ impl Tenants for Sqlite {
                 })
             })
         };
-        self.readers.read(list).await
+        self.readers.read_merged(list).await
     }
 }

@@ -30,7 +30,7 @@ impl Upkeep for Sqlite {
             let old = load::rows(db, sql, &[&before.as_microsecond(), &SWEEP_MOST], key)?;
             Ok((due, old))
         };
-        let (due, old) = self.readers.read(find).await?;
+        let (due, old) = self.readers.read_merged(find).await?;
         let resolution = defaults.resolution;
         let resolve = |key| Command::Resolve(Resolve { key, resolution });
         let commands = due.into_iter().map(Command::Expire).chain(old.into_iter().map(resolve));
@@ -56,7 +56,7 @@ impl Upkeep for Sqlite {
     }
 
     async fn verify(&self) -> Result<Verification, StoreError> {
-        self.readers.read(verify).await
+        self.readers.read_merged(verify).await
     }
 
     async fn close(&self) {

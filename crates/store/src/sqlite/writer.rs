@@ -5,20 +5,23 @@
 
 use std::{
     fmt,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicI32, Ordering},
-    },
+    path::Path,
+    sync::{Arc, Mutex, PoisonError},
     thread,
 };
 
 use ::budget::{Book, Command, CommandResult, EscrowError, StoreError};
 use focus::TenantId;
 use moka::sync::Cache;
-use rusqlite::{Connection, hooks::Wal};
+use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
-use super::{batch, unavailable};
+use super::{
+    batch, load,
+    log::Checkpointer,
+    tail::{self, Tail},
+    unavailable,
+};
 use crate::{Options, queue::Job};
 
 type Work = Box<dyn FnOnce(&mut Connection, Option<&TenantId>) + Send>;
@@ -29,13 +32,10 @@ enum Message {
     Write(Work, Option<TenantId>),
     /// Remember this tenant's book.
     Warm(TenantId),
+    /// Put everything committed in its place, for one who reads.
+    Merge(oneshot::Sender<Result<(), StoreError>>),
     Close,
 }
-
-/// A write-ahead log of so many pages (8 MiB) is moved into the file, between two batches. The log
-/// is then written over from its beginning: one that grows makes every sync wait for the file
-/// system's journal.
-const LOG_PAGES_MOST: i32 = 2_048;
 
 /// The handle of the writing thread.
 pub(super) struct Writer {
@@ -52,17 +52,22 @@ impl fmt::Debug for Writer {
 }
 
 impl Writer {
-    pub(super) fn start(mut db: Connection, options: Options) -> std::io::Result<Self> {
-        let log_pages = Arc::new(AtomicI32::new(0));
-        let told = log_pages.clone();
-        let hook = move |_: &mut Wal, pages: i32| {
-            told.store(pages, Ordering::Relaxed);
-            Ok(())
-        };
-        db.wal_hook(Some(hook)).map_err(std::io::Error::other)?;
+    pub(super) fn start(
+        path: &Path,
+        mut db: Connection,
+        options: Options,
+    ) -> std::io::Result<Self> {
+        let checkpointer = Checkpointer::start(path, &mut db)?;
         let (queue, waiting) = mpsc::channel(options.queue_max.max(1));
         let books = Cache::new(options.cache_tenants);
-        let state = State { db, options, books: books.clone(), version: None, log_pages };
+        let state = State {
+            db,
+            options,
+            books: books.clone(),
+            tail: Tail::default(),
+            version: None,
+            checkpointer,
+        };
         let thread = thread::Builder::new().name("bursar-writer".into());
         let thread = thread.spawn(move || state.run(waiting))?;
         Ok(Self { queue, books, thread: Mutex::new(Some(thread)) })
@@ -103,6 +108,11 @@ impl Writer {
         let _ = self.queue.try_send(Message::Warm(tenant));
     }
 
+    /// Who asks for what is committed to be put in its place.
+    pub(super) fn merger(&self) -> Merger {
+        Merger(self.queue.clone())
+    }
+
     /// Finishes what waits, empties the log, and ends the thread.
     pub(super) async fn close(&self) {
         let _ = self.queue.send(Message::Close).await;
@@ -132,14 +142,33 @@ fn in_transaction<T>(
     Ok(result)
 }
 
+/// Asks for what is committed to be put in its place.
+#[derive(Clone)]
+pub(super) struct Merger(mpsc::Sender<Message>);
+
+impl Merger {
+    /// Waits until it is. What is committed after that was not answered when this began.
+    pub(super) async fn merge(&self) -> Result<(), StoreError> {
+        let (reply, merged) = oneshot::channel();
+        self.0.send(Message::Merge(reply)).await.map_err(|_| StoreError::Closed)?;
+        merged.await.unwrap_or(Err(StoreError::Closed))
+    }
+}
+
+impl fmt::Debug for Merger {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Merger").finish_non_exhaustive()
+    }
+}
+
 struct State {
     db: Connection,
     options: Options,
     books: Cache<TenantId, Arc<Book>>,
+    tail: Tail,
     /// What SQLite said of other connections' commits when it was last asked.
     version: Option<i64>,
-    /// The log's length, told by SQLite after each commit.
-    log_pages: Arc<AtomicI32>,
+    checkpointer: Checkpointer,
 }
 
 impl State {
@@ -168,14 +197,38 @@ impl State {
                 asked_for.clear();
             }
             match other {
-                Some(Message::Write(work, concerns)) => work(&mut self.db, concerns.as_ref()),
+                Some(Message::Write(work, concerns)) => {
+                    work(&mut self.db, concerns.as_ref());
+                }
+                Some(Message::Merge(reply)) => {
+                    let _ = reply.send(self.merge_now());
+                }
                 Some(Message::Close) => waiting.close(),
                 Some(Message::Command(_) | Message::Warm(_)) | None => {}
             }
-            self.checkpoint(false);
+            if self.tail.is_long() {
+                let _ = self.merge_now();
+            }
+            self.checkpointer.look(&self.db);
             next = waiting.blocking_recv();
         }
-        self.checkpoint(true);
+        let _ = self.merge_now();
+        self.checkpointer.close(&self.db);
+    }
+
+    /// Puts everything committed in its place, in a transaction of its own.
+    fn merge_now(&mut self) -> Result<(), StoreError> {
+        batch::merge(self).inspect_err(|error| {
+            tracing::error!(error = ?error, "what is committed can't be put in its place");
+            self.forget();
+        })
+    }
+
+    /// Forgets everything that is remembered: it may be ahead of the file.
+    fn forget(&mut self) {
+        self.books.invalidate_all();
+        self.tail.clear();
+        self.version = None;
     }
 
     fn commit(&mut self, jobs: &mut Vec<Job>, asked_for: &[TenantId]) {
@@ -188,34 +241,11 @@ impl State {
             }
             Err(error) => {
                 tracing::error!(error = ?error, commands = jobs.len(), "a commit has failed");
-                // What is remembered may be ahead of the file.
-                self.books.invalidate_all();
+                self.forget();
                 for job in jobs.drain(..) {
                     let _ = job.reply.send(Err(EscrowError::Store(error.clone())));
                 }
             }
-        }
-    }
-
-    /// Forgets the books when another connection has committed since the last look.
-    fn notice_others(&mut self) {
-        let version = self.db.query_row("pragma data_version", [], |row| row.get(0)).ok();
-        if version.is_none() || version != self.version {
-            self.books.invalidate_all();
-        }
-        self.version = version;
-    }
-
-    /// Moves the log's pages into the file once they are many. `passive` waits for no reader.
-    fn checkpoint(&mut self, all: bool) {
-        if self.log_pages.load(Ordering::Relaxed) < LOG_PAGES_MOST && !all {
-            return;
-        }
-        self.log_pages.store(0, Ordering::Relaxed);
-        let mode = if all { "truncate" } else { "passive" };
-        let pragma = format!("pragma wal_checkpoint({mode})");
-        if let Err(error) = self.db.query_row(&pragma, [], |_| Ok(())) {
-            tracing::warn!(error = ?error, "the log can't be moved into the file");
         }
     }
 }
@@ -234,7 +264,25 @@ impl batch::Seat for State {
         &self.books
     }
 
-    fn began(&mut self) {
-        self.notice_others();
+    fn tail(&mut self) -> &mut Tail {
+        &mut self.tail
+    }
+
+    /// Forgets what is remembered when another connection has committed since the last look.
+    fn began(&mut self) -> Result<(), StoreError> {
+        let sql = "pragma data_version";
+        let version = load::rows(&self.db, sql, &[], |row| row.get(0).map_err(unavailable))?.pop();
+        if version.is_none() || version != self.version {
+            self.books.invalidate_all();
+            self.merge()?;
+        }
+        self.version = version;
+        Ok(())
+    }
+
+    fn merge(&mut self) -> Result<(), StoreError> {
+        tail::merge(&self.db)?;
+        self.tail.clear();
+        Ok(())
     }
 }

@@ -1,0 +1,91 @@
+//! The write-ahead log, moved into the file beside the thread that writes, so that a batch waits
+//! for few of its pages.
+
+use std::{
+    io,
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicI32, Ordering},
+        mpsc,
+    },
+    thread,
+};
+
+use rusqlite::{Connection, hooks::Wal};
+
+use super::reader;
+
+/// A log of so many pages (32 MiB) is moved into the file.
+const PAGES_MANY: i32 = 8_192;
+/// The writer itself moves so many pages, and waits for it; more are moved beside it.
+const PAGES_FEW: i32 = 256;
+/// The writer moves any number rather than let the log grow beyond this (256 MiB).
+const PAGES_MOST: i32 = 65_536;
+
+/// Moves the log into the file. It is then written over from its beginning.
+pub(super) struct Checkpointer {
+    /// The log's length and how many of its pages are in the file.
+    pages: Arc<AtomicI32>,
+    moved: Arc<AtomicI32>,
+    busy: Arc<AtomicBool>,
+    queue: mpsc::Sender<()>,
+    thread: thread::JoinHandle<()>,
+}
+
+impl Checkpointer {
+    /// Watches the log that `db` writes.
+    pub(super) fn start(path: &Path, db: &mut Connection) -> io::Result<Self> {
+        let beside = reader::connect(path, false).map_err(io::Error::other)?;
+        let pages = Arc::new(AtomicI32::new(0));
+        let told = pages.clone();
+        let hook = move |_: &mut Wal, pages: i32| {
+            told.store(pages, Ordering::Relaxed);
+            Ok(())
+        };
+        db.wal_hook(Some(hook)).map_err(io::Error::other)?;
+        let (moved, busy) = (Arc::new(AtomicI32::new(0)), Arc::new(AtomicBool::new(false)));
+        let (queue, waiting) = mpsc::channel();
+        let thread = thread::Builder::new().name("bursar-checkpointer".into());
+        let (tells, ends) = (moved.clone(), busy.clone());
+        let thread = thread.spawn(move || {
+            while waiting.recv().is_ok() {
+                tells.store(checkpoint(&beside, "passive"), Ordering::Relaxed);
+                ends.store(false, Ordering::Release);
+            }
+        })?;
+        Ok(Self { pages, moved, busy, queue, thread })
+    }
+
+    /// Called between two batches, with the connection that writes.
+    pub(super) fn look(&self, db: &Connection) {
+        let pages = self.pages.load(Ordering::Relaxed);
+        if pages < PAGES_MANY || self.busy.load(Ordering::Acquire) {
+            return;
+        }
+        let left = pages - self.moved.load(Ordering::Relaxed);
+        if left <= PAGES_FEW || pages >= PAGES_MOST {
+            checkpoint(db, "passive");
+            self.pages.store(0, Ordering::Relaxed);
+            self.moved.store(0, Ordering::Relaxed);
+        } else if !self.busy.swap(true, Ordering::AcqRel) && self.queue.send(()).is_err() {
+            tracing::error!("nobody moves the log into the file");
+        }
+    }
+
+    /// Ends the thread, moves all that is left and empties the log.
+    pub(super) fn close(self, db: &Connection) {
+        drop(self.queue);
+        let _ = self.thread.join();
+        checkpoint(db, "truncate");
+    }
+}
+
+/// How many of the log's pages are in the file afterwards.
+fn checkpoint(db: &Connection, mode: &str) -> i32 {
+    let pragma = format!("pragma wal_checkpoint({mode})");
+    db.query_row(&pragma, [], |row| row.get(2)).unwrap_or_else(|error| {
+        tracing::warn!(error = ?error, "the log can't be moved into the file");
+        0
+    })
+}
