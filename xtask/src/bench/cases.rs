@@ -8,7 +8,7 @@ use super::load::{self, Limit, Outcome};
 use super::report::Row;
 use super::script::Script;
 use super::server::Server;
-use super::{CONNECTIONS, ROUNDS, Setting, machine};
+use super::{CONNECTIONS, Case, ROUNDS, Setting, machine};
 
 /// Rate of the latency case.
 const OPEN_PER_SECOND: u32 = 500;
@@ -25,20 +25,31 @@ pub(super) fn budget(setting: &Setting) -> Result<Vec<Row>> {
     let hot = Script::Pairs { tenants: 1 };
     let spread = Script::Pairs { tenants: 1_000 };
     let check = Script::Check { tenants: 1 };
-    rows.push(ratio(setting, "check", check, &bare, &sqlite, 0.6)?);
-    rows.push(ratio(setting, "reserve + settle, SQLite, one budget", hot, &bare, &sqlite, 0.25)?);
-    let name = "reserve + settle, SQLite, 1,000 tenants";
-    rows.push(ratio(setting, name, spread, &bare, &sqlite, 0.25)?);
-    {
+    for (case, name, script, target) in [
+        (Case::Check, "check", check, 0.6),
+        (Case::Hot, "reserve + settle, SQLite, one budget", hot, 0.25),
+        (Case::Spread, "reserve + settle, SQLite, 1,000 tenants", spread, 0.25),
+    ] {
+        if setting.wants(case) {
+            rows.push(ratio(setting, name, script, &bare, &sqlite, target)?);
+        }
+    }
+    if setting.wants(Case::Postgres) {
         let postgres = Server::postgres(setting)?;
         set_limits(&postgres, 1)?;
         let name = "reserve + settle, Postgres, one budget";
         rows.push(ratio(setting, name, hot, &bare, &postgres, 0.12)?);
     }
-    rows.push(latency(setting, &sqlite)?);
+    if setting.wants(Case::Latency) {
+        rows.push(latency(setting, &sqlite)?);
+    }
     drop((bare, sqlite));
-    rows.extend(many_tenants(setting)?);
-    rows.extend(ledger(setting)?);
+    if setting.wants(Case::Tenants) {
+        rows.extend(many_tenants(setting)?);
+    }
+    if setting.wants(Case::Ledger) {
+        rows.extend(ledger(setting)?);
+    }
     Ok(rows)
 }
 

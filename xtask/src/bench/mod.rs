@@ -37,12 +37,34 @@ pub(crate) struct Arguments {
     /// Shorter rounds, and no ledger of ten million entries.
     #[arg(long)]
     quick: bool,
+    /// Measure these cases alone, and write nothing.
+    #[arg(long, value_delimiter = ',')]
+    only: Vec<Case>,
     /// A Postgres database to measure on; else one of our own on the test services' server.
     #[arg(long, value_name = "URL")]
     postgres_url: Option<String>,
     /// Stop filling the ledger after so many minutes, and say how far it came.
     #[arg(long, default_value_t = 30)]
     fill_minutes: u64,
+}
+
+/// A group of measures that share servers.
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Case {
+    /// Pre-flight checks against the baseline.
+    Check,
+    /// Durable calls on one budget.
+    Hot,
+    /// Durable calls over 1,000 tenants.
+    Spread,
+    /// Durable calls on Postgres.
+    Postgres,
+    /// The tail of a durable hold against the disk.
+    Latency,
+    /// Memory and CPU as tenants grow.
+    Tenants,
+    /// CPU as the ledger grows, and the restart.
+    Ledger,
 }
 
 /// Everything a case needs to know.
@@ -56,6 +78,14 @@ struct Setting {
     fill_max: Duration,
     postgres: String,
     binary: PathBuf,
+    /// Which cases; all when empty.
+    only: Vec<Case>,
+}
+
+impl Setting {
+    fn wants(&self, case: Case) -> bool {
+        self.only.is_empty() || self.only.contains(&case)
+    }
 }
 
 /// Connections of the closed-loop runs.
@@ -108,7 +138,7 @@ fn budget(arguments: &Arguments) -> Result<()> {
         .collect();
     let section = report::section(&machine, &words.join(" "), &setting, &rows);
     println!("{section}");
-    report::write(&section)
+    if setting.only.is_empty() { report::write(&section) } else { Ok(()) }
 }
 
 fn setting(arguments: &Arguments, folder: &Path, postgres: String) -> Result<Setting> {
@@ -121,6 +151,7 @@ fn setting(arguments: &Arguments, folder: &Path, postgres: String) -> Result<Set
         fill_max: Duration::from_secs(60 * arguments.fill_minutes),
         postgres,
         binary: workspace::target()?.join("release").join("bursar"),
+        only: arguments.only.clone(),
     })
 }
 

@@ -58,7 +58,12 @@ fn check(database: &str, rounds: u64) {
     let answered = Mutex::new(Answered::default());
     let seed = u64::from(std::process::id());
     println!("seed {seed}");
-    for round in 0..rounds {
+    let few = || answered.lock().expect("a lock").tracked.len() <= 100;
+    for round in 0..4 * rounds {
+        // A busy machine gets more rounds.
+        if round >= rounds && !few() {
+            break;
+        }
         let started = Instant::now();
         let server = Server::start(database);
         assert!(started.elapsed() < Duration::from_secs(5), "a slow start");

@@ -7,7 +7,11 @@ use focus::TenantId;
 use moka::sync::Cache;
 use rusqlite::Connection;
 
-use super::{load, save, tail::Tail, unavailable};
+use super::{
+    load, save,
+    tail::{Place, Tail},
+    unavailable,
+};
 use crate::{Moment, Options};
 
 /// What a commit needs of the thread that it runs on.
@@ -32,14 +36,15 @@ pub(super) fn commit(
     asked_for: &[TenantId],
 ) -> Result<Vec<CommandResult>, StoreError> {
     let (results, mut changes) = in_transaction(seat, |seat| {
+        if seat.tail().is_due() {
+            seat.merge()?;
+        }
         let done = run(seat, commands, asked_for)?;
         seat.options().strike(Moment::BeforeCommit)?;
         Ok(done)
     })?;
     seat.options().strike(Moment::AfterCommit)?;
-    if !changes.is_empty() {
-        seat.tail().add(&mut changes);
-    }
+    seat.tail().committed(Some(&mut changes));
     for book in changes.books {
         seat.books().insert(book.head.tenant.clone(), Arc::new(book));
     }
@@ -48,7 +53,9 @@ pub(super) fn commit(
 
 /// Puts everything committed in its place, in a transaction of its own.
 pub(super) fn merge(seat: &mut impl Seat) -> Result<(), StoreError> {
-    in_transaction(seat, Seat::merge)
+    in_transaction(seat, Seat::merge)?;
+    seat.tail().committed(None);
+    Ok(())
 }
 
 fn in_transaction<S: Seat, T>(
@@ -98,9 +105,10 @@ fn run(
 
 /// Brings the command's reservation, its tenant's book and its earlier accounts into the batch.
 fn bring(seat: &mut impl Seat, batch: &mut Batch, command: &Command) -> Result<(), StoreError> {
-    let reservation = match seat.tail().reservation(command.key()) {
-        Some(reservation) => Some(reservation.clone()),
-        None => load::reservation(seat.db(), command.key())?,
+    let reservation = match seat.tail().recent.find(command.key()) {
+        Place::Here(reservation) => Some(Reservation::clone(&reservation)),
+        // A transaction begins with a merge where the tail is not known.
+        Place::Table | Place::Anywhere => load::reservation(seat.db(), command.key())?,
     };
     let tenants = [
         reservation.as_ref().map(|reservation| reservation.call.tenant.clone()),

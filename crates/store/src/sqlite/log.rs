@@ -16,8 +16,8 @@ use rusqlite::{Connection, hooks::Wal};
 
 use super::reader;
 
-/// A log of so many pages (32 MiB) is moved into the file.
-const PAGES_MANY: i32 = 8_192;
+/// A log of so many pages (64 MiB) is moved into the file.
+const PAGES_MANY: i32 = 16_384;
 /// The writer itself moves so many pages, and waits for it; more are moved beside it.
 const PAGES_FEW: i32 = 256;
 /// The writer moves any number rather than let the log grow beyond this (256 MiB).

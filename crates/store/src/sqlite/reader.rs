@@ -8,6 +8,7 @@ use std::{
 
 use ::budget::StoreError;
 use rusqlite::{Connection, OpenFlags};
+use tokio::sync::Semaphore;
 
 use super::{tail, unavailable, writer::Merger};
 
@@ -39,13 +40,17 @@ pub(super) struct Readers {
     path: PathBuf,
     merger: Merger,
     idle: Mutex<Vec<Connection>>,
+    /// Each connection keeps pages in memory: so many read at once.
+    turns: Semaphore,
 }
 
 impl Readers {
     const IDLE_MOST: usize = 4;
+    const AT_ONCE: usize = 8;
 
     pub(super) fn new(path: PathBuf, merger: Merger) -> Self {
-        Self { path, merger, idle: Mutex::new(Vec::new()) }
+        let turns = Semaphore::new(Self::AT_ONCE);
+        Self { path, merger, idle: Mutex::new(Vec::new()), turns }
     }
 
     /// Runs a read off the async threads; of tables that have no tail.
@@ -53,6 +58,7 @@ impl Readers {
         self: &std::sync::Arc<Self>,
         work: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
+        let turn = self.turns.acquire().await.map_err(|_| StoreError::Closed)?;
         let readers = self.clone();
         let reading = tokio::task::spawn_blocking(move || {
             let idle = readers.lock().pop();
@@ -70,7 +76,9 @@ impl Readers {
             }
             result
         });
-        reading.await.unwrap_or(Err(StoreError::Closed))
+        let result = reading.await.unwrap_or(Err(StoreError::Closed));
+        drop(turn);
+        result
     }
 
     /// Like [`Self::read`], with all that was answered before in its place.
@@ -78,10 +86,17 @@ impl Readers {
         self: &std::sync::Arc<Self>,
         work: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
-        if !self.read(tail::is_empty).await? {
-            self.merger.merge().await?;
+        let at_once = move |db: &Connection| match tail::is_empty(db)? {
+            true => work(db).map(Ok),
+            false => Ok(Err(work)),
+        };
+        match self.read(at_once).await? {
+            Ok(found) => Ok(found),
+            Err(work) => {
+                self.merger.merge().await?;
+                self.read(work).await
+            }
         }
-        self.read(work).await
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Connection>> {

@@ -4,10 +4,12 @@ use ::budget::{
     Entry, Event, Key, LedgerFilter, Page, Records, Reservation, ReservationFilter, StoreError,
     UsageGroup, UsageQuery, UsageRow,
 };
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use rusqlite::{Connection, Row, types::Value};
 
-use super::{Sqlite, load, row, row::whole};
+use super::{Sqlite, load, row, row::whole, tail::Place};
 
 fn limit(limit: usize) -> Value {
     Value::Integer(i64::try_from(limit).unwrap_or(i64::MAX))
@@ -20,7 +22,13 @@ fn text(text: &str) -> Value {
 #[async_trait]
 impl Records for Sqlite {
     async fn reservation(&self, key: Key) -> Result<Option<Reservation>, StoreError> {
-        self.readers.read_merged(move |db| load::reservation(db, key)).await
+        let load = move |db: &Connection| load::reservation(db, key);
+        match self.writer.recent.find(key) {
+            Place::Here(reservation) => Ok(Some(Arc::unwrap_or_clone(reservation))),
+            // A call that another process has committed is seen after that one's next sweep.
+            Place::Table => self.readers.read(load).await,
+            Place::Anywhere => self.readers.read_merged(load).await,
+        }
     }
 
     async fn reservations(

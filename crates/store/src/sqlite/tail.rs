@@ -1,11 +1,15 @@
 //! What was committed last and is not in its place yet.
 //!
 //! A commit appends to tables without an index (`entry_tail`, `account_tail`, `reservation_tail`):
-//! a few pages, however many tenants it serves. [`merge`] moves the rows into the tables proper, in
+//! a few pages, however many tenants it serves. [`Tail::merge`] moves the rows into the tables proper, in
 //! the order of those, many at once: an account that changed a thousand times is written once.
 //! Whoever reads the tables proper merges first; the writer remembers what it would miss.
 
-use std::collections::{HashMap, HashSet};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
 
 use ::budget::{Changes, Key, Reservation, StoreError};
 use focus::TenantId;
@@ -13,27 +17,91 @@ use rusqlite::Connection;
 
 use super::{load, unavailable};
 
-/// The most changed reservations before the writer merges.
+/// A commit merges so long after the merge before: often enough that none waits long for it, seldom
+/// enough that it moves many rows at once.
+const MERGE_EVERY: Duration = Duration::from_millis(250);
+/// The most changed reservations before a commit merges.
 const RESERVATIONS_MOST: usize = 4_096;
+
+/// Reservations that the table proper does not have, or has as they were before. Shared with those
+/// who look one up, as every settlement does.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Recent(Arc<Mutex<Known>>);
+
+#[derive(Debug, Default)]
+struct Known {
+    /// Everything in the tail is here.
+    whole: bool,
+    reservations: HashMap<Key, Arc<Reservation>>,
+}
+
+/// Where to look a reservation up.
+pub(super) enum Place {
+    /// It is this one.
+    Here(Arc<Reservation>),
+    /// If it is anywhere, then in the table proper.
+    Table,
+    /// In the tail or in the table.
+    Anywhere,
+}
+
+impl Recent {
+    pub(super) fn find(&self, key: Key) -> Place {
+        let known = self.known();
+        match known.reservations.get(&key) {
+            Some(reservation) => Place::Here(reservation.clone()),
+            None if known.whole => Place::Table,
+            None => Place::Anywhere,
+        }
+    }
+
+    /// The keys of those that are `wanted`, oldest first; `None` when the tail is not known.
+    pub(super) fn keys(&self, wanted: impl Fn(&Reservation) -> bool) -> Option<Vec<Key>> {
+        let known = self.known();
+        let mut found: Vec<_> = known.reservations.values().filter(|found| wanted(found)).collect();
+        found.sort_by_key(|reservation| (reservation.created_at, reservation.key));
+        known.whole.then(|| found.into_iter().map(|reservation| reservation.key).collect())
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 /// What the writer knows of the rows that are not in their place.
 #[derive(Debug, Default)]
 pub(super) struct Tail {
-    reservations: HashMap<Key, Reservation>,
+    pub(super) recent: Recent,
+    /// Whose rows the tables proper may lack.
     tenants: HashSet<TenantId>,
+    /// When the oldest row was appended.
+    since: Option<Instant>,
+    /// The open transaction has put all in its place.
+    merged: bool,
 }
 
 impl Tail {
-    /// Notes what a commit has appended.
-    pub(super) fn add(&mut self, changes: &mut Changes) {
-        let keyed = |reservation: Reservation| (reservation.key, reservation);
-        self.reservations.extend(changes.reservations.drain(..).map(keyed));
+    /// The open transaction is committed: notes what it has put in its place and what it appended.
+    pub(super) fn committed(&mut self, changes: Option<&mut Changes>) {
+        let mut known = self.recent.known();
+        if std::mem::take(&mut self.merged) {
+            known.reservations.clear();
+            known.whole = true;
+        }
+        let Some(changes) = changes.filter(|changes| !changes.is_empty()) else { return };
+        self.since.get_or_insert_with(Instant::now);
+        let keyed = |reservation: Reservation| (reservation.key, Arc::new(reservation));
+        known.reservations.extend(changes.reservations.drain(..).map(keyed));
         self.tenants.extend(changes.books.iter().map(|book| book.head.tenant.clone()));
     }
 
-    /// A reservation that the table proper does not have, or has as it was before.
-    pub(super) fn reservation(&self, key: Key) -> Option<&Reservation> {
-        self.reservations.get(&key)
+    /// Puts every row in its place, in the transaction that is open.
+    pub(super) fn merge(&mut self, db: &Connection) -> Result<(), StoreError> {
+        merge(db)?;
+        self.tenants.clear();
+        self.since = None;
+        self.merged = true;
+        Ok(())
     }
 
     /// Whether the tables proper may be behind for a tenant.
@@ -42,13 +110,17 @@ impl Tail {
     }
 
     /// Whether it is time to merge.
-    pub(super) fn is_long(&self) -> bool {
-        self.reservations.len() >= RESERVATIONS_MOST
+    pub(super) fn is_due(&self) -> bool {
+        let long = || self.recent.known().reservations.len() >= RESERVATIONS_MOST;
+        self.since.is_some_and(|since| since.elapsed() >= MERGE_EVERY) || long()
     }
 
-    pub(super) fn clear(&mut self) {
-        self.reservations.clear();
+    /// What is known may differ from the file.
+    pub(super) fn forget(&mut self) {
+        *self.recent.known() = Known::default();
         self.tenants.clear();
+        self.since = None;
+        self.merged = false;
     }
 }
 
@@ -61,8 +133,7 @@ pub(super) fn is_empty(db: &Connection) -> Result<bool, StoreError> {
     Ok(load::rows(db, sql, &[], read)?.pop().unwrap_or(true))
 }
 
-/// Moves every row into its place, in the transaction that is open.
-pub(super) fn merge(db: &Connection) -> Result<(), StoreError> {
+fn merge(db: &Connection) -> Result<(), StoreError> {
     for sql in [ENTRIES, HEADS, ACCOUNTS, RESERVATIONS] {
         run(db, sql)?;
     }

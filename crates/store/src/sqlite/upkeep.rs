@@ -1,7 +1,12 @@
 //! What the jobs call: sweeping, verifying, closing.
 
-use ::budget::{Command, Key, Resolve, StoreError, Upkeep, Verification, Verifier};
+use std::collections::HashSet;
+
+use ::budget::{
+    Command, Key, Reservation, Resolve, State, StoreError, Upkeep, Verification, Verifier,
+};
 use async_trait::async_trait;
+use futures_util::{StreamExt, stream};
 use jiff::Timestamp;
 use rusqlite::Connection;
 
@@ -9,6 +14,8 @@ use super::{Sqlite, load, row, row::corrupt, unavailable};
 
 /// The most reservations that one sweep looks at; what is left is swept the next time.
 const SWEEP_MOST: i64 = 4_096;
+/// How many of them share a commit with whatever else waits.
+const SWEEP_AT_ONCE: usize = 64;
 
 #[async_trait]
 impl Upkeep for Sqlite {
@@ -30,13 +37,29 @@ impl Upkeep for Sqlite {
             let old = load::rows(db, sql, &[&before.as_microsecond(), &SWEEP_MOST], key)?;
             Ok((due, old))
         };
-        let (due, old) = self.readers.read_merged(find).await?;
+        // The tail's are looked for where they are remembered. Those that the table has may have
+        // changed since; the command is then refused and leaves them as they are.
+        let recent = &self.writer.recent;
+        let is_due = |r: &Reservation| r.state == State::Held && r.expires_at <= now;
+        let is_old = |r: &Reservation| {
+            r.state == State::Unresolved && resolve_before.is_some_and(|old| r.updated_at <= old)
+        };
+        let (due, old) = match (recent.keys(is_due), recent.keys(is_old)) {
+            (Some(recent_due), Some(recent_old)) => {
+                let (due, old) = self.readers.read(find).await?;
+                (joined(due, recent_due), joined(old, recent_old))
+            }
+            _ => self.readers.read_merged(find).await?,
+        };
         let resolution = defaults.resolution;
         let resolve = |key| Command::Resolve(Resolve { key, resolution });
         let commands = due.into_iter().map(Command::Expire).chain(old.into_iter().map(resolve));
+        let mut results = stream::iter(commands)
+            .map(|command| self.writer.submit(command))
+            .buffered(SWEEP_AT_ONCE);
         let mut swept = 0;
-        for command in commands {
-            match self.writer.submit(command).await {
+        while let Some(result) = results.next().await {
+            match result {
                 Ok(_) => swept += 1,
                 Err(::budget::EscrowError::Store(error)) => return Err(error),
                 // Settled or resolved meanwhile: nothing is left to do.
@@ -62,6 +85,12 @@ impl Upkeep for Sqlite {
     async fn close(&self) {
         self.writer.close().await;
     }
+}
+
+fn joined(mut keys: Vec<Key>, more: Vec<Key>) -> Vec<Key> {
+    let listed: HashSet<Key> = keys.iter().copied().collect();
+    keys.extend(more.into_iter().filter(|key| !listed.contains(key)));
+    keys
 }
 
 fn verify(db: &Connection) -> Result<Verification, StoreError> {

@@ -19,7 +19,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::{
     batch, load,
     log::Checkpointer,
-    tail::{self, Tail},
+    tail::{Recent, Tail},
     unavailable,
 };
 use crate::{Options, queue::Job};
@@ -42,6 +42,8 @@ pub(super) struct Writer {
     queue: mpsc::Sender<Message>,
     /// Committed books, kept by the writing thread alone.
     pub(super) books: Cache<TenantId, Arc<Book>>,
+    /// Committed reservations that are not in the table, kept by the writing thread alone.
+    pub(super) recent: Recent,
     thread: Mutex<Option<thread::JoinHandle<()>>>,
 }
 
@@ -60,17 +62,12 @@ impl Writer {
         let checkpointer = Checkpointer::start(path, &mut db)?;
         let (queue, waiting) = mpsc::channel(options.queue_max.max(1));
         let books = Cache::new(options.cache_tenants);
-        let state = State {
-            db,
-            options,
-            books: books.clone(),
-            tail: Tail::default(),
-            version: None,
-            checkpointer,
-        };
+        let tail = Tail::default();
+        let recent = tail.recent.clone();
+        let state = State { db, options, books: books.clone(), tail, version: None, checkpointer };
         let thread = thread::Builder::new().name("bursar-writer".into());
         let thread = thread.spawn(move || state.run(waiting))?;
-        Ok(Self { queue, books, thread: Mutex::new(Some(thread)) })
+        Ok(Self { queue, books, recent, thread: Mutex::new(Some(thread)) })
     }
 
     /// Hands a command in and waits until it is durable.
@@ -206,9 +203,6 @@ impl State {
                 Some(Message::Close) => waiting.close(),
                 Some(Message::Command(_) | Message::Warm(_)) | None => {}
             }
-            if self.tail.is_long() {
-                let _ = self.merge_now();
-            }
             self.checkpointer.look(&self.db);
             next = waiting.blocking_recv();
         }
@@ -227,7 +221,7 @@ impl State {
     /// Forgets everything that is remembered: it may be ahead of the file.
     fn forget(&mut self) {
         self.books.invalidate_all();
-        self.tail.clear();
+        self.tail.forget();
         self.version = None;
     }
 
@@ -281,8 +275,6 @@ impl batch::Seat for State {
     }
 
     fn merge(&mut self) -> Result<(), StoreError> {
-        tail::merge(&self.db)?;
-        self.tail.clear();
-        Ok(())
+        self.tail.merge(&self.db)
     }
 }
