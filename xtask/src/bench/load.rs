@@ -226,6 +226,17 @@ pub(super) fn open(
     all.into_inner().map_err(|_| anyhow!("a load thread ended badly"))
 }
 
+/// Sends one request and waits for its answer.
+pub(super) fn first(address: SocketAddr, script: Script) -> Result<()> {
+    let mut stream = std::net::TcpStream::connect(address)?;
+    stream.set_read_timeout(Some(Duration::from_secs(30)))?;
+    let (mut request, mut bytes) = (Vec::new(), Vec::new());
+    Speaker::new(script, 0, 1, machine::seed()).write(&mut request);
+    stream.write_all(&request)?;
+    let answer = read(&mut stream, &mut bytes)?;
+    expect_success(&request, &bytes, &answer)
+}
+
 fn read(stream: &mut std::net::TcpStream, bytes: &mut Vec<u8>) -> Result<Answer> {
     bytes.clear();
     let mut chunk = [0; 4096];

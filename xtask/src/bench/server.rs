@@ -4,11 +4,12 @@ use std::fs::File;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
-use super::{Setting, machine};
+use super::script::Script;
+use super::{Setting, load, machine};
 use crate::workspace::Process;
 use crate::{contract, shell};
 
@@ -63,6 +64,17 @@ impl Server {
         let mut process = Process(child);
         contract::wait_until_up(&mut process, address.port(), &log)?;
         Ok(Self { name: name.to_owned(), address, process })
+    }
+
+    /// Kills Bursar (SIGKILL) on its SQLite database and starts it again: the new one, and the time
+    /// from its start to the first check that it answers.
+    pub(super) fn killed_and_restarted(self, setting: &Setting) -> Result<(Self, Duration)> {
+        let name = self.name.clone();
+        drop(self);
+        let started = Instant::now();
+        let server = Self::sqlite(setting, &name)?;
+        load::first(server.address, Script::Check { tenants: 1 })?;
+        Ok((server, started.elapsed()))
     }
 
     pub(super) fn cpu(&self) -> Result<Duration> {
