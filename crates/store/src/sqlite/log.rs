@@ -2,6 +2,7 @@
 //! for few of its pages.
 
 use std::{
+    cell::Cell,
     io,
     path::Path,
     sync::{
@@ -25,10 +26,13 @@ const PAGES_MOST: i32 = 65_536;
 
 /// Moves the log into the file. It is then written over from its beginning.
 pub(super) struct Checkpointer {
-    /// The log's length and how many of its pages are in the file.
+    /// The log's length, told by SQLite after each commit.
     pages: Arc<AtomicI32>,
+    /// How many of its pages are in the file.
     moved: Arc<AtomicI32>,
     busy: Arc<AtomicBool>,
+    /// The length at which to move it.
+    next: Cell<i32>,
     queue: mpsc::Sender<()>,
     thread: thread::JoinHandle<()>,
 }
@@ -50,24 +54,29 @@ impl Checkpointer {
         let (tells, ends) = (moved.clone(), busy.clone());
         let thread = thread.spawn(move || {
             while waiting.recv().is_ok() {
-                tells.store(checkpoint(&beside, "passive"), Ordering::Relaxed);
+                tells.store(checkpoint(&beside), Ordering::Relaxed);
                 ends.store(false, Ordering::Release);
             }
         })?;
-        Ok(Self { pages, moved, busy, queue, thread })
+        Ok(Self { pages, moved, busy, next: Cell::new(PAGES_MANY), queue, thread })
     }
 
     /// Called between two batches, with the connection that writes.
     pub(super) fn look(&self, db: &Connection) {
         let pages = self.pages.load(Ordering::Relaxed);
-        if pages < PAGES_MANY || self.busy.load(Ordering::Acquire) {
+        if pages < self.moved.load(Ordering::Relaxed) {
+            // It was written over from its beginning.
+            self.moved.store(0, Ordering::Relaxed);
+            self.next.set(PAGES_MANY);
+        }
+        if pages < self.next.get() || self.busy.load(Ordering::Acquire) {
             return;
         }
         let left = pages - self.moved.load(Ordering::Relaxed);
         if left <= PAGES_FEW || pages >= PAGES_MOST {
-            checkpoint(db, "passive");
-            self.pages.store(0, Ordering::Relaxed);
-            self.moved.store(0, Ordering::Relaxed);
+            self.moved.store(checkpoint(db), Ordering::Relaxed);
+            // Where a long read is in the way the log grows on, and is tried again later.
+            self.next.set(pages + PAGES_MANY);
         } else if !self.busy.swap(true, Ordering::AcqRel) && self.queue.send(()).is_err() {
             tracing::error!("nobody moves the log into the file");
         }
@@ -77,14 +86,17 @@ impl Checkpointer {
     pub(super) fn close(self, db: &Connection) {
         drop(self.queue);
         let _ = self.thread.join();
-        checkpoint(db, "truncate");
+        told(db, "pragma wal_checkpoint(truncate)");
     }
 }
 
-/// How many of the log's pages are in the file afterwards.
-fn checkpoint(db: &Connection, mode: &str) -> i32 {
-    let pragma = format!("pragma wal_checkpoint({mode})");
-    db.query_row(&pragma, [], |row| row.get(2)).unwrap_or_else(|error| {
+/// Waits for no reader. How many of the log's pages are in the file afterwards.
+fn checkpoint(db: &Connection) -> i32 {
+    told(db, "pragma wal_checkpoint(passive)")
+}
+
+fn told(db: &Connection, pragma: &str) -> i32 {
+    db.query_row(pragma, [], |row| row.get(2)).unwrap_or_else(|error| {
         tracing::warn!(error = ?error, "the log can't be moved into the file");
         0
     })
