@@ -131,14 +131,14 @@ pub(crate) async fn track(
     let (tenant, user, report_type) = (request.tenant_id, request.user_id, request.report_type);
     let call = Attribution { tenant, model, user, report_type };
     let mut settle = Settle { key, call: Some(call.clone()), actual };
-    let mut outcome = state.store.settle(settle.clone()).await;
+    let mut outcome = state.settle(settle.clone()).await;
     if matches!(outcome, Err(EscrowError::Conflict(_))) && named != call.model {
         // The name has become an alias since the id was first used.
         settle.call = Some(Attribution { model: named, ..call });
-        outcome = state.store.settle(settle).await;
+        outcome = state.settle(settle).await;
     }
     let outcome = outcome.map_err(|error| Fault::escrow(error, now))?;
-    Ok(Answer(tracked(&state, &outcome)))
+    Ok(Answer(tracked(&outcome.reservation)))
 }
 
 /// A charge; nothing for a model without a price, whose call has happened all the same.
@@ -150,16 +150,11 @@ pub(super) fn priced(charge: Result<Money, PriceError>) -> Result<Option<Money>,
     }
 }
 
-fn tracked(state: &Shared, outcome: &Outcome) -> TrackResponse {
-    let Outcome { reservation, replayed } = outcome;
+fn tracked(reservation: &Reservation) -> TrackResponse {
     let model = &reservation.call.model;
     if reservation.state != Is::Unpriced {
         let message = "usage recorded".to_owned();
         return TrackResponse { success: true, message, cost_usd: reservation.cost.map(Usd) };
-    }
-    if !replayed {
-        state.metrics.unpriced().increment(1);
-        tracing::warn!(%model, "a tracked call has no price and waits for one");
     }
     let message = format!(
         "usage kept as unpriced: model {model} has no price yet and is charged once \

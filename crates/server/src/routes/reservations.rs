@@ -163,11 +163,7 @@ pub(crate) async fn settle(
         priced(shelf.book.charge(model, usage, tier, created_at, Rounding::HalfEven))
     })?;
     let settle = Settle { key, call: None, actual };
-    let outcome =
-        state.store.settle(settle).await.map_err(|error| Fault::escrow(error, state.now()))?;
-    if outcome.reservation.state == budget::State::Unpriced && !outcome.replayed {
-        state.metrics.unpriced().increment(1);
-    }
+    let outcome = state.settle(settle).await.map_err(|error| Fault::escrow(error, state.now()))?;
     Ok(view(&outcome))
 }
 

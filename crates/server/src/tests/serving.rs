@@ -1,6 +1,5 @@
 //! Over a socket: it answers, and it stops.
 
-use budget::Store;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
