@@ -28,6 +28,7 @@ mod flow;
 mod input;
 mod metrics;
 mod serving;
+mod trouble;
 mod troubled;
 
 const TOKEN: &str = "the-admin-token";

@@ -1,8 +1,8 @@
-//! A store in memory that can be made to fail or to hang, as a database can't be at will.
+//! A store in memory that can be made to fail, to hang or to panic, as a database can't be at will.
 
 use std::sync::{
     Mutex,
-    atomic::{AtomicU64, Ordering},
+    atomic::{AtomicBool, AtomicU64, Ordering},
 };
 
 use async_trait::async_trait;
@@ -22,6 +22,7 @@ pub(super) struct Troubled {
     memory: Memory,
     error: Mutex<Option<StoreError>>,
     hangs: watch::Sender<bool>,
+    panics: AtomicBool,
     /// Calls so far.
     pub(super) calls: AtomicU64,
 }
@@ -29,7 +30,7 @@ pub(super) struct Troubled {
 impl Troubled {
     pub(super) fn new(memory: Memory) -> Self {
         let (error, hangs) = (Mutex::default(), watch::Sender::new(false));
-        Self { memory, error, hangs, calls: AtomicU64::new(0) }
+        Self { memory, error, hangs, panics: AtomicBool::default(), calls: AtomicU64::new(0) }
     }
 
     /// From now on every call fails like this, or none.
@@ -42,8 +43,14 @@ impl Troubled {
         self.hangs.send_replace(hangs);
     }
 
+    /// From now on every call panics, or none.
+    pub(super) fn panic(&self, panics: bool) {
+        self.panics.store(panics, Ordering::Relaxed);
+    }
+
     async fn trouble(&self) -> Result<(), StoreError> {
         self.calls.fetch_add(1, Ordering::Relaxed);
+        assert!(!self.panics.load(Ordering::Relaxed), "the store panics, as it was told");
         self.hangs.subscribe().wait_for(|hangs| !hangs).await.unwrap();
         self.error.lock().unwrap().clone().map_or(Ok(()), Err)
     }
