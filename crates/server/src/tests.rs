@@ -27,6 +27,7 @@ mod contract;
 mod flow;
 mod input;
 mod metrics;
+mod pricing;
 mod serving;
 mod trouble;
 mod troubled;

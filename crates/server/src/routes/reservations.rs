@@ -67,9 +67,11 @@ pub(crate) async fn reserve(
     let (book, model) = (&shelf.book, request.model);
     let estimate =
         stated.quote(|usage, tier| Ok(Some(book.hold(model.as_str(), usage, tier, now)?)))?;
+    let named = model.clone();
     let call = attribution(book, request.tenant_id, model, request.user_id, request.report_type);
     let reserve = Reserve { key, call, estimate, timeout };
-    let outcome = state.store.reserve(reserve).await.map_err(|error| Fault::escrow(error, now))?;
+    let outcome = super::reserve(&state, book, &named, reserve).await;
+    let outcome = outcome.map_err(|error| Fault::escrow(error, now))?;
     let status = if outcome.replayed { StatusCode::OK } else { StatusCode::CREATED };
     Ok((status, view(&outcome)))
 }
