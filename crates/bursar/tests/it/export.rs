@@ -7,6 +7,7 @@ use std::{
     net::SocketAddr,
     sync::atomic::{AtomicBool, AtomicU64, Ordering},
     thread,
+    time::Duration,
 };
 
 use jiff::Timestamp;
@@ -89,7 +90,7 @@ fn check(database: &str) {
             let lost: Vec<_> = before.difference(&found).collect();
             assert!(lost.is_empty(), "{} calls are not in the export: {lost:?}", lost.len());
             while tracked.load(Ordering::Relaxed) == started {
-                thread::yield_now();
+                thread::park_timeout(Duration::from_millis(1));
             }
         }
         stop.store(true, Ordering::Relaxed);

@@ -200,7 +200,8 @@ impl Client {
                 return;
             }
             assert!(Instant::now() < until, "{path}: after 10 s still {status} {answer}");
-            std::thread::yield_now();
+            // Asking without a pause would keep the service from what it is asked for.
+            std::thread::park_timeout(Duration::from_millis(20));
         }
     }
 
