@@ -215,7 +215,7 @@ impl Batch {
         reservation.updated_at = self.now;
         self.changed_reservations.insert(reservation.key);
         self.reservations.insert(reservation.key, reservation.clone());
-        Outcome { reservation, replayed: false }
+        Outcome { reservation, replayed: false, first_use: false }
     }
 
     /// Posts to the accounts and appends the entry: both, or neither.

@@ -128,6 +128,15 @@ pub struct Outcome {
     pub reservation: Reservation,
     /// The command had been carried out before; nothing changed.
     pub replayed: bool,
+    /// The command is the first that has said what the call used.
+    pub first_use: bool,
+}
+
+impl Outcome {
+    /// What the command led to when it was carried out before.
+    pub(crate) fn replay(reservation: Reservation) -> Self {
+        Self { reservation, replayed: true, first_use: false }
+    }
 }
 
 /// A request that does not fit.

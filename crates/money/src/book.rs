@@ -71,6 +71,12 @@ impl PriceBook {
         self.aliases.get(model).map_or(model, String::as_str)
     }
 
+    /// Whether a name means a model, or has meant it before it became a model of its own.
+    pub fn leads(&self, name: &str, model: &str) -> bool {
+        self.canonical(name) == self.canonical(model)
+            || self.aliases.get(name).is_some_and(|aliased| aliased == model)
+    }
+
     /// The price in force at a moment: the latest from that UTC day or before.
     ///
     /// A name that has become a model of its own, by an import, still leads to the model it was an

@@ -47,10 +47,7 @@ impl Front {
     pub(crate) async fn answer(&self, request: Request) -> Response {
         let started = Instant::now();
         let (route, access) = self.0.index.find(request.uri().path());
-        let response = match self.admit(request, access).await {
-            Ok(request) => self.handle(request).await,
-            Err(fault) => fault.into_response(),
-        };
+        let response = self.survive(self.handle(request, access)).await;
         self.0.state.metrics.answered(route, response.status(), started.elapsed());
         response
     }
@@ -69,14 +66,22 @@ impl Front {
         Ok(request)
     }
 
-    /// Runs the handler; one that hangs or panics is answered for.
-    async fn handle(&self, request: Request) -> Response {
-        let call = self.0.router.clone().call(request);
-        let call = AssertUnwindSafe(call).catch_unwind();
-        match tokio::time::timeout(self.0.state.config.request_timeout, call).await {
-            Ok(Ok(Ok(response))) => response,
+    async fn handle(&self, request: Request, access: Access) -> Response {
+        let request = match self.admit(request, access).await {
+            Ok(request) => request,
+            Err(fault) => return fault.into_response(),
+        };
+        let Ok(response) = self.0.router.clone().call(request).await;
+        response
+    }
+
+    /// Answers for what hangs or panics, be it in a handler or on the way to one.
+    async fn survive(&self, answer: impl Future<Output = Response>) -> Response {
+        let answer = AssertUnwindSafe(answer).catch_unwind();
+        match tokio::time::timeout(self.0.state.config.request_timeout, answer).await {
+            Ok(Ok(response)) => response,
             Ok(Err(_)) => {
-                tracing::error!("a handler panicked");
+                tracing::error!("a request made the service panic; the lines above say where");
                 Fault::internal().into_response()
             }
             Err(_) => Fault::timeout().into_response(),

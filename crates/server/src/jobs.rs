@@ -8,7 +8,7 @@ use futures_util::FutureExt;
 use money::Rounding;
 use tokio::{sync::watch, task::JoinSet, time::MissedTickBehavior};
 
-use crate::{metrics::names, service::Shared};
+use crate::{metrics::Job, service::Shared};
 
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
 const PRICES_EVERY: Duration = Duration::from_secs(1);
@@ -56,8 +56,9 @@ async fn told(stopped: &mut watch::Receiver<bool>) {
     let _ = stopped.wait_for(|stopped| *stopped).await;
 }
 
-fn failed(job: &'static str, error: &dyn std::error::Error) {
-    metrics::counter!(names::JOB_FAILURES, "job" => job).increment(1);
+pub(crate) fn failed(state: &Shared, job: Job, error: &dyn std::error::Error) {
+    state.metrics.failed(job);
+    let job = job.as_str();
     tracing::warn!(cause = error.source(), "job {job} failed and will be repeated: {error}");
 }
 
@@ -65,13 +66,13 @@ async fn sweep(state: Shared) {
     match state.store.sweep(state.now()).await {
         Ok(0) => {}
         Ok(count) => tracing::debug!(count, "reservations expired or resolved"),
-        Err(error) => failed("sweep", &error),
+        Err(error) => failed(&state, Job::Sweep, &error),
     }
 }
 
 async fn maintain(state: Shared) {
     if let Err(error) = state.store.maintain(state.now()).await {
-        failed("maintain", &error);
+        failed(&state, Job::Maintain, &error);
     }
 }
 
@@ -99,7 +100,7 @@ async fn watch_prices(state: Shared, mut known: u64, mut stopped: watch::Receive
         }
         match survive(refresh(&state, known, is_new)).await {
             Some(Ok(revision)) => (known, is_new) = (revision, false),
-            Some(Err(error)) => failed("prices", &error),
+            Some(Err(error)) => failed(&state, Job::Prices, &error),
             None => {}
         }
     }
@@ -137,11 +138,11 @@ pub(crate) async fn charge_unpriced(state: &Shared) -> Result<(), EscrowError> {
             let Ok(cost) = cost else { continue };
             actual.amount = Some(cost);
             let settle = Settle { key: reservation.key, call: Some(reservation.call), actual };
-            match state.store.settle(settle).await {
+            match state.settle(settle).await {
                 Ok(_) => charged += 1,
                 Err(EscrowError::Store(error)) => return Err(error.into()),
                 // One call's fault must not keep the others from being charged.
-                Err(error) => failed("prices", &error),
+                Err(error) => failed(state, Job::Prices, &error),
             }
         }
         if is_last {

@@ -9,10 +9,12 @@ mod auth;
 mod config;
 mod extract;
 mod fault;
+mod finish;
 mod front;
 mod jobs;
 mod metrics;
 mod openapi;
+mod overview;
 mod page;
 mod prices;
 mod router;
@@ -22,6 +24,7 @@ mod scrape;
 mod service;
 #[cfg(test)]
 mod tests;
+mod usage;
 
 pub use auth::{new_key, secret_hash};
 pub use config::{Config, ListenError, check_listen};

@@ -8,7 +8,7 @@ use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, Prometheu
 
 use crate::router;
 
-/// The names of all metrics of the service: an interface.
+/// The names of all metrics of the service: an interface, told in `docs/reference/metrics.md`.
 pub mod names {
     /// Counter: answers by `route` and `status` class.
     pub const HTTP_REQUESTS: &str = "bursar_http_requests_total";
@@ -20,17 +20,65 @@ pub mod names {
     pub const UNPRICED_CALLS: &str = "bursar_unpriced_calls_total";
     /// Counter: failed background jobs by `job`.
     pub const JOB_FAILURES: &str = "bursar_job_failures_total";
+    /// Gauge: how long ago the budgets' gauges were read from the store.
+    pub const BUDGETS_AGE: &str = "bursar_budgets_age_seconds";
     /// Gauge: charged in the running period by `tenant_id` and `model`.
     pub const CURRENT_USAGE: &str = "ai_budget_current_usage_usd";
     /// Gauge: the period's limit by `tenant_id` and `model`.
     pub const MONTHLY_LIMIT: &str = "ai_budget_monthly_limit_usd";
     /// Gauge: 1 where requests are refused, by `tenant_id` and `model`.
     pub const HARD_LIMIT_REACHED: &str = "ai_budget_hard_limit_reached";
+    /// Counter: tokens by `tenant_id`, `model` and `type`.
+    pub const TOKEN_USAGE: &str = "ai_token_usage_total";
+    /// Counter: US dollars by `tenant_id`, `model` and `report_type`.
+    pub const TOKEN_COST: &str = "ai_token_usage_cost_usd";
+
+    /// All of them, and what Prometheus is told of each.
+    pub const ALL: [(&str, &str); 11] = [
+        (HTTP_REQUESTS, "Answers by route and class of status"),
+        (HTTP_SECONDS, "Seconds from request to answer"),
+        (HTTP_CONNECTIONS, "Open connections"),
+        (UNPRICED_CALLS, "Tracked calls whose model has no price"),
+        (JOB_FAILURES, "Failed background jobs"),
+        (BUDGETS_AGE, "Seconds since the budgets below were read; +Inf before the first time"),
+        (CURRENT_USAGE, "Charged in the running period, US dollars"),
+        (MONTHLY_LIMIT, "The period's limit, US dollars"),
+        (HARD_LIMIT_REACHED, "1 where requests are refused"),
+        (TOKEN_USAGE, "Tokens of the calls that this process has recorded"),
+        (TOKEN_COST, "Cost of the calls that this process has charged, US dollars"),
+    ];
+
+    /// What a metric shows, in a line.
+    pub(crate) fn help(name: &str) -> &'static str {
+        ALL.iter().find(|(known, _)| *known == name).map_or("", |(_, help)| help)
+    }
 }
 
 const BUCKETS: [f64; 12] =
     [0.0001, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 5.0];
 const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
+
+/// What goes on beside requests and may fail.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Job {
+    Sweep,
+    Maintain,
+    Prices,
+    Metrics,
+}
+
+impl Job {
+    const ALL: [Self; 4] = [Self::Sweep, Self::Maintain, Self::Prices, Self::Metrics];
+
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Sweep => "sweep",
+            Self::Maintain => "maintain",
+            Self::Prices => "prices",
+            Self::Metrics => "metrics",
+        }
+    }
+}
 
 /// Handles of what is counted.
 #[derive(Clone)]
@@ -41,6 +89,8 @@ struct Inner {
     routes: Vec<(Histogram, [Counter; 5])>,
     connections: Gauge,
     unpriced: Counter,
+    /// In the order of [`Job::ALL`].
+    failures: [Counter; 4],
 }
 
 impl Default for Metrics {
@@ -77,11 +127,13 @@ impl Metrics {
             };
             let routes = router::routes();
             let paths = routes.paths().iter().copied().chain(["unmatched"]);
+            let failures = |job: Job| metrics::counter!(names::JOB_FAILURES, "job" => job.as_str());
             Self(Arc::new(Inner {
                 handle: recorder.handle(),
                 routes: paths.map(route).collect(),
                 connections: metrics::gauge!(names::HTTP_CONNECTIONS),
                 unpriced: metrics::counter!(names::UNPRICED_CALLS),
+                failures: Job::ALL.map(failures),
             }))
         })
     }
@@ -104,6 +156,10 @@ impl Metrics {
         &self.0.unpriced
     }
 
+    pub(crate) fn failed(&self, job: Job) {
+        self.0.failures[job as usize].increment(1);
+    }
+
     pub(crate) fn render(&self) -> String {
         self.0.handle.render()
     }
@@ -124,9 +180,9 @@ fn recorder() -> PrometheusRecorder {
 }
 
 fn describe() {
-    metrics::describe_counter!(names::HTTP_REQUESTS, "Answers by route and class of status");
-    metrics::describe_histogram!(names::HTTP_SECONDS, "Seconds from request to answer");
-    metrics::describe_gauge!(names::HTTP_CONNECTIONS, "Open connections");
-    metrics::describe_counter!(names::UNPRICED_CALLS, "Tracked calls whose model has no price");
-    metrics::describe_counter!(names::JOB_FAILURES, "Failed background jobs");
+    metrics::describe_counter!(names::HTTP_REQUESTS, names::help(names::HTTP_REQUESTS));
+    metrics::describe_histogram!(names::HTTP_SECONDS, names::help(names::HTTP_SECONDS));
+    metrics::describe_gauge!(names::HTTP_CONNECTIONS, names::help(names::HTTP_CONNECTIONS));
+    metrics::describe_counter!(names::UNPRICED_CALLS, names::help(names::UNPRICED_CALLS));
+    metrics::describe_counter!(names::JOB_FAILURES, names::help(names::JOB_FAILURES));
 }

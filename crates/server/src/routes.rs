@@ -3,7 +3,10 @@
 use std::sync::Arc;
 
 use api::Cursor;
-use budget::{Budget, BudgetFilter, BudgetId, Line, Origin, Page, Quote, StoreError};
+use budget::{
+    Budget, BudgetFilter, BudgetId, EscrowError, Key, Line, Origin, Outcome, Page, Quote,
+    Reservation, Reserve, StoreError,
+};
 use focus::{Attribution, ModelName, ReportType, TenantId, UserId};
 use money::{Money, PriceBook, ServiceTier, TokenUsage};
 use uuid::Uuid;
@@ -62,7 +65,41 @@ fn canonical(book: &PriceBook, model: ModelName) -> ModelName {
     if name == model.as_str() { model } else { ModelName::parse(name).unwrap_or(model) }
 }
 
+/// Holds a call's cost, for a repeat under the name that its model had at first.
+async fn reserve(
+    state: &State,
+    book: &PriceBook,
+    named: &ModelName,
+    request: Reserve,
+) -> Result<Outcome, EscrowError> {
+    let outcome = state.store.reserve(request.clone()).await;
+    if let Err(EscrowError::Conflict(key)) = outcome
+        && let Some(known) = renamed(state, book, key, named, &request.call.model).await?
+    {
+        let call = Attribution { model: known.call.model, ..request.call };
+        return state.store.reserve(Reserve { call, ..request }).await;
+    }
+    outcome
+}
+
+/// The call under a key, where the caller's name for its model does not lead to it any more: an
+/// import may have made the name an alias, or an alias a model of its own.
+async fn renamed(
+    state: &State,
+    book: &PriceBook,
+    key: Key,
+    named: &ModelName,
+    tried: &ModelName,
+) -> Result<Option<Reservation>, StoreError> {
+    let found = state.store.reservation(key).await?;
+    Ok(found.filter(|found| {
+        let model = &found.call.model;
+        model != tried && book.leads(named.as_str(), model.as_str())
+    }))
+}
+
 /// What a request says of a call's tokens, or of its amount.
+#[derive(Clone, Copy)]
 struct Stated {
     usage: TokenUsage,
     tier: ServiceTier,

@@ -9,6 +9,7 @@ use hyper_util::{
     rt::{TokioIo, TokioTimer},
     server::graceful::GracefulShutdown,
 };
+use metrics::Gauge;
 use thiserror::Error;
 use tokio::{
     net::{TcpListener, TcpStream},
@@ -111,12 +112,26 @@ fn connection(
         .serve_connection(TokioIo::new(stream), answer);
     let connection = connections.watch(connection);
     async move {
-        let open = state.metrics.connections();
-        open.increment(1);
+        let _open = Open::new(state.metrics.connections().clone());
         if let Err(error) = connection.await {
             // Peers hang up and speak nonsense; neither is ours to fix.
             tracing::debug!("a connection ended: {error}");
         }
-        open.decrement(1);
+    }
+}
+
+/// Counts a connection as open; one that ends in a panic, too, is open no longer.
+struct Open(Gauge);
+
+impl Open {
+    fn new(gauge: Gauge) -> Self {
+        gauge.increment(1);
+        Self(gauge)
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.decrement(1);
     }
 }

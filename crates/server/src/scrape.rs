@@ -1,18 +1,20 @@
 //! `/metrics`: what was counted, and how the budgets stand, in Prometheus' text.
 
-use std::{collections::BTreeSet, fmt::Write as _};
+use std::fmt::{Display, Write as _};
 
 use axum::{extract::State, http::header, response::IntoResponse};
-use budget::{BudgetFilter, Line, Page, StoreError};
-use focus::TenantId;
-use money::Money;
+use budget::Line;
+use focus::{ModelName, TenantId};
+use jiff::Timestamp;
 
-use crate::{auth::Caller, fault::Fault, metrics::names, routes::in_force, service::Shared};
-
-/// Tenants with series of their own; the others are summed up as `other`.
-const TENANTS_MOST: usize = 200;
-/// Tenants whose spending is known to `other`.
-const SPENDERS_MOST: usize = 100_000;
+use crate::{
+    auth::Caller,
+    fault::Fault,
+    metrics::names,
+    overview::{Reading, age},
+    service::Shared,
+    usage::{OTHER, Tenants},
+};
 
 /// What was counted, and how the budgets stand.
 #[utoipa::path(get, path = "/metrics", tag = "operations", operation_id = "metrics",
@@ -22,65 +24,91 @@ pub(crate) async fn metrics(
     caller: Caller,
 ) -> Result<impl IntoResponse, Fault> {
     caller.admin()?;
+    let reading = state.overview.latest(&state).await;
     let mut text = state.metrics.render();
-    budgets(&state, &mut text).await?;
+    budgets(&mut text, reading.as_deref(), state.now());
+    state.usage.read(|tenants| usage(&mut text, tenants));
     Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text))
 }
 
-async fn budgets(state: &Shared, text: &mut String) -> Result<(), StoreError> {
-    let now = state.now();
-    let spenders = state.store.top(now, SPENDERS_MOST).await?;
-    let (shown, rest) = spenders.split_at(spenders.len().min(TENANTS_MOST));
-    let mut tenants: BTreeSet<TenantId> = shown.iter().map(|one| one.tenant.clone()).collect();
-    if tenants.len() < TENANTS_MOST {
-        let page = Page { after: None, limit: 1_000 };
-        let budgets = state.store.list(BudgetFilter { tenant: None, page }).await?;
-        for budget in budgets {
-            if tenants.len() < TENANTS_MOST {
-                tenants.insert(budget.scope.tenant.clone());
-            }
+fn budgets(text: &mut String, reading: Option<&Reading>, now: Timestamp) {
+    head(text, names::BUDGETS_AGE, "gauge");
+    match reading {
+        Some(reading) => {
+            sample(text, names::BUDGETS_AGE, &[], age(reading.at, now).as_secs());
         }
+        None => sample(text, names::BUDGETS_AGE, &[], "+Inf"),
     }
-    let mut lines = Vec::new();
-    for tenant in &tenants {
-        let status = in_force(state.store.status(tenant, now).await?);
-        lines.extend(status.into_iter().filter(|line| line.budget.scope.is_tenant_wide()));
+    let Some(reading) = reading.filter(|reading| reading.is_fresh(now)) else { return };
+    let lines = &reading.lines;
+    family(text, names::CURRENT_USAGE, lines, |line| line.account.settled.to_string());
+    for (tenant, settled) in &reading.other_models {
+        let labels = [("tenant_id", tenant.as_str()), ("model", OTHER)];
+        sample(text, names::CURRENT_USAGE, &labels, settled);
     }
-    // One series a tenant and model: that of the longest unit, a month before a day.
-    lines.sort_by(|a, b| {
-        let unit = |line: &Line| std::cmp::Reverse(line.budget.rule.unit());
-        (&a.budget.scope, unit(a)).cmp(&(&b.budget.scope, unit(b)))
-    });
-    lines.dedup_by(|a, b| a.budget.scope == b.budget.scope);
-
-    let other = rest.iter().try_fold(Money::ZERO, |sum, one| sum.checked_add(one.usage));
-    let other = other.unwrap_or(Money::MAX);
-    family(
-        text,
-        names::CURRENT_USAGE,
-        "Charged in the running period, US dollars",
-        &lines,
-        |line| line.account.settled.to_string(),
-    );
-    let _ = writeln!(text, "{}{{tenant_id=\"other\",model=\"*\"}} {other}", names::CURRENT_USAGE);
-    family(text, names::MONTHLY_LIMIT, "The period's limit, US dollars", &lines, |line| {
-        line.budget.limit.to_string()
-    });
-    family(text, names::HARD_LIMIT_REACHED, "1 where requests are refused", &lines, |line| {
+    let labels = [("tenant_id", OTHER), ("model", "*")];
+    sample(text, names::CURRENT_USAGE, &labels, reading.other_tenants);
+    family(text, names::MONTHLY_LIMIT, lines, |line| line.budget.limit.to_string());
+    family(text, names::HARD_LIMIT_REACHED, lines, |line| {
         u8::from(line.account.exhausted || line.account.settled >= line.budget.limit).to_string()
     });
-    Ok(())
 }
 
-fn family(text: &mut String, name: &str, help: &str, lines: &[Line], value: fn(&Line) -> String) {
-    let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} gauge");
+fn family(text: &mut String, name: &str, lines: &[Line], value: fn(&Line) -> String) {
+    head(text, name, "gauge");
     for line in lines {
-        let (tenant, model) =
-            (line.budget.scope.tenant.as_str(), line.budget.scope.model_or_star());
-        let (tenant, model) = (escape(tenant), escape(model));
-        let value = value(line);
-        let _ = writeln!(text, "{name}{{tenant_id=\"{tenant}\",model=\"{model}\"}} {value}");
+        let scope = &line.budget.scope;
+        let labels = [("tenant_id", scope.tenant.as_str()), ("model", scope.model_or_star())];
+        sample(text, name, &labels, value(line));
     }
+}
+
+fn usage(text: &mut String, tenants: &Tenants) {
+    let models = || {
+        tenants.iter().flat_map(|(tenant, usage)| {
+            let tenant = tenant.text(TenantId::as_str);
+            let models = usage.models.iter();
+            models.map(move |(name, model)| (tenant, name.text(ModelName::as_str), model))
+        })
+    };
+    head(text, names::TOKEN_USAGE, "counter");
+    for (tenant, name, model) in models() {
+        let tokens = &model.tokens;
+        for (class, count) in [
+            ("input", tokens.input),
+            ("output", tokens.output),
+            ("cache_read", tokens.cache_read),
+            ("cache_write_5m", tokens.cache_write_5m),
+            ("cache_write_1h", tokens.cache_write_1h),
+        ] {
+            let labels = [("tenant_id", tenant), ("model", name), ("type", class)];
+            sample(text, names::TOKEN_USAGE, &labels, count);
+        }
+    }
+    head(text, names::TOKEN_COST, "counter");
+    for (tenant, name, model) in models() {
+        for (report_type, cost) in &model.costs {
+            let kind = report_type.text(|kind| kind.as_ref().map_or("", |kind| kind.as_str()));
+            let labels = [("tenant_id", tenant), ("model", name), ("report_type", kind)];
+            sample(text, names::TOKEN_COST, &labels, cost);
+        }
+    }
+}
+
+fn head(text: &mut String, name: &str, kind: &str) {
+    let _ = writeln!(text, "# HELP {name} {}\n# TYPE {name} {kind}", names::help(name));
+}
+
+fn sample(text: &mut String, name: &str, labels: &[(&str, &str)], value: impl Display) {
+    text.push_str(name);
+    for (place, (label, value)) in labels.iter().enumerate() {
+        let before = if place == 0 { '{' } else { ',' };
+        let _ = write!(text, "{before}{label}=\"{}\"", escape(value));
+    }
+    if !labels.is_empty() {
+        text.push('}');
+    }
+    let _ = writeln!(text, " {value}");
 }
 
 fn escape(label: &str) -> String {

@@ -5,10 +5,13 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
-use budget::Store;
+use budget::{EscrowError, Outcome, Settle, Store};
 use jiff::Timestamp;
 
-use crate::{Config, Metrics, auth::Auth, prices::PriceShelf};
+use crate::{
+    Config, Metrics, auth::Auth, finish::Finish, overview::Overview, prices::PriceShelf,
+    usage::UsageCounters,
+};
 
 /// Tells the time.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
@@ -49,6 +52,8 @@ impl Service {
             config: self.config,
             clock: self.clock,
             metrics: self.metrics,
+            usage: UsageCounters::default(),
+            overview: Overview::default(),
             draining: AtomicBool::new(false),
         })
     }
@@ -61,6 +66,8 @@ pub(crate) struct State {
     pub(crate) auth: Auth,
     pub(crate) config: Config,
     pub(crate) metrics: Metrics,
+    pub(crate) usage: UsageCounters,
+    pub(crate) overview: Overview,
     clock: Clock,
     draining: AtomicBool,
 }
@@ -70,6 +77,31 @@ pub(crate) type Shared = Arc<State>;
 impl State {
     pub(crate) fn now(&self) -> Timestamp {
         (self.clock)()
+    }
+
+    /// Charges what a call has cost and counts it, also when the caller does not wait for it.
+    pub(crate) async fn settle(self: &Arc<Self>, settle: Settle) -> Result<Outcome, EscrowError> {
+        let state = self.clone();
+        Finish::new(async move {
+            let outcome = state.store.settle(settle).await?;
+            if !outcome.replayed {
+                state.settled(&outcome);
+            }
+            Ok(outcome)
+        })
+        .await
+    }
+
+    fn settled(&self, outcome: &Outcome) {
+        let call = &outcome.reservation;
+        self.usage.count(call, outcome.first_use);
+        if call.state == budget::State::Unpriced {
+            self.metrics.unpriced().increment(1);
+            tracing::warn!(
+                model = %call.call.model,
+                "a call has no price and waits for one: import it with `bursar prices import`"
+            );
+        }
     }
 
     /// From now on the service says that it is not ready.

@@ -14,18 +14,23 @@ use axum::{
     http::{Request, StatusCode, header},
     response::Response,
 };
-use budget::{Defaults, Memory};
+use budget::{Defaults, Memory, Store};
 use http_body_util::BodyExt;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::{Config, Service, front::Front};
+use troubled::Troubled;
 
 mod access;
 mod contract;
 mod flow;
 mod input;
+mod metrics;
+mod pricing;
 mod serving;
+mod trouble;
+mod troubled;
 
 const TOKEN: &str = "the-admin-token";
 const SONNET: &str = "claude-3-5-sonnet-20241022";
@@ -64,14 +69,26 @@ impl Harness {
     }
 
     fn with(config: Config, defaults: Defaults) -> Self {
+        Self::on(config, |clock| Arc::new(Memory::new(defaults, clock))).0
+    }
+
+    /// With a store that can be made to fail or to hang.
+    fn troubled(config: Config) -> (Self, Arc<Troubled>) {
+        Self::on(config, |clock| Arc::new(Troubled::new(Memory::new(Defaults::default(), clock))))
+    }
+
+    fn on<S: Store + 'static>(
+        config: Config,
+        store: impl FnOnce(crate::Clock) -> Arc<S>,
+    ) -> (Self, Arc<S>) {
         let start: Timestamp = "2026-11-10T10:00:00Z".parse().unwrap();
         let clock = Arc::new(AtomicI64::new(start.as_microsecond()));
         let shared = clock.clone();
         let now: crate::Clock =
             Arc::new(move || Timestamp::from_microsecond(shared.load(Ordering::Relaxed)).unwrap());
-        let store = Arc::new(Memory::new(defaults, now.clone()));
-        let front = Front::new(Service::new(store, config).with_clock(now));
-        Self { front, clock }
+        let store = store(now.clone());
+        let front = Front::new(Service::new(store.clone(), config).with_clock(now));
+        (Self { front, clock }, store)
     }
 
     fn pass(&self, time: Duration) {

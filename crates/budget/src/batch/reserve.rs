@@ -114,7 +114,7 @@ impl Batch {
             let same = first.same_call(&request.call)
                 && first.estimate.is_some_and(|quote| quote.same_content(&request.estimate));
             return if same {
-                Ok(Outcome { reservation: first.clone(), replayed: true })
+                Ok(Outcome::replay(first.clone()))
             } else {
                 Err(EscrowError::Conflict(request.key))
             };

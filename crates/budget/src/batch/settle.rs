@@ -56,7 +56,7 @@ impl Batch {
             }
             let priced_now = before.state == State::Unpriced && request.actual.amount.is_some();
             if !priced_now {
-                return Ok(Outcome { reservation: before, replayed: true });
+                return Ok(Outcome::replay(before));
             }
         }
         let mut after = before.clone();
@@ -193,7 +193,8 @@ impl Batch {
         after.accounts = all.iter().map(|posting| posting.account).collect();
         let amount = after.cost.unwrap_or(Money::ZERO);
         self.record(&after.call.tenant, kind, key, amount, all)?;
-        if before.actual.is_none() {
+        let first_use = before.actual.is_none();
+        if first_use {
             self.count_tokens(&after)?;
         }
         for id in &after.accounts {
@@ -204,7 +205,7 @@ impl Batch {
         if !after.overrun().is_zero() {
             self.tell_all(EventKind::Overrun { key }, &after)?;
         }
-        Ok(self.keep(after))
+        Ok(Outcome { first_use, ..self.keep(after) })
     }
 
     fn count_tokens(&mut self, reservation: &Reservation) -> Result<(), EscrowError> {
@@ -223,7 +224,7 @@ impl Batch {
     pub(super) fn release(&mut self, key: Key) -> Result<Outcome, EscrowError> {
         let before = self.existing(key)?;
         match before.state {
-            State::Released => Ok(Outcome { reservation: before, replayed: true }),
+            State::Released => Ok(Outcome::replay(before)),
             State::Held | State::Unresolved => {
                 self.change(before, State::Released, None, EntryKind::Release)
             }
@@ -234,7 +235,7 @@ impl Batch {
     pub(super) fn expire(&mut self, key: Key) -> Result<Outcome, EscrowError> {
         let before = self.existing(key)?;
         if !before.is_due(self.now) {
-            return Ok(Outcome { reservation: before, replayed: true });
+            return Ok(Outcome::replay(before));
         }
         let outcome = self.change(before, State::Unresolved, None, EntryKind::Expire)?;
         self.tell_all(EventKind::Unresolved { key }, &outcome.reservation)?;
@@ -247,7 +248,7 @@ impl Batch {
         let hold = before.hold;
         match (before.state, request.resolution) {
             (State::Charged, Resolution::Charge) | (State::Released, Resolution::Release) => {
-                Ok(Outcome { reservation: before, replayed: true })
+                Ok(Outcome::replay(before))
             }
             (State::Unresolved, Resolution::Charge) => {
                 let charged =

@@ -4,7 +4,9 @@
 //! `BURSAR_TEST_DATA` names. `cargo xtask test` sets both.
 
 mod exactness;
+mod export;
 mod kill;
+mod operator;
 mod replay;
 mod service;
 mod support;

@@ -2,9 +2,10 @@
 
 use std::{fmt::Write as _, fs, process::Command};
 
+use jiff::Timestamp;
 use serde_json::Value;
 
-use crate::support::{Database, bursar_json, data, sqlite};
+use crate::support::{Database, bursar, bursar_json, data, sqlite};
 
 /// Adds up each tenant's requests with exact decimals.
 const PYTHON: &str = r#"
@@ -73,4 +74,34 @@ fn real_requests_add_up_on_sqlite() {
 fn real_requests_add_up_on_postgres() {
     let (database, limited) = (Database::make(), Database::make());
     check(&database.url(), &limited.url());
+}
+
+#[test]
+fn a_replay_at_the_traces_own_times_keeps_its_rhythm() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let trace = folder.path().join("trace.csv");
+    // The second call soon after the first, the third long after.
+    let rows = "timestamp,input_tokens,output_tokens,tenant\n\
+        7.0,1,1,acme\n7.3,1,1,acme\n8.5,1,1,acme\n";
+    fs::write(&trace, rows).expect("a file");
+    let trace = trace.to_str().expect("a path");
+    let gaps = |speed: &str| {
+        let (_folder, database) = sqlite();
+        bursar_json(&database, &["replay", trace, "--speed", speed]);
+        let export = bursar(&database, &["ledger", "export", "--output", "json"]);
+        let text = String::from_utf8_lossy(&export.stdout).into_owned();
+        let entries = text.lines().map(|line| serde_json::from_str(line).expect("an entry"));
+        let times: Vec<Timestamp> = entries
+            .filter(|entry: &Value| entry["kind"] == "reserve")
+            .map(|entry| entry["at"].as_str().expect("a time").parse().expect("a time"))
+            .collect();
+        assert_eq!(times.len(), 3, "{text}");
+        [times[1].duration_since(times[0]), times[2].duration_since(times[1])]
+            .map(|gap| gap.as_secs_f64())
+    };
+    let near = |gap: f64, wanted: f64| (wanted - 0.25..wanted + 1.0).contains(&gap);
+    let [first, second] = gaps("1x");
+    assert!(near(first, 0.3) && near(second, 1.2) && first < second, "{first} s, {second} s");
+    let [first, second] = gaps("4x");
+    assert!(first + second < 1.2, "{first} s, {second} s");
 }

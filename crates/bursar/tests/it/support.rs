@@ -51,15 +51,22 @@ pub(crate) struct Server {
 impl Server {
     /// Starts on a free port and waits until it is ready.
     pub(crate) fn start(database: &str) -> Self {
-        let free = TcpListener::bind("127.0.0.1:0").expect("a free port");
-        let address = free.local_addr().expect("an address");
-        drop(free);
-        Self::start_at(database, address)
+        Self::start_at(database, free_address())
+    }
+
+    /// Starts on a free port with an admin token and waits until it is ready.
+    pub(crate) fn start_locked(database: &str, token: &str) -> Self {
+        let mut command = program(database);
+        command.env("BURSAR_ADMIN_TOKEN", token);
+        Self::spawn(command, free_address())
     }
 
     /// Starts at an address and waits until it is ready.
     pub(crate) fn start_at(database: &str, address: SocketAddr) -> Self {
-        let mut command = program(database);
+        Self::spawn(program(database), address)
+    }
+
+    fn spawn(mut command: Command, address: SocketAddr) -> Self {
         command.arg("serve").env("BURSAR_LISTEN", address.to_string()).env("BURSAR_LOG", "error");
         let process = command.stdin(Stdio::null()).stdout(Stdio::null()).spawn();
         let mut server = Self { process: process.expect("bursar starts"), address };
@@ -87,6 +94,11 @@ impl Server {
     }
 }
 
+fn free_address() -> SocketAddr {
+    let free = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    free.local_addr().expect("an address")
+}
+
 impl Drop for Server {
     fn drop(&mut self) {
         let _ = self.process.kill();
@@ -97,6 +109,8 @@ impl Drop for Server {
 /// An HTTP connection that is kept.
 pub(crate) struct Client {
     stream: BufReader<TcpStream>,
+    /// The admin token or a tenant's key, where one is needed.
+    pub(crate) secret: String,
 }
 
 impl Client {
@@ -104,7 +118,7 @@ impl Client {
         let stream = TcpStream::connect(address)?;
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(Duration::from_secs(30)))?;
-        Ok(Self { stream: BufReader::new(stream) })
+        Ok(Self { stream: BufReader::new(stream), secret: String::new() })
     }
 
     /// Sends a request; the status and the body.
@@ -116,7 +130,8 @@ impl Client {
     ) -> std::io::Result<(u16, String)> {
         let text = format!(
             "{method} {path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n\
-             content-length: {}\r\n\r\n{body}",
+             x-api-key: {}\r\ncontent-length: {}\r\n\r\n{body}",
+            self.secret,
             body.len()
         );
         self.stream.get_mut().write_all(text.as_bytes())?;
@@ -124,7 +139,7 @@ impl Client {
         let mut line = String::new();
         self.stream.read_line(&mut line)?;
         let status = line.split(' ').nth(1).and_then(|s| s.parse().ok()).ok_or_else(broken)?;
-        let mut length = 0;
+        let mut length = Some(0);
         loop {
             line.clear();
             if self.stream.read_line(&mut line)? == 0 {
@@ -133,15 +148,61 @@ impl Client {
             if line == "\r\n" {
                 break;
             }
-            if let Some((name, value)) = line.split_once(':')
-                && name.eq_ignore_ascii_case("content-length")
-            {
-                length = value.trim().parse().map_err(|_| broken())?;
+            let Some((name, value)) = line.split_once(':') else { continue };
+            if name.eq_ignore_ascii_case("content-length") {
+                length = Some(value.trim().parse().map_err(|_| broken())?);
+            } else if name.eq_ignore_ascii_case("transfer-encoding") {
+                length = None;
             }
         }
-        let mut body = vec![0; length];
-        self.stream.read_exact(&mut body)?;
+        let body = match length {
+            Some(length) => self.read(length)?,
+            None => self.read_chunks()?,
+        };
         Ok((status, String::from_utf8_lossy(&body).into_owned()))
+    }
+
+    fn read(&mut self, length: usize) -> std::io::Result<Vec<u8>> {
+        let mut bytes = vec![0; length];
+        self.stream.read_exact(&mut bytes)?;
+        Ok(bytes)
+    }
+
+    /// Reads a body whose length is told part by part, in hexadecimal digits.
+    fn read_chunks(&mut self) -> std::io::Result<Vec<u8>> {
+        let mut body = Vec::new();
+        loop {
+            let mut line = String::new();
+            self.stream.read_line(&mut line)?;
+            let length = usize::from_str_radix(line.trim(), 16).map_err(std::io::Error::other)?;
+            body.extend(self.read(length)?);
+            self.read(2)?;
+            if length == 0 {
+                return Ok(body);
+            }
+        }
+    }
+
+    /// Asks, and expects an answer of this status.
+    pub(crate) fn get(&mut self, path: &str, expected: u16) -> String {
+        let (status, answer) = self.send("GET", path, "").expect("an answer");
+        assert_eq!(status, expected, "{path}: {answer}");
+        answer
+    }
+
+    /// Asks again and again until the answer is as wanted, which must be soon.
+    pub(crate) fn wait_for(&mut self, path: &str, is_wanted: impl Fn(u16, &str) -> bool) {
+        // Within a second or so on an idle machine; a busy one gets more.
+        let until = Instant::now() + Duration::from_secs(10);
+        loop {
+            let (status, answer) = self.send("GET", path, "").expect("an answer");
+            if is_wanted(status, &answer) {
+                return;
+            }
+            assert!(Instant::now() < until, "{path}: after 10 s still {status} {answer}");
+            // Asking without a pause would keep the service from what it is asked for.
+            std::thread::park_timeout(Duration::from_millis(20));
+        }
     }
 
     /// Posts, and expects an answer of this status.

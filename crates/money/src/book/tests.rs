@@ -119,3 +119,19 @@ fn tiers_and_long_prompts_of_shipped_models_cost_what_their_vendors_publish() {
     check("claude-sonnet-4-5", ServiceTier::Batch, 100_000, 100_000, "0.9");
     check("text-embedding-3-small", ServiceTier::Standard, 1_000_000, 0, "0.02");
 }
+
+#[test]
+fn a_name_leads_to_its_model_also_when_it_has_become_another() {
+    let book = PriceBook::default().with([price("big", "2026-01-01", "2", &["latest"])]);
+    let check = |book: &PriceBook, name: &str, model: &str, leads: bool| {
+        assert_eq!(book.leads(name, model), leads, "{name} to {model}");
+    };
+    for (name, model) in [("latest", "big"), ("big", "latest"), ("big", "big"), ("x", "x")] {
+        check(&book, name, model, true);
+    }
+    check(&book, "x", "big", false);
+    let book = book.with([price("latest", "2026-11-01", "7", &[])]);
+    check(&book, "latest", "big", true);
+    check(&book, "latest", "latest", true);
+    check(&book, "big", "latest", false);
+}

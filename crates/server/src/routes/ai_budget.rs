@@ -9,12 +9,12 @@ use budget::{
     Budget, BudgetId, Enforcement, EscrowError, Line, Origin, Outcome, Reservation, Reserve,
     Settle, Standing, State as Is,
 };
-use focus::{Attribution, PeriodUnit, Scope, TenantId};
+use focus::{Attribution, ModelName, PeriodUnit, Scope, TenantId};
 use jiff::Timestamp;
 use money::{Money, PriceError, Rounding, TokenUsage};
 use uuid::Uuid;
 
-use super::{Stated, attribution, canonical, in_force, request_id};
+use super::{Stated, attribution, canonical, in_force, renamed, request_id};
 use crate::{
     auth::Caller,
     extract::{Json, Path},
@@ -63,6 +63,7 @@ pub(crate) async fn check(
     let (book, model) = (&shelf.book, request.model);
     let estimate =
         stated.quote(|usage, tier| Ok(Some(book.hold(model.as_str(), usage, tier, now)?)))?;
+    let named = model.clone();
     let call = attribution(book, request.tenant_id, model, request.user_id, request.report_type);
     let fault = |error| Fault::escrow(error, now);
     let Some(key) = request.request_id else {
@@ -71,7 +72,8 @@ pub(crate) async fn check(
         return Ok(Answer(allowed(&standing, None)));
     };
     let reserve = Reserve { key: request_id(key)?, call, estimate, timeout: None };
-    let Outcome { reservation, .. } = state.store.reserve(reserve).await.map_err(fault)?;
+    let outcome = super::reserve(&state, book, &named, reserve).await;
+    let Outcome { reservation, .. } = outcome.map_err(fault)?;
     Ok(Answer(allowed(&reservation.standing, Some(&reservation))))
 }
 
@@ -119,26 +121,30 @@ pub(crate) async fn track(
         has_tokens: true,
     };
     let named = request.model;
-    let model = canonical(book, named.clone());
+    let (tenant, user, report_type) = (request.tenant_id, request.user_id, request.report_type);
+    let call = attribution(book, tenant, named.clone(), user, report_type);
+    let model = &call.model;
     let at = if shelf.is_dated(model.as_str()) || shelf.is_dated(named.as_str()) {
         state.store.reservation(key).await?.map_or(now, |reservation| reservation.created_at)
     } else {
         now
     };
-    let actual = stated.quote(|usage, tier| {
-        priced(book.charge(named.as_str(), usage, tier, at, Rounding::HalfEven))
-    })?;
-    let (tenant, user, report_type) = (request.tenant_id, request.user_id, request.report_type);
-    let call = Attribution { tenant, model, user, report_type };
-    let mut settle = Settle { key, call: Some(call.clone()), actual };
-    let mut outcome = state.store.settle(settle.clone()).await;
-    if matches!(outcome, Err(EscrowError::Conflict(_))) && named != call.model {
-        // The name has become an alias since the id was first used.
-        settle.call = Some(Attribution { model: named, ..call });
-        outcome = state.store.settle(settle).await;
+    let quote = |model: &ModelName, at| {
+        stated.quote(|usage, tier| {
+            priced(book.charge(model.as_str(), usage, tier, at, Rounding::HalfEven))
+        })
+    };
+    let settle = Settle { key, call: Some(call.clone()), actual: quote(&named, at)? };
+    let mut outcome = state.settle(settle).await;
+    if let Err(EscrowError::Conflict(_)) = outcome
+        && let Some(known) = renamed(&state, book, key, &named, model).await?
+    {
+        let actual = quote(&known.call.model, known.created_at)?;
+        let call = Some(Attribution { model: known.call.model, ..call });
+        outcome = state.settle(Settle { key, call, actual }).await;
     }
     let outcome = outcome.map_err(|error| Fault::escrow(error, now))?;
-    Ok(Answer(tracked(&state, &outcome)))
+    Ok(Answer(tracked(&outcome.reservation)))
 }
 
 /// A charge; nothing for a model without a price, whose call has happened all the same.
@@ -150,20 +156,16 @@ pub(super) fn priced(charge: Result<Money, PriceError>) -> Result<Option<Money>,
     }
 }
 
-fn tracked(state: &Shared, outcome: &Outcome) -> TrackResponse {
-    let Outcome { reservation, replayed } = outcome;
+fn tracked(reservation: &Reservation) -> TrackResponse {
     let model = &reservation.call.model;
     if reservation.state != Is::Unpriced {
         let message = "usage recorded".to_owned();
         return TrackResponse { success: true, message, cost_usd: reservation.cost.map(Usd) };
     }
-    if !replayed {
-        state.metrics.unpriced().increment(1);
-        tracing::warn!(%model, "a tracked call has no price and waits for one");
-    }
+    let day = reservation.created_at.strftime("%F");
     let message = format!(
-        "usage kept as unpriced: model {model} has no price yet and is charged once \
-         `bursar prices import` brings one"
+        "usage kept as unpriced: model {model} has no price for {day} and is charged once \
+         `bursar prices import` brings one from that day or before"
     );
     TrackResponse { success: true, message, cost_usd: None }
 }

@@ -67,9 +67,11 @@ pub(crate) async fn reserve(
     let (book, model) = (&shelf.book, request.model);
     let estimate =
         stated.quote(|usage, tier| Ok(Some(book.hold(model.as_str(), usage, tier, now)?)))?;
+    let named = model.clone();
     let call = attribution(book, request.tenant_id, model, request.user_id, request.report_type);
     let reserve = Reserve { key, call, estimate, timeout };
-    let outcome = state.store.reserve(reserve).await.map_err(|error| Fault::escrow(error, now))?;
+    let outcome = super::reserve(&state, book, &named, reserve).await;
+    let outcome = outcome.map_err(|error| Fault::escrow(error, now))?;
     let status = if outcome.replayed { StatusCode::OK } else { StatusCode::CREATED };
     Ok((status, view(&outcome)))
 }
@@ -163,11 +165,7 @@ pub(crate) async fn settle(
         priced(shelf.book.charge(model, usage, tier, created_at, Rounding::HalfEven))
     })?;
     let settle = Settle { key, call: None, actual };
-    let outcome =
-        state.store.settle(settle).await.map_err(|error| Fault::escrow(error, state.now()))?;
-    if outcome.reservation.state == budget::State::Unpriced && !outcome.replayed {
-        state.metrics.unpriced().increment(1);
-    }
+    let outcome = state.settle(settle).await.map_err(|error| Fault::escrow(error, state.now()))?;
     Ok(view(&outcome))
 }
 
