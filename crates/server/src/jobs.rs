@@ -3,9 +3,14 @@
 
 use std::{panic::AssertUnwindSafe, time::Duration};
 
-use budget::{EscrowError, Page, ReservationFilter, Settle, State, StoreError};
+use budget::{EscrowError, Page, Quote, Reservation, ReservationFilter, Settle, State, StoreError};
 use futures_util::FutureExt;
-use money::Rounding;
+use jiff::{
+    Timestamp,
+    civil::{Date, Time},
+    tz::Offset,
+};
+use money::{Money, PriceBook, PriceError, Rounding};
 use tokio::{sync::watch, task::JoinSet, time::MissedTickBehavior};
 
 use crate::{metrics::Job, service::Shared};
@@ -91,30 +96,58 @@ pub(crate) async fn load_prices(state: &Shared) -> Result<u64, StoreError> {
 async fn watch_prices(state: Shared, mut known: u64, mut stopped: watch::Receiver<bool>) {
     let mut ticks = tokio::time::interval(PRICES_EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    // Prices may have come while no service ran.
-    let mut is_new = true;
+    // Prices may have come while no service ran, and others come into force at midnight.
+    let mut looked_on = None;
     loop {
         tokio::select! {
             () = told(&mut stopped) => return,
             _ = ticks.tick() => {}
         }
-        match survive(refresh(&state, known, is_new)).await {
-            Some(Ok(revision)) => (known, is_new) = (revision, false),
+        let today = day(state.now());
+        match survive(refresh(&state, known, looked_on != Some(today))).await {
+            Some(Ok(revision)) => (known, looked_on) = (revision, Some(today)),
             Some(Err(error)) => failed(&state, Job::Prices, &error),
             None => {}
         }
     }
 }
 
-async fn refresh(state: &Shared, known: u64, is_new: bool) -> Result<u64, EscrowError> {
+async fn refresh(state: &Shared, known: u64, is_due: bool) -> Result<u64, EscrowError> {
     let revision = state.store.prices_revision().await?;
     if revision != known {
         load_prices(state).await?;
     }
-    if revision != known || is_new {
+    if revision != known || is_due {
         charge_unpriced(state).await?;
     }
     Ok(revision)
+}
+
+fn day(at: Timestamp) -> Date {
+    Offset::UTC.to_datetime(at).date()
+}
+
+/// The charge of a call that was kept as unpriced: at the price of its day; where the model had none
+/// before a later day, at that first one, once it is in force.
+fn late_charge(
+    book: &PriceBook,
+    kept: &Reservation,
+    actual: &Quote,
+    now: Timestamp,
+) -> Result<Money, PriceError> {
+    let charge = |at| {
+        let model = kept.call.model.as_str();
+        book.charge(model, &actual.usage, actual.tier, at, Rounding::HalfEven)
+    };
+    match charge(kept.created_at) {
+        Err(PriceError::NotYet { from, .. }) if from <= day(now) => charge(midnight(from)),
+        result => result,
+    }
+}
+
+/// The first instant of a UTC day.
+fn midnight(day: Date) -> Timestamp {
+    Offset::UTC.to_timestamp(day.to_datetime(Time::midnight())).unwrap_or(Timestamp::MAX)
 }
 
 /// Charges calls whose model had no price when they were tracked and has one now.
@@ -133,8 +166,7 @@ pub(crate) async fn charge_unpriced(state: &Shared) -> Result<(), EscrowError> {
         let is_last = calls.len() < PAGE;
         for reservation in calls {
             let Some(mut actual) = reservation.actual else { continue };
-            let (model, at) = (reservation.call.model.as_str(), reservation.created_at);
-            let cost = shelf.book.charge(model, &actual.usage, actual.tier, at, Rounding::HalfEven);
+            let cost = late_charge(&shelf.book, &reservation, &actual, state.now());
             let Ok(cost) = cost else { continue };
             actual.amount = Some(cost);
             let settle = Settle { key: reservation.key, call: Some(reservation.call), actual };

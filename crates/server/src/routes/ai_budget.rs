@@ -162,10 +162,9 @@ fn tracked(reservation: &Reservation) -> TrackResponse {
         let message = "usage recorded".to_owned();
         return TrackResponse { success: true, message, cost_usd: reservation.cost.map(Usd) };
     }
-    let day = reservation.created_at.strftime("%F");
     let message = format!(
-        "usage kept as unpriced: model {model} has no price for {day} and is charged once \
-         `bursar prices import` brings one from that day or before"
+        "usage kept as unpriced: model {model} has no price yet and is charged once \
+         `bursar prices import` brings one"
     );
     TrackResponse { success: true, message, cost_usd: None }
 }

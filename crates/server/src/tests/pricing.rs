@@ -89,14 +89,28 @@ async fn a_call_kept_as_unpriced_is_charged_at_the_price_of_its_day() {
     service.done("/api/ai-budget/track", tracked(1, "m")).await;
     service.pass(DAY);
     import(&service, "m", "2026-11-11", "3", &[]).await;
-    let state = service.front.state();
-    crate::jobs::charge_unpriced(state).await.unwrap();
-    let path = format!("/api/v1/reservations/{}", id(1));
-    assert_eq!(service.get(&path).await.json()["state"], "unpriced");
     import(&service, "m", "2026-11-10", "2", &[]).await;
-    crate::jobs::charge_unpriced(state).await.unwrap();
+    crate::jobs::charge_unpriced(service.front.state()).await.unwrap();
+    let path = format!("/api/v1/reservations/{}", id(1));
     let charged = service.get(&path).await.json();
     assert_eq!((&charged["state"], &charged["cost_usd"]), (&json!("settled"), &json!(2)));
+}
+
+#[tokio::test]
+async fn a_call_before_its_model_had_a_price_is_charged_at_the_first_one_once_that_holds() {
+    let service = Harness::open();
+    service.done("/api/ai-budget/track", tracked(1, "m")).await;
+    import(&service, "m", "2026-11-11", "3", &[]).await;
+    import(&service, "m", "2026-11-12", "4", &[]).await;
+    let (state, path) = (service.front.state(), format!("/api/v1/reservations/{}", id(1)));
+    crate::jobs::charge_unpriced(state).await.unwrap();
+    assert_eq!(service.get(&path).await.json()["state"], "unpriced");
+    for _ in 0..3 {
+        service.pass(DAY);
+    }
+    crate::jobs::charge_unpriced(state).await.unwrap();
+    let charged = service.get(&path).await.json();
+    assert_eq!((&charged["state"], &charged["cost_usd"]), (&json!("settled"), &json!(3)));
 }
 
 #[tokio::test]
