@@ -33,6 +33,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Vec<String>> {
             data.display()
         );
     }
+    services::install_server()?;
     let postgres = services::Postgres::find_or_start()?;
     let database = postgres.database("test")?;
     let with_services = |mut command: std::process::Command| {

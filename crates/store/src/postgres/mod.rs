@@ -20,6 +20,7 @@ mod save;
 mod tenant;
 #[cfg(test)]
 mod tests;
+mod tls;
 mod upkeep;
 
 use std::{sync::Arc, time::Duration};
@@ -60,13 +61,10 @@ impl std::fmt::Debug for Postgres {
 }
 
 impl Postgres {
-    /// Connects to `postgres://user:password@host/database`; makes or migrates the schema.
+    /// Connects to `postgres://user:password@host/database`, with TLS as `sslmode` and
+    /// `sslrootcert` say; makes or migrates the schema.
     pub async fn connect(url: &str, options: Options) -> Result<Self, OpenError> {
-        let pool = Pool::new(url)?;
-        let mut connection = pool.get().await.map_err(|error| {
-            let cause = std::error::Error::source(&error).map(ToString::to_string);
-            OpenError::Connect(cause.unwrap_or_else(|| error.to_string()))
-        })?;
+        let (pool, mut connection) = Pool::open(url).await?;
         migrations::run(&mut connection).await?;
         drop(connection);
         let books =

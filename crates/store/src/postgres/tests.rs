@@ -5,6 +5,8 @@
 mod contract;
 mod replicas;
 mod schema;
+mod server;
+mod tls;
 
 use std::{env, sync::Arc};
 
