@@ -12,6 +12,7 @@ use focus::TenantId;
 use jiff::{Timestamp, Unit};
 use moka::sync::Cache;
 use tokio::sync::mpsc;
+use uuid::Uuid;
 
 use super::{load, pool::Pool, pool::describe, pool::is_passing, row::corrupt, save};
 use crate::{Moment, Options, queue::Job};
@@ -45,6 +46,8 @@ pub(super) struct Committer {
     pub(super) pool: Pool,
     pub(super) options: Options,
     pub(super) books: Cache<TenantId, Arc<Book>>,
+    /// Takes the budgets whose rows in `ai_token_budgets` could not be brought up to date.
+    pub(super) behind: mpsc::UnboundedSender<Vec<Uuid>>,
 }
 
 impl Committer {
@@ -146,7 +149,11 @@ impl Committer {
         if changes.is_empty() {
             db.batch_execute("rollback").await?;
         } else {
-            save::commit(db, &to_save, &changes, &known, now).await?;
+            let behind = save::commit(db, &to_save, &changes, &known, now).await?;
+            if !behind.is_empty() {
+                // Nobody follows any more when the store is closing.
+                let _ = self.behind.send(behind);
+            }
         }
         self.options.strike(Moment::AfterCommit)?;
         for mut book in changes.books.drain(..) {
@@ -196,7 +203,7 @@ impl Tries {
             tracing::error!(error = ?failure.error, tries = self.0, "a transaction has failed");
             return Err(failure.error);
         }
-        let random = u64::from(uuid::Uuid::new_v4().as_bytes()[0]);
+        let random = u64::from(Uuid::new_v4().as_bytes()[0]);
         let pause = Duration::from_micros((1 << self.0) * 1_000 * (128 + random) / 256);
         tokio::time::sleep(pause).await;
         Ok(())

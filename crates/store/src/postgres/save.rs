@@ -69,7 +69,8 @@ impl Statements {
 
 type Write<'a> = Pin<Box<dyn Future<Output = Result<(), Failure>> + Send + 'a>>;
 
-/// Writes the changes and commits. The statements are sent in this order without waiting for each
+/// Writes the changes and commits; gives back the budgets whose rows somebody else held, so that
+/// they don't show the changes yet. The statements are sent in this order without waiting for each
 /// other; the server carries out none after one that fails, the commit included.
 pub(super) async fn commit(
     db: &Object,
@@ -77,7 +78,7 @@ pub(super) async fn commit(
     changes: &Changes,
     known: &Known,
     now: Timestamp,
-) -> Result<(), Failure> {
+) -> Result<Vec<Uuid>, Failure> {
     let (heads, tenants): (Vec<&Head>, Vec<&Head>) =
         changes.heads.iter().partition(|head| known.tenants.contains(&head.tenant));
     let (old, new): (Vec<&Reservation>, Vec<&Reservation>) =
@@ -87,6 +88,7 @@ pub(super) async fn commit(
     };
     let used: Vec<Key> =
         changes.reservations.iter().filter(happened).map(|reservation| reservation.key).collect();
+    let mut behind = Vec::new();
     let mut writes: Vec<Write<'_>> = Vec::with_capacity(12);
     if !tenants.is_empty() {
         writes.push(Box::pin(save_tenants(db, &statements.tenants, tenants, now)));
@@ -115,14 +117,20 @@ pub(super) async fn commit(
         writes.push(Box::pin(save_usage(db, &statements.usage, used)));
     }
     if !changes.accounts.is_empty() {
-        writes.push(Box::pin(project(db, &statements.project, &changes.accounts, now)));
+        writes.push(Box::pin(project(
+            db,
+            &statements.project,
+            &changes.accounts,
+            now,
+            &mut behind,
+        )));
     }
     if !changes.events.is_empty() {
         writes.push(Box::pin(save_events(db, statements, &changes.events)));
     }
     writes.push(Box::pin(async { Ok(db.batch_execute("commit").await?) }));
     try_join_all(writes).await?;
-    Ok(())
+    Ok(behind)
 }
 
 async fn save_tenants(
@@ -235,11 +243,12 @@ async fn project(
     statement: &Statement,
     accounts: &[Account],
     now: Timestamp,
+    behind: &mut Vec<Uuid>,
 ) -> Result<(), Failure> {
     let mut budgets: Vec<Uuid> = accounts.iter().map(|account| account.id.budget.0).collect();
     budgets.sort_unstable();
     budgets.dedup();
-    db.execute(statement, &[&budgets, &now]).await?;
+    *behind = db.query_one(statement, &[&budgets, &now]).await?.try_get(0)?;
     Ok(())
 }
 

@@ -1,0 +1,81 @@
+//! Rows that somebody else holds, and who waits for them.
+
+use std::time::{Duration, Instant};
+
+use ::budget::{Budget, Budgets, Upkeep};
+use focus::Scope;
+
+use super::*;
+
+/// How far `ai_token_budgets` may be behind what was answered.
+const BEHIND_MOST: Duration = Duration::from_secs(1);
+
+const HOLD: &str = "select 1 from ai_token_budgets where tenant_id = 'acme' for update";
+
+/// Whether a tenant's row shows what its calls have cost.
+async fn is_up_to_date(hand: &Client, tenant: &str) -> bool {
+    let sql = format!(
+        "select current_usage_usd = (
+            select sum(cost_usd)
+            from ai_token_usage
+            where tenant_id = '{tenant}'
+        )
+        from ai_token_budgets
+        where tenant_id = '{tenant}'"
+    );
+    one(hand, &sql).await.get(0)
+}
+
+#[tokio::test]
+async fn a_row_that_an_operator_holds_delays_no_answer_and_no_other_row() {
+    let database = Database::make().await;
+    let store = database.store(Options::default()).await;
+    let (hand, mut operator) = (database.hand().await, database.hand().await);
+    let (held, free) = (call("acme"), call("bolt"));
+    charge(&store, &held, "1").await;
+    let open = operator.transaction().await.unwrap();
+    open.execute(HOLD, &[]).await.unwrap();
+    let began = Instant::now();
+    while began.elapsed() < Duration::from_secs(3) {
+        let asked = Instant::now();
+        tokio::join!(charge(&store, &held, "0.001"), charge(&store, &free, "0.001"));
+        while !is_up_to_date(&hand, "bolt").await {}
+        assert!(asked.elapsed() < BEHIND_MOST, "{:?}", asked.elapsed());
+        assert!(!is_up_to_date(&hand, "acme").await, "it is held");
+    }
+    open.commit().await.unwrap();
+    let freed = Instant::now();
+    while !is_up_to_date(&hand, "acme").await {}
+    assert!(freed.elapsed() < BEHIND_MOST, "{:?}", freed.elapsed());
+    assert_eq!(store.verify().await.unwrap().faults, Vec::<String>::new());
+    store.close().await;
+    database.drop().await;
+}
+
+#[tokio::test]
+async fn a_limit_that_waits_for_an_operator_keeps_no_call_waiting() {
+    let database = Database::make().await;
+    let store = database.store(Options::default()).await;
+    let mut operator = database.hand().await;
+    let call = call("acme");
+    charge(&store, &call, "1").await;
+    let open = operator.transaction().await.unwrap();
+    open.execute(HOLD, &[]).await.unwrap();
+    let scope = Scope::model(call.tenant.clone(), call.model.clone());
+    let set = store.put(Budget::new(scope, usd("7"), now()).unwrap());
+    let traffic = async {
+        let began = Instant::now();
+        while began.elapsed() < Duration::from_secs(2) {
+            let asked = Instant::now();
+            charge(&store, &call, "0.001").await;
+            assert!(asked.elapsed() < BEHIND_MOST, "{:?}", asked.elapsed());
+        }
+        open.commit().await.unwrap();
+    };
+    let (set, ()) = tokio::join!(set, traffic);
+    set.unwrap();
+    let hand = database.hand().await;
+    assert_eq!(text(&hand, "select monthly_limit_usd from ai_token_budgets").await, "7.000000000");
+    store.close().await;
+    database.drop().await;
+}
