@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use ::budget::{Budget, Budgets, Upkeep};
+use ::budget::{Budget, Budgets, EscrowError, Upkeep};
 use focus::Scope;
 
 use super::*;
@@ -77,5 +77,49 @@ async fn a_limit_that_waits_for_an_operator_keeps_no_call_waiting() {
     let hand = database.hand().await;
     assert_eq!(text(&hand, "select monthly_limit_usd from ai_token_budgets").await, "7.000000000");
     store.close().await;
+    database.drop().await;
+}
+
+#[tokio::test]
+async fn the_last_dollar_is_decided_on_under_the_lock_of_its_tenant() {
+    let database = Database::make().await;
+    let (one, two) =
+        (database.store(Options::default()).await, database.store(Options::default()).await);
+    let (hand, mut third) = (database.hand().await, database.hand().await);
+    let (held, free) = (call("acme"), call("bolt"));
+    for call in [&held, &free] {
+        let limit = Budget::new(Scope::tenant(call.tenant.clone()), usd("3"), now()).unwrap();
+        one.put(limit).await.unwrap();
+        charge(&one, call, "1").await;
+    }
+    // As another replica does it: the tenant's row first, then what the call costs.
+    let open = third.transaction().await.unwrap();
+    let lock = "select 1 from tenant where tenant_id = 'acme' for update";
+    open.execute(lock, &[]).await.unwrap();
+    let waiting = one.reserve(reserve(&held, "2"));
+    let meanwhile = async {
+        let waits = "
+            select exists (
+                select 1
+                from pg_stat_activity
+                where wait_event_type = 'Lock'
+                    and application_name = 'bursar'
+                    and datname = current_database()
+            )";
+        while text(&hand, waits).await != "true" {}
+        two.reserve(reserve(&free, "2")).await.unwrap();
+        let spend = "
+            update account
+            set settled_usd = settled_usd + 0.000000001
+            where budget_id = (select budget_id from budget where tenant_id = 'acme')";
+        assert_eq!(open.execute(spend, &[]).await.unwrap(), 1);
+        open.commit().await.unwrap();
+    };
+    let (refused, ()) = tokio::join!(waiting, meanwhile);
+    assert!(matches!(refused, Err(EscrowError::Refused(_))), "{refused:?}");
+    let last = reserve(&held, "1.999999999");
+    two.reserve(last).await.unwrap();
+    one.close().await;
+    two.close().await;
     database.drop().await;
 }
