@@ -60,7 +60,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Vec<String>> {
         closing.extend(lines);
     }
     if !arguments.no_contract {
-        contract::run(arguments.seed)?;
+        let empty = postgres.database("contract")?;
+        contract::run(arguments.seed, &empty.url())?;
     }
     Ok(closing)
 }
