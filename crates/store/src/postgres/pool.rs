@@ -66,7 +66,7 @@ impl Pool {
 
     /// A connection for a transaction that may be tried again.
     pub(super) async fn writer(&self) -> Result<Object, Failure> {
-        self.get().await.map_err(|error| Failure { error, passing: true })
+        self.get().await.map_err(|error| Failure { error, passing: true, held: false })
     }
 
     pub(super) async fn query(

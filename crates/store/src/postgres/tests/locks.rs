@@ -107,7 +107,16 @@ async fn the_last_dollar_is_decided_on_under_the_lock_of_its_tenant() {
                     and datname = current_database()
             )";
         while text(&hand, waits).await != "true" {}
-        two.reserve(reserve(&free, "2")).await.unwrap();
+        let asked = Instant::now();
+        one.reserve(reserve(&free, "1.5")).await.unwrap();
+        // The batch that met the lock has waited for it; those after it know better.
+        assert!(asked.elapsed() < Duration::from_secs(3), "{:?}", asked.elapsed());
+        for _ in 0..20 {
+            let asked = Instant::now();
+            one.reserve(reserve(&free, "0.01")).await.unwrap();
+            assert!(asked.elapsed() < Duration::from_secs(1), "{:?}", asked.elapsed());
+        }
+        two.reserve(reserve(&free, "0.3")).await.unwrap();
         let spend = "
             update account
             set settled_usd = settled_usd + 0.000000001
@@ -121,5 +130,36 @@ async fn the_last_dollar_is_decided_on_under_the_lock_of_its_tenant() {
     two.reserve(last).await.unwrap();
     one.close().await;
     two.close().await;
+    database.drop().await;
+}
+
+#[tokio::test]
+async fn a_limit_that_an_operator_has_not_committed_keeps_its_own_tenant_waiting_alone() {
+    let database = Database::make().await;
+    let store = database.store(Options::default()).await;
+    let mut operator = database.hand().await;
+    let (held, free) = (call("acme"), call("bolt"));
+    charge(&store, &free, "1").await;
+    let open = operator.transaction().await.unwrap();
+    let insert = "
+        insert into ai_token_budgets (tenant_id, model, monthly_limit_usd)
+        values ('acme', 'claude-3-5-sonnet-20241022', 3)";
+    open.execute(insert, &[]).await.unwrap();
+    // It would make a default budget of the same name.
+    let waiting = store.reserve(reserve(&held, "4"));
+    let meanwhile = async {
+        let began = Instant::now();
+        while began.elapsed() < Duration::from_secs(2) {
+            let asked = Instant::now();
+            charge(&store, &free, "0.001").await;
+            assert!(asked.elapsed() < Duration::from_secs(2), "{:?}", asked.elapsed());
+        }
+        open.commit().await.unwrap();
+    };
+    let (refused, ()) = tokio::join!(waiting, meanwhile);
+    assert!(matches!(refused, Err(EscrowError::Refused(_))), "{refused:?}");
+    store.reserve(reserve(&held, "3")).await.unwrap();
+    assert_eq!(store.verify().await.unwrap().faults, Vec::<String>::new());
+    store.close().await;
     database.drop().await;
 }
