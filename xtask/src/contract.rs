@@ -1,4 +1,5 @@
-//! The API contract: Schemathesis reads `/openapi.json` of a fresh server and tries to catch it lying.
+//! The API contract: Schemathesis reads `/openapi.json` of a fresh server, once on each database, and tries to
+//! catch it lying.
 //!
 //! Owns: its pinned version, its seed, its bounds. Fails on any 5xx and on any answer that the document does
 //! not describe.
@@ -25,21 +26,28 @@ const START_MAX: Duration = Duration::from_secs(30);
 /// Only this run's server knows it.
 const TOKEN: &str = "contract-test-admin-token";
 
-pub(crate) fn run(seed: u64) -> Result<()> {
+/// Holds the server to its document on a fresh SQLite file and on an empty Postgres database.
+pub(crate) fn run(seed: u64, postgres: &str) -> Result<()> {
     let schemathesis = schemathesis()?;
     shell::run(workspace::cargo().args(["build", "--package", "bursar"]))?;
+    let folder = workspace::target()?.join("contract").join("sqlite");
+    let sqlite = format!("sqlite://{}", folder.join("bursar.db").display());
+    hold(&schemathesis, &folder, &sqlite, seed).context("on SQLite")?;
+    let folder = workspace::target()?.join("contract").join("postgres");
+    hold(&schemathesis, &folder, postgres, seed).context("on Postgres")
+}
 
-    let folder = workspace::target()?.join("contract");
+fn hold(schemathesis: &Path, folder: &Path, database: &str, seed: u64) -> Result<()> {
     if folder.exists() {
-        std::fs::remove_dir_all(&folder).context("failed to clear the last contract run")?;
+        std::fs::remove_dir_all(folder).context("failed to clear the last contract run")?;
     }
-    std::fs::create_dir_all(&folder)?;
+    std::fs::create_dir_all(folder)?;
     let port = shell::free_port()?;
     let log = folder.join("server.log");
-    let mut server = serve(&folder, port, &log)?;
+    let mut server = serve(folder, database, port, &log)?;
     wait_until_up(&mut server, port, &log)?;
 
-    let verdict = probe(&schemathesis, &folder, port, seed);
+    let verdict = probe(schemathesis, folder, port, seed);
     // A server that died mid-run shows as refused connections; its log says why.
     if let Some(status) = server.0.try_wait()? {
         bail!(
@@ -50,16 +58,15 @@ pub(crate) fn run(seed: u64) -> Result<()> {
     verdict
 }
 
-fn serve(folder: &Path, port: u16, log: &Path) -> Result<Process> {
+fn serve(folder: &Path, database: &str, port: u16, log: &Path) -> Result<Process> {
     let binary = workspace::target()?.join("debug").join("bursar");
-    let database = folder.join("bursar.db");
     let mut command = Command::new(&binary);
     clear_settings(&mut command);
     command
         .arg("serve")
         .current_dir(folder)
         .env("BURSAR_LISTEN", format!("127.0.0.1:{port}"))
-        .env("BURSAR_DATABASE_URL", format!("sqlite://{}", database.display()))
+        .env("BURSAR_DATABASE_URL", database)
         .env("BURSAR_ADMIN_TOKEN", TOKEN)
         .stdin(Stdio::null())
         .stdout(File::create(log)?)

@@ -48,6 +48,14 @@ pub(crate) fn run(command: &Command) -> Result<()> {
     Ok(())
 }
 
+/// Tests of TLS start a server of their own, so its programs have to be here, whosesoever server the rest uses.
+pub(crate) fn install_server() -> Result<()> {
+    if binaries().is_none() {
+        shell::apt_install(&["postgresql"])?;
+    }
+    Ok(())
+}
+
 /// A Postgres server that accepts us, without a database in its URL unless the user's variable named one.
 pub(crate) struct Postgres {
     url: String,
@@ -81,9 +89,7 @@ impl Postgres {
         if let Some(found) = Self::find()? {
             return Ok(found);
         }
-        if binaries().is_none() {
-            shell::apt_install(&["postgresql"])?;
-        }
+        install_server()?;
         let cluster = Cluster::start()?;
         Ok(Self { url: cluster.url()?, origin: "private cluster", started: Some(cluster) })
     }

@@ -33,6 +33,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Vec<String>> {
             data.display()
         );
     }
+    services::install_server()?;
     let postgres = services::Postgres::find_or_start()?;
     let database = postgres.database("test")?;
     let with_services = |mut command: std::process::Command| {
@@ -59,7 +60,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Vec<String>> {
         closing.extend(lines);
     }
     if !arguments.no_contract {
-        contract::run(arguments.seed)?;
+        let empty = postgres.database("contract")?;
+        contract::run(arguments.seed, &empty.url())?;
     }
     Ok(closing)
 }

@@ -328,13 +328,14 @@ pub fn sqlite_file(url: &str) -> Option<PathBuf> {
 
 /// The address without its password.
 pub fn masked_url(url: &str) -> String {
-    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
-    let (authority, place) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
-    let Some((user, host)) = authority.rsplit_once('@') else {
-        return mask_query(url);
+    let Some((scheme, rest)) = url.split_once("://").filter(|(scheme, _)| *scheme != "sqlite")
+    else {
+        return url.to_owned();
     };
+    // A password may hold any sign, so it ends at the last @ that could end it.
+    let Some((user, place)) = rest.rsplit_once('@') else { return mask_query(url) };
     let user = user.split_once(':').map_or(user.to_owned(), |(name, _)| format!("{name}:***"));
-    mask_query(&format!("{scheme}://{user}@{host}{place}"))
+    mask_query(&format!("{scheme}://{user}@{place}"))
 }
 
 /// The address without a password in its query.

@@ -218,5 +218,8 @@ fn find_zone(name: &str) -> Result<TimeZone, PeriodError> {
     if name == "UTC" {
         return Ok(TimeZone::UTC);
     }
-    TimeZone::get(name).map_err(|_| PeriodError::Zone(name.to_owned()))
+    let found = TimeZone::get(name).ok();
+    // There is a name for not knowing, "Etc/Unknown": no zone, and no database's.
+    let known = found.filter(|zone| !zone.is_unknown());
+    known.ok_or_else(|| PeriodError::Zone(name.to_owned()))
 }

@@ -19,6 +19,9 @@ pub enum OpenError {
     /// The URL names no kind of store.
     #[error("database url {0:?} starts with neither sqlite:// nor postgres://")]
     Url(String),
+    /// The URL can't be read, or contradicts itself.
+    #[error("database url: {0}")]
+    Address(String),
     /// The file or its folder can't be used.
     #[error("database file {path}: {cause}")]
     File {
@@ -36,6 +39,9 @@ pub enum OpenError {
     /// The database does not answer.
     #[error("the database does not answer: {0}")]
     Connect(String),
+    /// The server can't be spoken to in the way that the URL asks for.
+    #[error("no TLS connection to the database: {0}")]
+    Tls(String),
     /// The store has failed while it was being opened.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -78,12 +84,13 @@ async fn blocking<T: Send + 'static>(
     joined.map_err(|error| OpenError::Connect(error.to_string()))?
 }
 
-/// A URL that may stand in an error: what is between `//` and `@` is a name and a password.
+/// A URL that may stand in an error: what is before `@` ends in a name and a password, and what is
+/// behind `?` may hold one.
 fn without_password(url: &str) -> String {
-    match (url.find("//"), url.rfind('@')) {
-        (Some(start), Some(end)) if start + 2 < end => {
-            format!("{}…{}", &url[..start + 2], &url[end..])
-        }
+    let start = url.find("//").map_or(0, |at| at + 2);
+    let shown = match url.rfind('@') {
+        Some(end) if start < end => format!("{}…{}", &url[..start], &url[end..]),
         _ => url.to_owned(),
-    }
+    };
+    shown.split_once('?').map_or(shown.clone(), |(place, _)| format!("{place}?…"))
 }

@@ -39,7 +39,7 @@ pub const SETTINGS: &[Setting] = &[
         "database.url",
         "BURSAR_DATABASE_URL",
         "sqlite, bursar.db in data_dir",
-        "sqlite:///absolute/path.db or postgres://user@host/name",
+        "sqlite:///absolute/path.db or postgres://user@host/name?sslrootcert=PATH",
     ),
     Setting {
         secret: true,

@@ -80,6 +80,7 @@ fn a_missing_file_is_a_fault() {
 #[test]
 fn passwords_are_masked() {
     assert_eq!(masked_url("postgres://me:s3c@ret@db/bursar"), "postgres://me:***@db/bursar");
+    assert_eq!(masked_url("postgres://me:s/3?c@db/bursar"), "postgres://me:***@db/bursar");
     assert_eq!(
         masked_url("postgres://db/x?sslmode=require&password=p"),
         "postgres://db/x?sslmode=require&password=***"

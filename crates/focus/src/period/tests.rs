@@ -46,6 +46,14 @@ fn rules_without_periods_are_refused() {
     assert!(PeriodRule::new(PeriodUnit::Month, None, None, "Mars/Olympus").is_err());
 }
 
+#[test]
+fn a_zone_that_nobody_knows_is_refused() {
+    for zone in ["Etc/Unknown", "Europe/Atlantis", "+05:45", ""] {
+        let refused = PeriodRule::new(PeriodUnit::Month, None, None, zone).unwrap_err();
+        assert_eq!(refused, PeriodError::Zone(zone.to_owned()));
+    }
+}
+
 proptest! {
     #[test]
     fn every_instant_is_in_exactly_one_period(

@@ -2,19 +2,40 @@
 //!
 //! Two round trips: lock and load; save and commit. A transaction that somebody else was in the way
 //! of, or of whose commit nothing was heard, is carried out again: what it had done already is then
-//! found under its keys and answered as a replay.
+//! found under its keys and answered as a replay. Commands of a tenant whose row somebody holds, an
+//! operator's open transaction say, are set aside (`aside`), so that nobody else waits with them.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+mod aside;
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::Arc,
+    time::Duration,
+};
 
 use ::budget::{Batch, Book, Command, CommandResult, EscrowError, Key, StoreError};
 use deadpool_postgres::Object;
 use focus::TenantId;
 use jiff::{Timestamp, Unit};
 use moka::sync::Cache;
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, time::timeout};
+use tokio_postgres::error::SqlState;
+use uuid::Uuid;
 
-use super::{load, pool::Pool, pool::describe, pool::is_passing, row::corrupt, save};
+use super::{
+    load,
+    pool::{Pool, describe, is_passing},
+    row::{column, corrupt, parsed},
+    save,
+};
 use crate::{Moment, Options, queue::Job};
+use aside::{ASIDE_EVERY, Aside, named};
+
+/// How long a batch waits for the rows of its tenants: longer than replicas have them.
+const LOCK_PATIENCE: Duration = Duration::from_secs(1);
+
+/// How long those wait whose tenant somebody is known to hold: everybody else waits with them.
+const LOCK_GLIMPSE: Duration = Duration::from_millis(50);
 
 /// How often a transaction is tried.
 const TRIES: u32 = 8;
@@ -24,19 +45,22 @@ pub(super) struct Failure {
     pub(super) error: StoreError,
     /// Trying again may help.
     pub(super) passing: bool,
+    /// A lock was not given in time; nothing was done.
+    pub(super) held: bool,
 }
 
 impl From<tokio_postgres::Error> for Failure {
     fn from(error: tokio_postgres::Error) -> Self {
         let passing = is_passing(&error);
         tracing::debug!(passing, error = describe(&error), "a transaction was not committed");
-        Self { passing, error: StoreError::unavailable(error) }
+        let held = error.code() == Some(&SqlState::LOCK_NOT_AVAILABLE);
+        Self { passing, held, error: StoreError::unavailable(error) }
     }
 }
 
 impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
-        Self { error, passing: false }
+        Self { error, passing: false, held: false }
     }
 }
 
@@ -45,47 +69,91 @@ pub(super) struct Committer {
     pub(super) pool: Pool,
     pub(super) options: Options,
     pub(super) books: Cache<TenantId, Arc<Book>>,
+    /// Takes the budgets whose rows in `ai_token_budgets` could not be brought up to date.
+    pub(super) behind: mpsc::UnboundedSender<Vec<Uuid>>,
 }
 
 impl Committer {
     /// Commits what arrives until the queue is closed and empty.
     pub(super) async fn run(self, mut jobs: mpsc::Receiver<Job>) {
         let most = self.options.batch_max.max(1);
-        let mut waiting = Vec::with_capacity(most);
-        let mut seat = None;
-        while jobs.recv_many(&mut waiting, most).await > 0 {
-            let mut commands = Vec::with_capacity(waiting.len());
-            let mut replies = Vec::with_capacity(waiting.len());
-            for Job { command, reply } in waiting.drain(..) {
-                commands.push(command);
-                replies.push(reply);
+        let (mut seat, mut aside) = (None, Aside::default());
+        loop {
+            let mut taken = Vec::with_capacity(most);
+            let arrived = jobs.recv_many(&mut taken, most);
+            let is_open = match aside.is_empty() {
+                true => arrived.await > 0,
+                false => timeout(ASIDE_EVERY, arrived).await != Ok(0),
+            };
+            if !is_open {
+                if aside.is_empty() {
+                    break;
+                }
+                tokio::time::sleep(ASIDE_EVERY).await;
             }
-            // Who has stopped waiting hears nothing; what was asked is done all the same.
-            match self.commit(&mut seat, &commands).await {
-                Ok(results) => {
-                    for (reply, result) in replies.into_iter().zip(results) {
-                        let _ = reply.send(result);
+            let taken = aside.join(taken, self.options.queue_max);
+            if let Some(stuck) = self.serve(&mut seat, taken, LOCK_PATIENCE).await {
+                for (tenant, jobs) in self.by_tenant(stuck).await {
+                    if let Some(stuck) = self.serve(&mut seat, jobs, LOCK_GLIMPSE).await {
+                        aside.put(tenant, stuck);
                     }
                 }
-                Err(error) => {
-                    for reply in replies {
-                        let _ = reply.send(Err(EscrowError::Store(error.clone())));
-                    }
+            }
+            for mut group in aside.take_due() {
+                let jobs = std::mem::take(&mut group.jobs);
+                if let Some(stuck) = self.serve(&mut seat, jobs, LOCK_GLIMPSE).await {
+                    group.jobs = stuck;
+                    aside.put_back(group);
                 }
             }
         }
     }
 
-    /// Carries out commands in one transaction, on the connection that has served so far.
+    /// Commits jobs and answers them; gives them back when somebody holds a row that they need.
+    async fn serve(
+        &self,
+        seat: &mut Option<Object>,
+        jobs: Vec<Job>,
+        patience: Duration,
+    ) -> Option<Vec<Job>> {
+        if jobs.is_empty() {
+            return None;
+        }
+        let (commands, replies): (Vec<_>, Vec<_>) =
+            jobs.into_iter().map(|job| (job.command, job.reply)).unzip();
+        // Who has stopped waiting hears nothing; what was asked is done all the same.
+        match self.commit(seat, &commands, patience).await {
+            Ok(Some(results)) => {
+                for (reply, result) in replies.into_iter().zip(results) {
+                    let _ = reply.send(result);
+                }
+            }
+            Ok(None) => {
+                let jobs = commands.into_iter().zip(replies);
+                return Some(jobs.map(|(command, reply)| Job { command, reply }).collect());
+            }
+            Err(error) => {
+                for reply in replies {
+                    let _ = reply.send(Err(EscrowError::Store(error.clone())));
+                }
+            }
+        }
+        None
+    }
+
+    /// Carries out commands in one transaction, on the connection that has served so far; `None`
+    /// when a lock was not given.
     async fn commit(
         &self,
         seat: &mut Option<Object>,
         commands: &[Command],
-    ) -> Result<Vec<CommandResult>, StoreError> {
+        patience: Duration,
+    ) -> Result<Option<Vec<CommandResult>>, StoreError> {
         let mut tries = Tries::default();
         loop {
-            match self.attempt(seat, commands).await {
-                Ok(results) => return Ok(results),
+            match self.attempt(seat, commands, patience).await {
+                Ok(results) => return Ok(Some(results)),
+                Err(failure) if failure.held => return Ok(None),
                 Err(failure) => tries.again(failure).await?,
             }
         }
@@ -95,13 +163,18 @@ impl Committer {
         &self,
         seat: &mut Option<Object>,
         commands: &[Command],
+        patience: Duration,
     ) -> Result<Vec<CommandResult>, Failure> {
         let db = match seat.take() {
             Some(db) => db,
             None => self.pool.writer().await?,
         };
-        let done = self.transact(&db, commands).await;
-        if done.is_ok() {
+        let done = self.transact(&db, commands, patience).await;
+        let is_usable = match &done {
+            Ok(_) => true,
+            Err(failure) => failure.held && db.batch_execute("rollback").await.is_ok(),
+        };
+        if is_usable {
             *seat = Some(db);
         } else {
             // Its state is unknown: closing it rolls back what was not committed.
@@ -110,10 +183,28 @@ impl Committer {
         done
     }
 
+    /// Jobs by the tenant that they name, or whose reservation they name.
+    async fn by_tenant(&self, jobs: Vec<Job>) -> BTreeMap<Option<TenantId>, Vec<Job>> {
+        let keys: Vec<Key> = jobs.iter().map(|job| job.command.key()).collect();
+        let sql = "select key, tenant_id from reservation where key = any ($1)";
+        let found = self.pool.query(sql, &[&keys]).await.unwrap_or_default();
+        let known: HashMap<Key, TenantId> = found
+            .iter()
+            .filter_map(|row| Some((column(row, "key").ok()?, parsed(row, "tenant_id").ok()?)))
+            .collect();
+        let mut groups: BTreeMap<_, Vec<Job>> = BTreeMap::new();
+        for job in jobs {
+            let tenant = named(&job).or_else(|| known.get(&job.command.key())).cloned();
+            groups.entry(tenant).or_default().push(job);
+        }
+        groups
+    }
+
     async fn transact(
         &self,
         db: &Object,
         commands: &[Command],
+        patience: Duration,
     ) -> Result<Vec<CommandResult>, Failure> {
         let to_load = load::Statements::prepare(db).await?;
         let to_save = save::Statements::prepare(db).await?;
@@ -124,7 +215,7 @@ impl Committer {
         let names: Vec<&str> = tenants.iter().map(|tenant| tenant.as_str()).collect();
         let keys: BTreeSet<Key> = commands.iter().map(Command::key).collect();
         let keys: Vec<Key> = keys.into_iter().collect();
-        let mut loaded = load::begin(db, &to_load, &names, &keys, now).await??;
+        let mut loaded = load::begin(db, &to_load, &names, &keys, now, patience).await??;
         let mut batch = Batch::new(self.options.defaults.clone(), now);
         let books = loaded.books(tenants.into_iter().cloned());
         let known = save::Known {
@@ -146,7 +237,11 @@ impl Committer {
         if changes.is_empty() {
             db.batch_execute("rollback").await?;
         } else {
-            save::commit(db, &to_save, &changes, &known, now).await?;
+            let behind = save::commit(db, &to_save, &changes, &known, now).await?;
+            if !behind.is_empty() {
+                // Nobody follows any more when the store is closing.
+                let _ = self.behind.send(behind);
+            }
         }
         self.options.strike(Moment::AfterCommit)?;
         for mut book in changes.books.drain(..) {
@@ -180,7 +275,7 @@ async fn open(
 
 fn overtaken(tenant: &TenantId) -> Failure {
     let cause = std::io::Error::other(format!("tenant {tenant} was not locked"));
-    Failure { error: StoreError::unavailable(cause), passing: true }
+    Failure { error: StoreError::unavailable(cause), passing: true, held: false }
 }
 
 /// Counts how often a transaction was tried.
@@ -196,7 +291,7 @@ impl Tries {
             tracing::error!(error = ?failure.error, tries = self.0, "a transaction has failed");
             return Err(failure.error);
         }
-        let random = u64::from(uuid::Uuid::new_v4().as_bytes()[0]);
+        let random = u64::from(Uuid::new_v4().as_bytes()[0]);
         let pause = Duration::from_micros((1 << self.0) * 1_000 * (128 + random) / 256);
         tokio::time::sleep(pause).await;
         Ok(())

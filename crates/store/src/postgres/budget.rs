@@ -32,6 +32,10 @@ const HISTORY: &str = concat!(
 order by a.period_start desc"
 );
 
+/// An operator's open transaction is waited for in several short tries: no connection is kept.
+const BEGIN: &str = "set local bursar.writing = 'on'; set local lock_timeout = '500ms'";
+const ROW: &str = "select 1 from ai_token_budgets where tenant_id = $1 and model = $2 for update";
+
 #[async_trait]
 impl Budgets for Postgres {
     async fn put(&self, budget: Budget) -> Result<Budget, StoreError> {
@@ -101,7 +105,11 @@ async fn put(pool: &Pool, budget: &Budget) -> Result<Timestamp, Failure> {
     };
     let mut db = pool.writer().await?;
     let step = db.transaction().await?;
-    step.batch_execute("set local bursar.writing = 'on'").await?;
+    step.batch_execute(BEGIN).await?;
+    if is_shown(budget) {
+        // Whoever holds the row is waited for before the tenant is locked: its calls go on.
+        step.execute(ROW, &[&tenant, &model]).await?;
+    }
     let known = include_str!("sql/save_tenant_known.sql");
     step.execute(known, &[&tenant, &budget.updated_at]).await?;
     let lock = "select 1 from tenant where tenant_id = $1 for update";
@@ -141,7 +149,7 @@ async fn put(pool: &Pool, budget: &Budget) -> Result<Timestamp, Failure> {
 async fn remove(pool: &Pool, budget: &Budget) -> Result<bool, Failure> {
     let mut db = pool.writer().await?;
     let step = db.transaction().await?;
-    step.batch_execute("set local bursar.writing = 'on'").await?;
+    step.batch_execute(BEGIN).await?;
     if is_shown(budget) {
         let row = "delete from ai_token_budgets where tenant_id = $1 and model = $2";
         let (tenant, model) = (budget.scope.tenant.as_str(), budget.scope.model_or_star());

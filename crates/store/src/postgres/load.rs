@@ -1,6 +1,6 @@
 //! What a batch or a view needs, read from the tables.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use ::budget::{
     Account, AccountId, Book, Budget, BudgetId, EntryHash, Head, Key, Opening, Reservation,
@@ -61,20 +61,23 @@ pub(super) struct Loaded {
 }
 
 /// Begins a transaction, locks the tenants of a batch and reads what it needs, in one round trip.
-/// Each query sees what was committed before the locks were given.
+/// Each query sees what was committed before the locks were given. Fails where a lock is not given
+/// for as long as the patience lasts.
 pub(super) async fn begin(
     db: &Object,
     statements: &Statements,
     tenants: &[&str],
     keys: &[Key],
     now: Timestamp,
+    patience: Duration,
 ) -> Result<Result<Loaded, StoreError>, Error> {
+    let begin = format!("{BEGIN};\nset local lock_timeout = {}", patience.as_millis());
     let named: Parameters<'_> = &[&tenants, &keys];
     let named_and_running: Parameters<'_> = &[&tenants, &keys, &now];
     let keyed: Parameters<'_> = &[&keys];
     let (_, heads, reservations, budgets, accounts) = tokio::try_join!(
         biased;
-        db.batch_execute(BEGIN),
+        db.batch_execute(&begin),
         db.query(&statements.heads, named),
         db.query(&statements.reservations, keyed),
         db.query(&statements.budgets, named),

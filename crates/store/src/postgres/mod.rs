@@ -3,7 +3,8 @@
 //! One task commits, in transactions that many commands share (`batch`); it locks the tenants that
 //! they touch, so that replicas take turns on a tenant and each decides on what the other has
 //! committed. Readers take connections of the same pool. What other programs read and write by hand
-//! (`ai_token_budgets`, `ai_token_usage`) is kept in step in the same transactions.
+//! (`ai_token_budgets`, `ai_token_usage`) is kept in step in the same transactions; a row that
+//! somebody holds is passed over and followed by a task of its own (`upkeep`).
 //!
 //! Invariant: a balance is only ever written under the lock of its tenant's row.
 
@@ -20,6 +21,7 @@ mod save;
 mod tenant;
 #[cfg(test)]
 mod tests;
+mod tls;
 mod upkeep;
 
 use std::{sync::Arc, time::Duration};
@@ -39,6 +41,7 @@ use tokio::{
 use crate::{OpenError, Options, queue};
 use batch::Committer;
 use pool::{Pool, describe, unavailable};
+use upkeep::Follower;
 
 /// How old what is answered from memory may be.
 const FRESH: Duration = Duration::from_secs(1);
@@ -50,7 +53,7 @@ pub struct Postgres {
     books: Cache<TenantId, Arc<Book>>,
     keys: Cache<[u8; 32], Option<KeyRecord>>,
     queue: std::sync::Mutex<Option<mpsc::Sender<queue::Job>>>,
-    committer: Mutex<Option<JoinHandle<()>>>,
+    tasks: Mutex<Vec<JoinHandle<()>>>,
 }
 
 impl std::fmt::Debug for Postgres {
@@ -60,29 +63,33 @@ impl std::fmt::Debug for Postgres {
 }
 
 impl Postgres {
-    /// Connects to `postgres://user:password@host/database`; makes or migrates the schema.
+    /// Connects to `postgres://user:password@host/database`, with TLS as `sslmode` and
+    /// `sslrootcert` say; makes or migrates the schema.
     pub async fn connect(url: &str, options: Options) -> Result<Self, OpenError> {
-        let pool = Pool::new(url)?;
-        let mut connection = pool.get().await.map_err(|error| {
-            let cause = std::error::Error::source(&error).map(ToString::to_string);
-            OpenError::Connect(cause.unwrap_or_else(|| error.to_string()))
-        })?;
+        let (pool, mut connection) = Pool::open(url).await?;
         migrations::run(&mut connection).await?;
         drop(connection);
         let books =
             Cache::builder().max_capacity(options.cache_tenants).time_to_live(FRESH).build();
         let keys = Cache::builder().max_capacity(100_000).time_to_live(FRESH).build();
         let (queue, jobs) = mpsc::channel(options.queue_max);
-        let committer =
-            Committer { pool: pool.clone(), options: options.clone(), books: books.clone() };
-        let committer = tokio::spawn(committer.run(jobs));
+        let (behind, passed_over) = mpsc::unbounded_channel();
+        let committer = Committer {
+            pool: pool.clone(),
+            options: options.clone(),
+            books: books.clone(),
+            behind,
+        };
+        let follower = Follower { pool: pool.clone(), clock: options.clock.clone() };
+        let tasks =
+            vec![tokio::spawn(committer.run(jobs)), tokio::spawn(follower.run(passed_over))];
         Ok(Self {
             pool,
             options,
             books,
             keys,
             queue: std::sync::Mutex::new(Some(queue)),
-            committer: Mutex::new(Some(committer)),
+            tasks: Mutex::new(tasks),
         })
     }
 
@@ -97,11 +104,11 @@ impl Postgres {
         if let Ok(mut queue) = self.queue.lock() {
             queue.take();
         }
-        let committer = self.committer.lock().await.take();
-        if let Some(committer) = committer
-            && let Err(error) = committer.await
-        {
-            tracing::error!(%error, "the commit task has failed");
+        // In their order: the second ends when the first has nothing more for it.
+        for task in self.tasks.lock().await.drain(..) {
+            if let Err(error) = task.await {
+                tracing::error!(%error, "a task of the store has failed");
+            }
         }
         self.pool.close();
     }

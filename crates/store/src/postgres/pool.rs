@@ -3,10 +3,12 @@
 use std::time::Duration;
 
 use ::budget::StoreError;
-use deadpool_postgres::{Manager, ManagerConfig, Object, RecyclingMethod, Runtime, Timeouts};
-use tokio_postgres::{Error, NoTls, Row, error::SqlState, types::ToSql};
+use deadpool_postgres::{
+    Manager, ManagerConfig, Object, PoolError, RecyclingMethod, Runtime, Timeouts,
+};
+use tokio_postgres::{Error, Row, error::SqlState, types::ToSql};
 
-use super::batch::Failure;
+use super::{batch::Failure, tls::Target};
 use crate::OpenError;
 
 /// Connections of one replica: one commits, the others read.
@@ -28,9 +30,11 @@ pub(super) type Parameters<'a> = &'a [&'a (dyn ToSql + Sync)];
 pub(super) struct Pool(deadpool_postgres::Pool);
 
 impl Pool {
-    pub(super) fn new(url: &str) -> Result<Self, OpenError> {
-        let connect = |error: &dyn std::fmt::Display| OpenError::Connect(error.to_string());
-        let mut config: tokio_postgres::Config = url.parse().map_err(|e| connect(&e))?;
+    /// Connects once, so that what is wrong with the address shows at the start.
+    pub(super) async fn open(url: &str) -> Result<(Self, Object), OpenError> {
+        let mut target = Target::parse(url)?;
+        let tls = target.connector()?;
+        let config = &mut target.config;
         let session = match config.get_options() {
             Some(given) => format!("{SESSION} {given}"),
             None => SESSION.to_owned(),
@@ -40,15 +44,20 @@ impl Pool {
             config.application_name("bursar");
         }
         let recycling = ManagerConfig { recycling_method: RecyclingMethod::Verified };
-        let manager = Manager::from_config(config, NoTls, recycling);
+        let manager = Manager::from_config(config.clone(), tls, recycling);
         let timeouts =
             Timeouts { wait: Some(PATIENCE), create: Some(PATIENCE), recycle: Some(PATIENCE) };
         let pool = deadpool_postgres::Pool::builder(manager)
             .max_size(CONNECTIONS)
             .timeouts(timeouts)
             .runtime(Runtime::Tokio1)
-            .build();
-        Ok(Self(pool.map_err(|error| connect(&error))?))
+            .build()
+            .map_err(|error| OpenError::Connect(error.to_string()))?;
+        let first = pool.get().await.map_err(|error| match error {
+            PoolError::Backend(error) => target.explain(&error),
+            error => OpenError::Connect(error.to_string()),
+        })?;
+        Ok((Self(pool), first))
     }
 
     pub(super) async fn get(&self) -> Result<Object, StoreError> {
@@ -57,7 +66,7 @@ impl Pool {
 
     /// A connection for a transaction that may be tried again.
     pub(super) async fn writer(&self) -> Result<Object, Failure> {
-        self.get().await.map_err(|error| Failure { error, passing: true })
+        self.get().await.map_err(|error| Failure { error, passing: true, held: false })
     }
 
     pub(super) async fn query(
@@ -114,6 +123,7 @@ pub(super) fn is_passing(error: &Error) -> bool {
                 SqlState::UNIQUE_VIOLATION,
                 SqlState::T_R_SERIALIZATION_FAILURE,
                 SqlState::T_R_DEADLOCK_DETECTED,
+                SqlState::LOCK_NOT_AVAILABLE,
                 SqlState::ADMIN_SHUTDOWN,
                 SqlState::CRASH_SHUTDOWN,
                 SqlState::CANNOT_CONNECT_NOW,

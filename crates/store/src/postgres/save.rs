@@ -3,17 +3,16 @@
 //! Rows that operators write, too, come in the order of their inserts: `ai_token_budgets`, then
 //! `budget`. Events come last, under a lock: their numbers rise in the order of commits.
 
+mod reservation;
+
 use std::{collections::HashSet, pin::Pin, sync::Arc};
 
-use ::budget::{
-    Account, Budget, Changes, Entry, Event, Head, Key, Quote, Reservation, State, StoreError,
-};
+use ::budget::{Account, Budget, Changes, Entry, Event, Head, Key, Reservation, State};
 use deadpool_postgres::Object;
 use focus::TenantId;
 use futures_util::future::try_join_all;
 use jiff::Timestamp;
-use money::Money;
-use tokio_postgres::{Error, Statement, types::ToSql};
+use tokio_postgres::{Error, Statement};
 use uuid::Uuid;
 
 use super::{
@@ -53,10 +52,8 @@ impl Statements {
             heads: db.prepare_cached(include_str!("sql/save_heads.sql")).await?,
             accounts: db.prepare_cached(include_str!("sql/save_accounts.sql")).await?,
             entries: db.prepare_cached(include_str!("sql/save_entries.sql")).await?,
-            reservations_new: db
-                .prepare_cached(include_str!("sql/save_reservations_new.sql"))
-                .await?,
-            reservations: db.prepare_cached(include_str!("sql/save_reservations.sql")).await?,
+            reservations_new: db.prepare_cached(reservation::INSERT).await?,
+            reservations: db.prepare_cached(reservation::UPDATE).await?,
             usage: db.prepare_cached(include_str!("sql/save_usage.sql")).await?,
             project: db.prepare_cached("select bursar_project($1, $2)").await?,
             events_lock: db
@@ -69,7 +66,8 @@ impl Statements {
 
 type Write<'a> = Pin<Box<dyn Future<Output = Result<(), Failure>> + Send + 'a>>;
 
-/// Writes the changes and commits. The statements are sent in this order without waiting for each
+/// Writes the changes and commits; gives back the budgets whose rows somebody else held, so that
+/// they don't show the changes yet. The statements are sent in this order without waiting for each
 /// other; the server carries out none after one that fails, the commit included.
 pub(super) async fn commit(
     db: &Object,
@@ -77,7 +75,7 @@ pub(super) async fn commit(
     changes: &Changes,
     known: &Known,
     now: Timestamp,
-) -> Result<(), Failure> {
+) -> Result<Vec<Uuid>, Failure> {
     let (heads, tenants): (Vec<&Head>, Vec<&Head>) =
         changes.heads.iter().partition(|head| known.tenants.contains(&head.tenant));
     let (old, new): (Vec<&Reservation>, Vec<&Reservation>) =
@@ -87,6 +85,7 @@ pub(super) async fn commit(
     };
     let used: Vec<Key> =
         changes.reservations.iter().filter(happened).map(|reservation| reservation.key).collect();
+    let mut behind = Vec::new();
     let mut writes: Vec<Write<'_>> = Vec::with_capacity(12);
     if !tenants.is_empty() {
         writes.push(Box::pin(save_tenants(db, &statements.tenants, tenants, now)));
@@ -106,23 +105,29 @@ pub(super) async fn commit(
         writes.push(Box::pin(save_entries(db, &statements.entries, &changes.entries, now)));
     }
     if !new.is_empty() {
-        writes.push(Box::pin(save_reservations(db, &statements.reservations_new, new)));
+        writes.push(Box::pin(reservation::save(db, &statements.reservations_new, new)));
     }
     if !old.is_empty() {
-        writes.push(Box::pin(save_reservations(db, &statements.reservations, old)));
+        writes.push(Box::pin(reservation::save(db, &statements.reservations, old)));
     }
     if !used.is_empty() {
         writes.push(Box::pin(save_usage(db, &statements.usage, used)));
     }
     if !changes.accounts.is_empty() {
-        writes.push(Box::pin(project(db, &statements.project, &changes.accounts, now)));
+        writes.push(Box::pin(project(
+            db,
+            &statements.project,
+            &changes.accounts,
+            now,
+            &mut behind,
+        )));
     }
     if !changes.events.is_empty() {
         writes.push(Box::pin(save_events(db, statements, &changes.events)));
     }
     writes.push(Box::pin(async { Ok(db.batch_execute("commit").await?) }));
     try_join_all(writes).await?;
-    Ok(())
+    Ok(behind)
 }
 
 async fn save_tenants(
@@ -235,11 +240,12 @@ async fn project(
     statement: &Statement,
     accounts: &[Account],
     now: Timestamp,
+    behind: &mut Vec<Uuid>,
 ) -> Result<(), Failure> {
     let mut budgets: Vec<Uuid> = accounts.iter().map(|account| account.id.budget.0).collect();
     budgets.sort_unstable();
     budgets.dedup();
-    db.execute(statement, &[&budgets, &now]).await?;
+    *behind = db.query_one(statement, &[&budgets, &now]).await?.try_get(0)?;
     Ok(())
 }
 
@@ -277,113 +283,6 @@ async fn save_events(
         db.execute(&statements.events_lock, &[]),
         db.execute(&statements.events, columns),
     )?;
-    Ok(())
-}
-
-/// One of a reservation's two quotes, column by column.
-#[derive(Default)]
-struct Quotes {
-    input: Vec<Option<i64>>,
-    output: Vec<Option<i64>>,
-    cache_read: Vec<Option<i64>>,
-    cache_write_5m: Vec<Option<i64>>,
-    cache_write_1h: Vec<Option<i64>>,
-    tier: Vec<Option<&'static str>>,
-    given: Vec<Option<bool>>,
-}
-
-impl Quotes {
-    fn of(quotes: impl Iterator<Item = Option<Quote>>) -> Result<Self, Failure> {
-        let mut columns = Self::default();
-        for quote in quotes {
-            let usage = quote.map(|quote| quote.usage);
-            let tokens = |tokens: Option<u64>| tokens.map(whole).transpose();
-            columns.input.push(tokens(usage.map(|usage| usage.input))?);
-            columns.output.push(tokens(usage.map(|usage| usage.output))?);
-            columns.cache_read.push(tokens(usage.map(|usage| usage.cache_read))?);
-            columns.cache_write_5m.push(tokens(usage.map(|usage| usage.cache_write_5m))?);
-            columns.cache_write_1h.push(tokens(usage.map(|usage| usage.cache_write_1h))?);
-            columns.tier.push(quote.map(|quote| quote.tier.as_str()));
-            columns.given.push(quote.map(|quote| quote.given));
-        }
-        Ok(columns)
-    }
-
-    fn columns(&self) -> [&(dyn ToSql + Sync); 7] {
-        [
-            &self.input,
-            &self.output,
-            &self.cache_read,
-            &self.cache_write_5m,
-            &self.cache_write_1h,
-            &self.tier,
-            &self.given,
-        ]
-    }
-}
-
-async fn save_reservations(
-    db: &Object,
-    statement: &Statement,
-    all: Vec<&Reservation>,
-) -> Result<(), Failure> {
-    let calls = || all.iter().map(|reservation| &reservation.call);
-    let keys: Vec<Key> = all.iter().map(|reservation| reservation.key).collect();
-    let tenants: Vec<&str> = calls().map(|call| call.tenant.as_str()).collect();
-    let models: Vec<&str> = calls().map(|call| call.model.as_str()).collect();
-    let users: Vec<Option<&str>> =
-        calls().map(|call| call.user.as_ref().map(|user| user.as_str())).collect();
-    let types: Vec<Option<&str>> =
-        calls().map(|call| call.report_type.as_ref().map(|kind| kind.as_str())).collect();
-    let states: Vec<&str> = all.iter().map(|reservation| reservation.state.as_str()).collect();
-    let estimates = Quotes::of(all.iter().map(|reservation| reservation.estimate))?;
-    let actuals = Quotes::of(all.iter().map(|reservation| reservation.actual))?;
-    let amounts = |amount: fn(&Reservation) -> Money| -> Result<Vec<i64>, StoreError> {
-        all.iter().map(|reservation| nanos(amount(reservation))).collect()
-    };
-    let holds = amounts(|reservation| reservation.hold)?;
-    let costs: Vec<Option<i64>> = all
-        .iter()
-        .map(|reservation| reservation.cost.map(nanos).transpose())
-        .collect::<Result<_, _>>()?;
-    let budgets: Vec<String> = all
-        .iter()
-        .map(|reservation| literal(reservation.accounts.iter().map(|id| id.budget)))
-        .collect();
-    let starts: Vec<String> = all
-        .iter()
-        .map(|reservation| literal(reservation.accounts.iter().map(|id| id.start)))
-        .collect();
-    let settled = amounts(|reservation| reservation.standing.settled)?;
-    let counted = amounts(|reservation| reservation.standing.counted)?;
-    let limits = amounts(|reservation| reservation.standing.limit)?;
-    let would_refuse: Vec<bool> =
-        all.iter().map(|reservation| reservation.standing.would_refuse).collect();
-    let times = |time: fn(&Reservation) -> Timestamp| -> Vec<Timestamp> {
-        all.iter().map(|reservation| time(reservation)).collect()
-    };
-    let created = times(|reservation| reservation.created_at);
-    let expires = times(|reservation| reservation.expires_at);
-    let updated = times(|reservation| reservation.updated_at);
-    let mut columns: Vec<&(dyn ToSql + Sync)> =
-        vec![&keys, &tenants, &models, &users, &types, &states];
-    columns.extend(estimates.columns());
-    columns.extend(actuals.columns());
-    let rest: Parameters<'_> = &[
-        &holds,
-        &costs,
-        &budgets,
-        &starts,
-        &settled,
-        &counted,
-        &limits,
-        &would_refuse,
-        &created,
-        &expires,
-        &updated,
-    ];
-    columns.extend(rest);
-    db.execute(statement, &columns).await?;
     Ok(())
 }
 

@@ -3,8 +3,11 @@
 //! Each test has a database of its own on the server that `BURSAR_TEST_POSTGRES_URL` names.
 
 mod contract;
+mod locks;
 mod replicas;
 mod schema;
+mod server;
+mod tls;
 
 use std::{env, sync::Arc};
 

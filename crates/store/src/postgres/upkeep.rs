@@ -1,15 +1,26 @@
 //! What the jobs call: sweeping, maintaining, verifying, closing.
 
-use std::pin::pin;
+use std::{collections::BTreeSet, pin::pin, time::Duration};
 
 use ::budget::{Command, EscrowError, Key, Resolve, StoreError, Upkeep, Verification, Verifier};
 use async_trait::async_trait;
 use deadpool_postgres::{Object, Transaction};
 use futures_util::{TryStreamExt, future::join_all};
 use jiff::Timestamp;
+use tokio::sync::mpsc;
 use tokio_postgres::{IsolationLevel, Row};
+use uuid::Uuid;
 
-use super::{Postgres, pool::unavailable, row};
+use super::{
+    Postgres,
+    pool::{Pool, unavailable},
+    row,
+};
+use crate::Clock;
+
+/// How often a row that somebody holds is tried again: several times in the second within which
+/// readers of `ai_token_budgets` see what was answered.
+const FOLLOW_EVERY: Duration = Duration::from_millis(200);
 
 /// The most reservations that one sweep looks at; what is left is swept the next time.
 const SWEEP_MOST: i64 = 4_096;
@@ -94,6 +105,47 @@ impl Upkeep for Postgres {
 
     async fn close(&self) {
         self.finish().await;
+    }
+}
+
+/// Brings rows of `ai_token_budgets` up to date that somebody held when a batch changed what they
+/// show. What a process that dies leaves behind, `maintain` catches up with.
+pub(super) struct Follower {
+    pub(super) pool: Pool,
+    pub(super) clock: Clock,
+}
+
+impl Follower {
+    /// Follows until the batches end, and then once more.
+    pub(super) async fn run(self, mut passed_over: mpsc::UnboundedReceiver<Vec<Uuid>>) {
+        let mut behind = BTreeSet::new();
+        while let Some(some) = passed_over.recv().await {
+            behind.extend(some);
+            let mut is_open = true;
+            while is_open && !behind.is_empty() {
+                tokio::time::sleep(FOLLOW_EVERY).await;
+                is_open = loop {
+                    match passed_over.try_recv() {
+                        Ok(more) => behind.extend(more),
+                        Err(mpsc::error::TryRecvError::Empty) => break true,
+                        Err(mpsc::error::TryRecvError::Disconnected) => break false,
+                    }
+                };
+                // A database that is away is heard of elsewhere; here it only takes longer.
+                if let Ok(still) = self.follow(&behind).await {
+                    behind = still;
+                }
+            }
+        }
+    }
+
+    /// Gives back those whose rows are still held.
+    async fn follow(&self, behind: &BTreeSet<Uuid>) -> Result<BTreeSet<Uuid>, StoreError> {
+        let budgets: Vec<Uuid> = behind.iter().copied().collect();
+        let sql = "select bursar_follow($1, $2) as still";
+        let found = self.pool.query(sql, &[&budgets, &(self.clock)()]).await?;
+        let still = found.first().map(|found| row::column::<Vec<Uuid>>(found, "still"));
+        Ok(still.transpose()?.unwrap_or_default().into_iter().collect())
     }
 }
 

@@ -56,11 +56,14 @@ as $$
         and b.report_type is null
 $$;
 
--- Brings rows of ai_token_budgets up to date. A row that somebody else holds is passed over: an
--- operator's open transaction must not stop the traffic of a tenant. It is caught up with later.
-create function bursar_project(budgets uuid[], at timestamptz) returns void
+-- Brings rows of ai_token_budgets up to date, in a transaction that has locked their tenants. A row
+-- that somebody else holds is passed over: an operator's open transaction must not stop the traffic
+-- of a tenant. Returns the budgets whose rows were passed over, to be followed later.
+create function bursar_project(budgets uuid[], at timestamptz) returns uuid[]
 language plpgsql
 as $$
+declare
+    done uuid[];
 begin
     with free as materialized (
         select
@@ -76,22 +79,80 @@ begin
             and b.report_type is null
         order by row.tenant_id, row.model
         for update of row skip locked
+    ),
+    projected as (
+        update ai_token_budgets as row
+        set current_usage_usd = shown.settled_usd,
+            token_count_input = shown.tokens_input,
+            token_count_output = shown.tokens_output,
+            reset_date = shown.period_end,
+            soft_limit_notified = shown.soft_limit_notified,
+            hard_limit_reached = shown.hard_limit_reached,
+            updated_at = greatest(row.updated_at, at)
+        from free
+        join bursar_shown(at) as shown
+            on shown.tenant_id = free.tenant_id
+            and shown.model = free.model
+        where shown.budget_id = any (budgets)
+            and row.tenant_id = free.tenant_id
+            and row.model = free.model
+        returning shown.budget_id
     )
-    update ai_token_budgets as row
-    set current_usage_usd = shown.settled_usd,
-        token_count_input = shown.tokens_input,
-        token_count_output = shown.tokens_output,
-        reset_date = shown.period_end,
-        soft_limit_notified = shown.soft_limit_notified,
-        hard_limit_reached = shown.hard_limit_reached,
-        updated_at = greatest(row.updated_at, at)
-    from free
-    join bursar_shown(at) as shown
-        on shown.tenant_id = free.tenant_id
-        and shown.model = free.model
-    where shown.budget_id = any (budgets)
-        and row.tenant_id = free.tenant_id
-        and row.model = free.model;
+    select coalesce(array_agg(projected.budget_id), '{}')
+    into done
+    from projected;
+    if cardinality(done) = cardinality(budgets) then
+        return '{}';
+    end if;
+    return array(
+        select b.budget_id
+        from ai_token_budgets as row
+        join budget as b
+            on b.tenant_id = row.tenant_id
+            and b.model = row.model
+        where b.budget_id = any (budgets)
+            and b.period = 'month'
+            and b.user_id is null
+            and b.report_type is null
+        except
+        select unnest(done)
+    );
+end
+$$;
+
+-- The same without their tenants' locks. The rows are locked first, by a statement of its own: the
+-- next one sees every balance that was committed before, and who commits one after has passed the
+-- row over and follows it in turn. In one statement an old balance could be written over a new one.
+create function bursar_follow(budgets uuid[], at timestamptz) returns uuid[]
+language plpgsql
+as $$
+declare
+    free uuid[];
+begin
+    select coalesce(array_agg(locked.budget_id), '{}')
+    into free
+    from (
+        select bursar_budget_id(row.tenant_id, row.model) as budget_id
+        from ai_token_budgets as row
+        join budget as b
+            on b.tenant_id = row.tenant_id
+            and b.model = row.model
+        where b.budget_id = any (budgets)
+        order by row.tenant_id, row.model
+        for update of row skip locked
+    ) as locked;
+    perform bursar_project(free, at);
+    return array(
+        select b.budget_id
+        from ai_token_budgets as row
+        join budget as b
+            on b.tenant_id = row.tenant_id
+            and b.model = row.model
+        where b.budget_id = any (budgets)
+            and b.budget_id = bursar_budget_id(row.tenant_id, row.model)
+        except
+        select unnest(free)
+    );
 end
 $$;
 
@@ -133,7 +194,7 @@ begin
         shown.soft_limit_notified,
         shown.hard_limit_reached
     );
-    perform bursar_project(behind, at);
+    perform bursar_follow(behind, at);
     return cardinality(behind);
 end
 $$;
