@@ -1,9 +1,10 @@
 //! Recomputes the ledger: every hash, every balance, every reservation's charge.
 //!
-//! Fed in order: all entries by tenant and place, then the tenants' heads, the accounts and the
-//! reservations. Keeps a balance an account and a sum a reservation, not the entries.
+//! Fed in order: all entries, those of each tenant by place, then the tenants' heads, the accounts
+//! and the reservations. Keeps an end a tenant, a balance an account and a sum a reservation, not
+//! the entries.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use crate::{
     Account, AccountId, Entry, EntryHash, EntryKind, Head, Key, Reservation, State, Verification,
@@ -21,13 +22,19 @@ struct Balance {
     unresolved: i128,
 }
 
+/// The last entry of a tenant.
+#[derive(Debug, Default)]
+struct End {
+    seq: u64,
+    hash: EntryHash,
+    has_row: bool,
+}
+
 /// See the module's text.
 #[derive(Debug, Default)]
 pub struct Verifier {
     found: Verification,
-    digest: Sha256,
-    at: Option<(TenantId, u64, EntryHash)>,
-    heads: HashMap<TenantId, (u64, EntryHash)>,
+    ends: BTreeMap<TenantId, End>,
     balances: HashMap<AccountId, Balance>,
     /// What the ledger last said of each reservation: its state, and the amount of that entry.
     reservations: HashMap<Key, (EntryKind, Money)>,
@@ -44,21 +51,19 @@ impl Verifier {
     /// The next entry.
     pub fn entry(&mut self, entry: &Entry) {
         self.found.entries += 1;
-        let (seq, before) = match &self.at {
-            Some((tenant, seq, hash)) if *tenant == entry.tenant => (*seq, *hash),
-            _ => {
-                self.last_entry_read();
-                (0, EntryHash::default())
-            }
-        };
         let Entry { tenant, .. } = entry;
+        let end = match self.ends.get_mut(tenant) {
+            Some(end) => end,
+            None => self.ends.entry(tenant.clone()).or_default(),
+        };
+        let (seq, before) = (end.seq, end.hash);
+        (end.seq, end.hash) = (entry.seq, entry.hash);
         if entry.seq != seq + 1 {
             self.fault(format!("tenant {tenant}: entry {} follows entry {seq}", entry.seq));
         }
         if entry.expected_hash(before) != entry.hash {
             self.fault(format!("tenant {tenant}: entry {} does not match its hash", entry.seq));
         }
-        self.at = Some((tenant.clone(), entry.seq, entry.hash));
         for posting in &entry.postings {
             let balance = self.balances.entry(posting.account).or_default();
             balance.settled += posting.settled.nanos();
@@ -70,18 +75,14 @@ impl Verifier {
         }
     }
 
-    /// After the last entry of a tenant, or of all.
-    pub fn last_entry_read(&mut self) {
-        if let Some((tenant, seq, hash)) = self.at.take() {
-            self.digest.update(hash.0);
-            self.heads.insert(tenant, (seq, hash));
-        }
-    }
-
     /// A tenant's head as the store keeps it.
     pub fn head(&mut self, head: &Head) {
         self.found.tenants += 1;
-        let (seq, hash) = self.heads.remove(&head.tenant).unwrap_or_default();
+        let end = self.ends.get_mut(&head.tenant);
+        let (seq, hash) = end.map_or_else(Default::default, |end| {
+            end.has_row = true;
+            (end.seq, end.hash)
+        });
         if (seq, hash) != (head.seq, head.hash) {
             self.fault(format!(
                 "tenant {}: the ledger ends at entry {seq}, it should end at {}",
@@ -135,8 +136,12 @@ impl Verifier {
 
     /// What was found.
     pub fn finish(mut self) -> Verification {
-        for tenant in std::mem::take(&mut self.heads).into_keys() {
-            self.fault(format!("tenant {tenant} has entries but no row"));
+        let mut digest = Sha256::new();
+        for (tenant, end) in std::mem::take(&mut self.ends) {
+            digest.update(end.hash.0);
+            if !end.has_row {
+                self.fault(format!("tenant {tenant} has entries but no row"));
+            }
         }
         for id in std::mem::take(&mut self.balances).into_keys() {
             self.fault(format!("account {} of {} has entries but no row", id.budget, id.start));
@@ -144,7 +149,7 @@ impl Verifier {
         for key in std::mem::take(&mut self.reservations).into_keys() {
             self.fault(format!("reservation {key} has entries but no row"));
         }
-        let digest = EntryHash(self.digest.finalize().into());
+        let digest = EntryHash(digest.finalize().into());
         Verification { digest: digest.to_string(), ..self.found }
     }
 }

@@ -31,6 +31,9 @@ pub struct Options {
     pub queue_max: usize,
     /// The most tenants whose books are kept in memory.
     pub cache_tenants: u64,
+    /// So many ledger entries are indexed together (SQLite). More fill pages better, and take longer
+    /// to read again after a crash.
+    pub index_at_once: usize,
     /// Tells the time.
     pub clock: Clock,
     /// Fails commits on purpose; `None` outside simulations.
@@ -44,6 +47,7 @@ impl Default for Options {
             batch_max: 256,
             queue_max: 16_384,
             cache_tenants: 150_000,
+            index_at_once: 32_768,
             clock: Arc::new(Timestamp::now),
             fault: None,
         }
@@ -57,6 +61,7 @@ impl fmt::Debug for Options {
             .field("batch_max", &self.batch_max)
             .field("queue_max", &self.queue_max)
             .field("cache_tenants", &self.cache_tenants)
+            .field("index_at_once", &self.index_at_once)
             .finish_non_exhaustive()
     }
 }

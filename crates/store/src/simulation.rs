@@ -75,6 +75,8 @@ pub async fn run(seed: u64, steps: usize, file: &Path) -> Result<Report, String>
             clock: Arc::new(move || clock.now()),
             fault: Some(Arc::new(move |moment| faults.strikes(moment))),
             batch_max: 3,
+            // Often enough that crashes fall into the work of indexing.
+            index_at_once: 20,
             ..Options::default()
         };
         Sqlite::open(file, options)

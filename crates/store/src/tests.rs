@@ -26,12 +26,24 @@ async fn the_model_conforms() {
 
 #[tokio::test]
 async fn sqlite_conforms() {
+    sqlite_conforms_with(|options| options).await;
+}
+
+#[tokio::test]
+async fn sqlite_conforms_while_it_indexes_and_when_all_is_indexed() {
+    for index_at_once in [1, 4] {
+        sqlite_conforms_with(|options| Options { index_at_once, ..options }).await;
+    }
+}
+
+async fn sqlite_conforms_with(change: impl Fn(Options) -> Options) {
     let folder = tempfile::tempdir().unwrap();
     let number = std::sync::atomic::AtomicU32::new(0);
     conformance::run(|hands| {
         let number = number.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         let path = folder.path().join(format!("{number}.db"));
-        async move { Arc::new(Sqlite::open(&path, options(&hands)).unwrap()) as Arc<dyn Store> }
+        let options = change(options(&hands));
+        async move { Arc::new(Sqlite::open(&path, options).unwrap()) as Arc<dyn Store> }
     })
     .await;
 }

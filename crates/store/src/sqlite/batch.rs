@@ -1,16 +1,15 @@
 //! One transaction for many commands.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
-use ::budget::{Batch, Book, Changes, Command, CommandResult, Opening, Reservation, StoreError};
+use ::budget::{Batch, Book, Changes, Command, CommandResult, Key, Reservation, StoreError};
 use focus::TenantId;
 use moka::sync::Cache;
 use rusqlite::Connection;
 
 use super::{
-    load, save,
-    tail::{Place, Tail},
-    unavailable,
+    behind::{Behind, Place, Saved},
+    load, save, unavailable,
 };
 use crate::{Moment, Options};
 
@@ -21,11 +20,18 @@ pub(super) trait Seat {
     /// Committed books.
     fn books(&self) -> &Cache<TenantId, Arc<Book>>;
     /// What is committed and not in its place.
-    fn tail(&mut self) -> &mut Tail;
+    fn behind(&mut self) -> &mut Behind;
+    /// Both at once.
+    fn db_and_behind(&mut self) -> (&Connection, &mut Behind);
     /// The transaction has begun: nobody else writes from here on.
     fn began(&mut self) -> Result<(), StoreError>;
-    /// Puts everything committed in its place.
-    fn merge(&mut self) -> Result<(), StoreError>;
+}
+
+/// What a batch has led to.
+struct Done {
+    results: Vec<CommandResult>,
+    changes: Changes,
+    saved: Saved,
 }
 
 /// Loads what the commands touch, runs them in order, saves, commits, and remembers the books; also
@@ -35,27 +41,17 @@ pub(super) fn commit(
     commands: &[&Command],
     asked_for: &[TenantId],
 ) -> Result<Vec<CommandResult>, StoreError> {
-    let (results, mut changes) = in_transaction(seat, |seat| {
-        if seat.tail().is_due() {
-            seat.merge()?;
-        }
+    let Done { results, mut changes, saved } = in_transaction(seat, |seat| {
         let done = run(seat, commands, asked_for)?;
         seat.options().strike(Moment::BeforeCommit)?;
         Ok(done)
     })?;
     seat.options().strike(Moment::AfterCommit)?;
-    seat.tail().committed(Some(&mut changes));
+    seat.behind().committed(&mut changes, saved);
     for book in changes.books {
         seat.books().insert(book.head.tenant.clone(), Arc::new(book));
     }
     Ok(results)
-}
-
-/// Puts everything committed in its place, in a transaction of its own.
-pub(super) fn merge(seat: &mut impl Seat) -> Result<(), StoreError> {
-    in_transaction(seat, Seat::merge)?;
-    seat.tail().committed(None);
-    Ok(())
 }
 
 fn in_transaction<S: Seat, T>(
@@ -76,105 +72,112 @@ fn execute(db: &Connection, sql: &str) -> Result<(), StoreError> {
     Ok(())
 }
 
-fn run(
-    seat: &mut impl Seat,
+fn run<S: Seat>(
+    seat: &mut S,
     commands: &[&Command],
     asked_for: &[TenantId],
-) -> Result<(Vec<CommandResult>, Changes), StoreError> {
+) -> Result<Done, StoreError> {
     let options = seat.options();
-    let mut batch = Batch::new(options.defaults.clone(), (options.clock)());
+    let batch = Batch::new(options.defaults.clone(), (options.clock)());
+    let mut bringer = Bringer { seat, batch, places: HashMap::new() };
     for command in commands {
-        bring(seat, &mut batch, command)?;
+        bringer.bring(command)?;
     }
     for tenant in asked_for {
-        if batch.book(tenant).is_none() {
-            bring_book(seat, &mut batch, tenant)?;
-        }
+        bringer.bring_book(tenant)?;
     }
+    let Bringer { seat, mut batch, places } = bringer;
     let results = commands.iter().map(|command| batch.run(command)).collect();
     let now = batch.now();
     let mut changes = batch.finish();
+    let mut saved = Saved::default();
     if !changes.is_empty() {
-        save::changes(seat.db(), &changes, now)?;
+        saved = save::changes(seat.db(), &changes, &places, now)?;
+        let many = seat.options().index_at_once;
+        let (db, behind) = seat.db_and_behind();
+        behind.step(db, commands.len().max(1), many)?;
     }
     for book in &mut changes.books {
         book.forget_past(now);
     }
-    Ok((results, changes))
+    Ok(Done { results, changes, saved })
 }
 
-/// Brings the command's reservation, its tenant's book and its earlier accounts into the batch.
-fn bring(seat: &mut impl Seat, batch: &mut Batch, command: &Command) -> Result<(), StoreError> {
-    let reservation = match seat.tail().recent.find(command.key()) {
-        Place::Here(reservation) => Some(Reservation::clone(&reservation)),
-        // A transaction begins with a merge where the tail is not known.
-        Place::Table | Place::Anywhere => load::reservation(seat.db(), command.key())?,
-    };
-    let tenants = [
-        reservation.as_ref().map(|reservation| reservation.call.tenant.clone()),
-        command.call().map(|call| call.tenant.clone()),
-    ];
-    for tenant in tenants.into_iter().flatten() {
-        if batch.book(&tenant).is_none() {
-            bring_book(seat, batch, &tenant)?;
-        }
-    }
-    let Some(reservation) = reservation else { return Ok(()) };
-    bring_accounts(seat, batch, &reservation)?;
-    batch.add_reservation(reservation);
-    Ok(())
+/// Brings what commands touch into a batch.
+struct Bringer<'a, S> {
+    seat: &'a mut S,
+    batch: Batch,
+    /// The rows of the reservations that exist.
+    places: HashMap<Key, i64>,
 }
 
-/// Brings the accounts that a reservation counts in, also those of earlier periods.
-fn bring_accounts(
-    seat: &mut impl Seat,
-    batch: &mut Batch,
-    reservation: &Reservation,
-) -> Result<(), StoreError> {
-    let tenant = &reservation.call.tenant;
-    let Some(book) = batch.book_mut(tenant) else { return Ok(()) };
-    for id in &reservation.accounts {
-        if book.account(*id).is_some() {
-            continue;
+impl<S: Seat> Bringer<'_, S> {
+    /// Brings the command's reservation, its tenant's book and its earlier accounts.
+    fn bring(&mut self, command: &Command) -> Result<(), StoreError> {
+        let key = command.key();
+        let found = match self.seat.behind().recent.find(key) {
+            Place::Here(found) => Some(found),
+            // A transaction begins with reading what is not known.
+            Place::ByKey | Place::Anywhere => load::reservation(self.seat.db(), key)?,
+        };
+        if let Some(call) = command.call() {
+            self.bring_book(&call.tenant)?;
         }
-        merge_for(seat, tenant)?;
-        if let Some(account) = load::account(seat.db(), *id)? {
-            book.bring(account);
-        }
+        let Some((row, reservation)) = found else { return Ok(()) };
+        self.bring_book(&reservation.call.tenant)?;
+        self.bring_accounts(&reservation)?;
+        self.places.insert(key, row);
+        self.batch.add_reservation(Arc::unwrap_or_clone(reservation));
+        Ok(())
     }
-    Ok(())
-}
 
-/// Before anything of a tenant's is read from the tables.
-fn merge_for(seat: &mut impl Seat, tenant: &TenantId) -> Result<(), StoreError> {
-    if seat.tail().concerns(tenant) {
-        seat.merge()?;
+    /// Brings the accounts that a reservation counts in, also those of earlier periods.
+    fn bring_accounts(&mut self, reservation: &Reservation) -> Result<(), StoreError> {
+        let Some(book) = self.batch.book_mut(&reservation.call.tenant) else { return Ok(()) };
+        for id in &reservation.accounts {
+            if book.account(*id).is_some() {
+                continue;
+            }
+            let late = self.seat.behind().account(*id);
+            if let Some(account) = load::account(self.seat.db(), *id, late)? {
+                book.bring(account);
+            }
+        }
+        Ok(())
     }
-    Ok(())
-}
 
-fn bring_book(
-    seat: &mut impl Seat,
-    batch: &mut Batch,
-    tenant: &TenantId,
-) -> Result<(), StoreError> {
-    let now = batch.now();
-    let book = match seat.books().get(tenant) {
-        Some(book) => Book::clone(&book),
-        None => {
-            merge_for(seat, tenant)?;
-            load::book(seat.db(), tenant, now)?
+    fn bring_book(&mut self, tenant: &TenantId) -> Result<(), StoreError> {
+        if self.batch.book(tenant).is_some() {
+            return Ok(());
         }
-    };
-    let unopened = book.unopened(now).map_err(|error| StoreError::Corrupt(error.to_string()))?;
-    batch.add_book(book);
-    for (budget, period) in unopened {
-        merge_for(seat, tenant)?;
-        let opening: Opening = load::opening(seat.db(), budget, period)?;
-        for reservation in &opening.open {
-            bring_accounts(seat, batch, reservation)?;
+        let now = self.batch.now();
+        let book = match self.seat.books().get(tenant) {
+            Some(book) => Book::clone(&book),
+            None => self.book(tenant)?,
+        };
+        let unopened =
+            book.unopened(now).map_err(|error| StoreError::Corrupt(error.to_string()))?;
+        self.batch.add_book(book);
+        for (budget, period) in unopened {
+            let is_behind = self.seat.behind().recent.concerns(tenant);
+            let (opening, places) = load::opening(self.seat.db(), budget, period, is_behind)?;
+            for reservation in &opening.open {
+                self.bring_accounts(reservation)?;
+            }
+            self.places.extend(places);
+            let opened = self.batch.open(opening);
+            opened.map_err(|error| StoreError::Corrupt(error.to_string()))?;
         }
-        batch.open(opening).map_err(|error| StoreError::Corrupt(error.to_string()))?;
+        Ok(())
     }
-    Ok(())
+
+    fn book(&mut self, tenant: &TenantId) -> Result<Book, StoreError> {
+        let now = self.batch.now();
+        let recent = self.seat.behind().recent.clone();
+        let mut book = load::book(self.seat.db(), tenant, now, recent.concerns(tenant))?;
+        if let Some((seq, hash)) = recent.head(tenant) {
+            (book.head.seq, book.head.hash) = (seq, hash);
+        }
+        Ok(book)
+    }
 }

@@ -1,6 +1,6 @@
 //! Budgets, kept and listed.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use ::budget::{Account, Budget, BudgetFilter, BudgetId, Budgets, Line, StoreError};
 use async_trait::async_trait;
@@ -8,7 +8,7 @@ use focus::TenantId;
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use super::{Sqlite, load, row, save};
+use super::{Sqlite, behind, load, row, save};
 
 #[async_trait]
 impl Budgets for Sqlite {
@@ -59,15 +59,23 @@ impl Budgets for Sqlite {
             Some(book) => book,
             None => {
                 let tenant = tenant.clone();
-                let read = move |db: &rusqlite::Connection| load::book_for_view(db, &tenant, now);
-                Arc::new(self.readers.read_merged(read).await?)
+                let is_behind = self.writer.recent.concerns(&tenant);
+                let view = move |db: &_| load::book_for_view(db, &tenant, now, is_behind);
+                Arc::new(self.readers.read(view).await?)
             }
         };
         book.lines(now).map_err(row::corrupt)
     }
 
     async fn history(&self, id: BudgetId) -> Result<Vec<Account>, StoreError> {
-        let sql = "select * from account where budget_id = ?1 order by period_start desc";
-        self.readers.read_merged(move |db| load::rows(db, sql, &[&id.0], row::account)).await
+        let read = move |db: &rusqlite::Connection| {
+            let sql = "select * from account where budget_id = ?1";
+            let kept = load::rows(db, sql, &[&id.0], row::account)?;
+            let mut accounts: BTreeMap<_, _> =
+                kept.into_iter().map(|kept| (kept.id, kept)).collect();
+            accounts.extend(behind::accounts(db, Some(&[id]))?);
+            Ok(accounts.into_values().rev().collect())
+        };
+        self.readers.read(read).await
     }
 }

@@ -1,16 +1,19 @@
 //! What a batch or a view needs, read from the tables.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 use ::budget::{
-    Account, AccountId, Book, Budget, EntryHash, Head, Key, Opening, Reservation, State, StoreError,
+    Account, AccountId, Book, Budget, EntryHash, Head, Key, Opening, Reservation, StoreError,
 };
 use focus::{Period, TenantId};
 use jiff::Timestamp;
 use money::Money;
 use rusqlite::{Connection, Row, ToSql, types::Value};
 
-use super::{row, unavailable};
+use super::{
+    behind::{self, Numbered},
+    row, unavailable,
+};
 
 /// Runs a cached query and reads every row.
 pub(super) fn rows<T>(
@@ -39,30 +42,77 @@ pub(super) fn rows_where<T>(
     rows(db, sql, &parameters, read)
 }
 
-pub(super) fn reservation(db: &Connection, key: Key) -> Result<Option<Reservation>, StoreError> {
-    let sql = "select * from reservation where key = ?1";
-    Ok(rows(db, sql, &[&key], row::reservation)?.pop())
+/// A reservation that is found by its key.
+pub(super) fn reservation(db: &Connection, key: Key) -> Result<Option<Numbered>, StoreError> {
+    let sql = "select r.*
+        from reservation_by_key as i
+        join reservation as r on r.row_number = i.row_number
+        where i.key = ?1";
+    Ok(rows(db, sql, &[&key], row::numbered)?.pop().map(shared))
 }
 
-pub(super) fn account(db: &Connection, id: AccountId) -> Result<Option<Account>, StoreError> {
+/// A reservation that may not be indexed.
+pub(super) fn reservation_anywhere(
+    db: &Connection,
+    key: Key,
+) -> Result<Option<Numbered>, StoreError> {
+    if let Some(found) = reservation(db, key)? {
+        return Ok(Some(found));
+    }
+    let sql = "select *
+        from reservation
+        where key = ?1
+            and row_number > (select row_number from indexed where name = 'reservation')";
+    Ok(rows(db, sql, &[&key], row::numbered)?.pop().map(shared))
+}
+
+fn shared((row, reservation): (i64, Reservation)) -> Numbered {
+    (row, Arc::new(reservation))
+}
+
+/// An account from its place, or from a row of `account_tail` if that is still there.
+pub(super) fn account(
+    db: &Connection,
+    id: AccountId,
+    behind: Option<i64>,
+) -> Result<Option<Account>, StoreError> {
+    if let Some(row) = behind {
+        let sql = "select * from account_tail where row_number = ?1";
+        if let Some(account) = rows(db, sql, &[&row], row::account)?.pop() {
+            return Ok(Some(account));
+        }
+    }
     let sql = "select * from account where budget_id = ?1 and period_start = ?2";
     Ok(rows(db, sql, &[&id.budget.0, &id.start.as_microsecond()], row::account)?.pop())
 }
 
-/// A tenant's budgets, running accounts and ledger end; empty for one that is unknown.
-pub(super) fn book(db: &Connection, tenant: &TenantId, now: Timestamp) -> Result<Book, StoreError> {
+/// A tenant's budgets, running accounts and ledger end as its row has it; empty for one that is
+/// unknown. `is_behind`: some of its rows may be missing in their places.
+pub(super) fn book(
+    db: &Connection,
+    tenant: &TenantId,
+    now: Timestamp,
+    is_behind: bool,
+) -> Result<Book, StoreError> {
     let name = tenant.as_str();
     let sql = "select tenant_id, ledger_seq, ledger_hash from tenant where tenant_id = ?1";
     let head = rows(db, sql, &[&name], row::head)?.pop();
     let sql = "select * from budget where tenant_id = ?1 order by budget_id";
     let budgets: Vec<Arc<Budget>> = rows(db, sql, &[&name], row::budget)?;
+    let mut accounts = HashMap::new();
     let sql = "select * from account where budget_id = ?1 and period_end > ?2";
-    let mut accounts = Vec::with_capacity(budgets.len());
     for budget in &budgets {
-        accounts.extend(rows(db, sql, &[&budget.id.0, &now.as_microsecond()], row::account)?);
+        let found = rows(db, sql, &[&budget.id.0, &now.as_microsecond()], row::account)?;
+        accounts.extend(found.into_iter().map(|account| (account.id, account)));
+    }
+    if is_behind {
+        let ids: Vec<_> = budgets.iter().map(|budget| budget.id).collect();
+        let mut late = behind::accounts(db, Some(&ids))?;
+        late.retain(|_, account| account.end > now);
+        accounts.extend(late);
     }
     let none = || Head { tenant: tenant.clone(), seq: 0, hash: EntryHash::default() };
-    Ok(Book::new(head.unwrap_or_else(none), budgets, accounts))
+    Ok(Book::new(head.unwrap_or_else(none), budgets, accounts.into_values().collect()))
 }
 
 /// A book to look at: accounts that a batch would have to open first are shown as it would.
@@ -70,26 +120,52 @@ pub(super) fn book_for_view(
     db: &Connection,
     tenant: &TenantId,
     now: Timestamp,
+    is_behind: bool,
 ) -> Result<Book, StoreError> {
-    let mut book = book(db, tenant, now)?;
+    let mut book = book(db, tenant, now, is_behind)?;
     for (budget, period) in book.unopened(now).map_err(row::corrupt)? {
-        let opening = opening(db, budget, period)?;
+        let (opening, _) = opening(db, budget, period, is_behind)?;
         book.show(&opening);
     }
     Ok(book)
 }
 
-/// What a running period had spent on what a budget covers.
+/// Selects the rows of a table that fulfil conditions on its own columns, written with `@.` before
+/// each. With a tenant in them they are found through the table's index, and those that it lacks
+/// among the rows beyond it.
+pub(super) fn found_by_tenant(table: &str, conditions: &str, is_behind: bool) -> String {
+    let indexed = conditions.replace("@.", "i.");
+    let mark = format!("(select row_number from indexed where name = '{table}')");
+    let by_tenant = format!(
+        "select t.*
+        from {table}_by_tenant as i
+        join {table} as t on t.row_number = i.row_number
+        where {indexed}"
+    );
+    if !is_behind {
+        return by_tenant;
+    }
+    let late = conditions.replace("@.", "t.");
+    format!(
+        "{by_tenant} and i.row_number <= {mark}
+        union all
+        select t.*
+        from {table} as t
+        where {late} and t.row_number > {mark}"
+    )
+}
+
+/// What a running period had spent on what a budget covers, and the rows of the reservations in it.
 pub(super) fn opening(
     db: &Connection,
     budget: Arc<Budget>,
     period: Period,
-) -> Result<Opening, StoreError> {
+    is_behind: bool,
+) -> Result<(Opening, Vec<(Key, i64)>), StoreError> {
     let scope = &budget.scope;
-    let covered = "tenant_id = ?1
-        and created_at >= ?2
-        and created_at < ?3
-        and (?4 is null or model = ?4)
+    let of_period = "@.tenant_id = ?1 and @.created_at >= ?2 and @.created_at < ?3";
+    let source = found_by_tenant("reservation", of_period, is_behind);
+    let covered = "(?4 is null or model = ?4)
         and (?5 is null or user_id = ?5)
         and (?6 is null or report_type = ?6)";
     let (start, end) = (period.start.as_microsecond(), period.end.as_microsecond());
@@ -103,7 +179,7 @@ pub(super) fn opening(
             coalesce(sum(used_input + used_cache_read + used_cache_write_5m
                 + used_cache_write_1h), 0) as tokens_input,
             coalesce(sum(used_output), 0) as tokens_output
-        from reservation
+        from ({source})
         where {covered}"
     );
     let sums = |row: &Row<'_>| -> Result<(Money, u64, u64), StoreError> {
@@ -112,11 +188,13 @@ pub(super) fn opening(
     };
     let sums = rows(db, &sql, &parameters, sums)?.pop();
     let (settled, tokens_input, tokens_output) = sums.unwrap_or((Money::ZERO, 0, 0));
-    let open = [State::Held, State::Unresolved, State::Unpriced, State::Charged].map(|state| {
-        let sql = format!("select * from reservation where state = '{state}' and {covered}");
-        rows(db, &sql, &parameters, row::reservation)
-    });
-    let open: Result<Vec<_>, _> = open.into_iter().collect();
-    let open = open?.into_iter().flatten().collect();
-    Ok(Opening { budget, period, settled, tokens_input, tokens_output, open })
+    let sql = format!(
+        "select *
+        from ({source})
+        where state in ('held', 'unresolved', 'unpriced', 'charged') and {covered}"
+    );
+    let open = rows(db, &sql, &parameters, row::numbered)?;
+    let places = open.iter().map(|(row, reservation)| (reservation.key, *row)).collect();
+    let open = open.into_iter().map(|(_, reservation)| reservation).collect();
+    Ok((Opening { budget, period, settled, tokens_input, tokens_output, open }, places))
 }

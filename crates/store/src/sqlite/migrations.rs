@@ -5,8 +5,11 @@ use rusqlite::{Connection, TransactionBehavior};
 use crate::OpenError;
 
 /// The schema's steps; the file's `user_version` says how many it has taken.
-const STEPS: [&str; 2] =
-    [include_str!("migrations/0001_ledger.sql"), include_str!("migrations/0002_tail.sql")];
+const STEPS: [&str; 3] = [
+    include_str!("migrations/0001_ledger.sql"),
+    include_str!("migrations/0002_tail.sql"),
+    include_str!("migrations/0003_arrival.sql"),
+];
 
 /// Marks a file as Bursar's: the ASCII letters "Burs".
 const APPLICATION_ID: i64 = 0x4275_7273;

@@ -7,6 +7,7 @@
 
 pub(crate) mod backup;
 mod batch;
+mod behind;
 mod budget;
 mod key;
 mod load;
@@ -17,7 +18,6 @@ mod reader;
 mod record;
 mod row;
 mod save;
-mod tail;
 mod tenant;
 mod upkeep;
 mod writer;
@@ -57,7 +57,7 @@ impl Sqlite {
         migrations::run(&mut connection)?;
         let writer = Writer::start(path, connection, options.clone())
             .map_err(|error| file(error.to_string()))?;
-        let readers = Arc::new(Readers::new(path.to_owned(), writer.merger()));
+        let readers = Arc::new(Readers::new(path.to_owned()));
         let keys = Cache::builder().max_capacity(10_000).time_to_live(Duration::from_secs(1));
         Ok(Self { options, readers, writer, keys: keys.build() })
     }
@@ -78,8 +78,9 @@ impl Escrow for Sqlite {
         let tenant = request.call.tenant.clone();
         // A book that was read while the writer committed may be old by the time it is kept: the
         // writer alone keeps books, so this one is used once.
-        let book =
-            self.readers.read_merged(move |db| load::book_for_view(db, &tenant, now)).await?;
+        let is_behind = self.writer.recent.concerns(&tenant);
+        let view = move |db: &_| load::book_for_view(db, &tenant, now, is_behind);
+        let book = self.readers.read(view).await?;
         let standing = book.preview(&request, defaults, now)?;
         self.writer.warm(request.call.tenant);
         Ok(standing)

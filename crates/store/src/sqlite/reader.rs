@@ -7,10 +7,10 @@ use std::{
 };
 
 use ::budget::StoreError;
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, OpenFlags, config::DbConfig};
 use tokio::sync::Semaphore;
 
-use super::{tail, unavailable, writer::Merger};
+use super::unavailable;
 
 /// Opens a connection with the settings that all share.
 pub(super) fn connect(path: &Path, writes: bool) -> rusqlite::Result<Connection> {
@@ -21,6 +21,8 @@ pub(super) fn connect(path: &Path, writes: bool) -> rusqlite::Result<Connection>
     let db = Connection::open_with_flags(path, flags)?;
     db.busy_timeout(Duration::from_secs(10))?;
     db.set_prepared_statement_cache_capacity(64);
+    // Plans don't depend on what is bound: otherwise a statement is prepared again for every value.
+    db.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     db.pragma_update(None, "journal_mode", "wal")?;
     db.pragma_update(None, "synchronous", "full")?;
     db.pragma_update(None, "foreign_keys", "on")?;
@@ -38,7 +40,6 @@ pub(super) fn connect(path: &Path, writes: bool) -> rusqlite::Result<Connection>
 #[derive(Debug)]
 pub(super) struct Readers {
     path: PathBuf,
-    merger: Merger,
     idle: Mutex<Vec<Connection>>,
     /// Each connection keeps pages in memory: so many read at once.
     turns: Semaphore,
@@ -48,12 +49,12 @@ impl Readers {
     const IDLE_MOST: usize = 4;
     const AT_ONCE: usize = 8;
 
-    pub(super) fn new(path: PathBuf, merger: Merger) -> Self {
+    pub(super) fn new(path: PathBuf) -> Self {
         let turns = Semaphore::new(Self::AT_ONCE);
-        Self { path, merger, idle: Mutex::new(Vec::new()), turns }
+        Self { path, idle: Mutex::new(Vec::new()), turns }
     }
 
-    /// Runs a read off the async threads; of tables that have no tail.
+    /// Runs a read off the async threads.
     pub(super) async fn read<T: Send + 'static>(
         self: &std::sync::Arc<Self>,
         work: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
@@ -79,24 +80,6 @@ impl Readers {
         let result = reading.await.unwrap_or(Err(StoreError::Closed));
         drop(turn);
         result
-    }
-
-    /// Like [`Self::read`], with all that was answered before in its place.
-    pub(super) async fn read_merged<T: Send + 'static>(
-        self: &std::sync::Arc<Self>,
-        work: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
-    ) -> Result<T, StoreError> {
-        let at_once = move |db: &Connection| match tail::is_empty(db)? {
-            true => work(db).map(Ok),
-            false => Ok(Err(work)),
-        };
-        match self.read(at_once).await? {
-            Ok(found) => Ok(found),
-            Err(work) => {
-                self.merger.merge().await?;
-                self.read(work).await
-            }
-        }
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Connection>> {

@@ -7,9 +7,16 @@ use ::budget::{
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use focus::TenantId;
+use jiff::Timestamp;
 use rusqlite::{Connection, Row, types::Value};
 
-use super::{Sqlite, load, row, row::whole, tail::Place};
+use super::{
+    Sqlite,
+    behind::{Numbered, Place},
+    load, row,
+    row::whole,
+};
 
 fn limit(limit: usize) -> Value {
     Value::Integer(i64::try_from(limit).unwrap_or(i64::MAX))
@@ -22,12 +29,11 @@ fn text(text: &str) -> Value {
 #[async_trait]
 impl Records for Sqlite {
     async fn reservation(&self, key: Key) -> Result<Option<Reservation>, StoreError> {
-        let load = move |db: &Connection| load::reservation(db, key);
         match self.writer.recent.find(key) {
-            Place::Here(reservation) => Ok(Some(Arc::unwrap_or_clone(reservation))),
-            // A call that another process has committed is seen after that one's next sweep.
-            Place::Table => self.readers.read(load).await,
-            Place::Anywhere => self.readers.read_merged(load).await,
+            Place::Here((_, reservation)) => Ok(Some(Arc::unwrap_or_clone(reservation))),
+            // A call that another process has committed is seen after the next commit of this one.
+            Place::ByKey => self.found(move |db| load::reservation(db, key)).await,
+            Place::Anywhere => self.found(move |db| load::reservation_anywhere(db, key)).await,
         }
     }
 
@@ -35,15 +41,18 @@ impl Records for Sqlite {
         &self,
         filter: ReservationFilter,
     ) -> Result<Vec<Reservation>, StoreError> {
-        self.readers.read_merged(move |db| reservations(db, &filter)).await
+        let is_behind = self.is_behind(filter.tenant.as_ref());
+        self.readers.read(move |db| reservations(db, &filter, is_behind)).await
     }
 
     async fn entries(&self, filter: LedgerFilter) -> Result<Vec<Entry>, StoreError> {
-        self.readers.read_merged(move |db| entries(db, &filter)).await
+        let is_behind = self.is_behind(filter.tenant.as_ref());
+        self.readers.read(move |db| entries(db, &filter, is_behind)).await
     }
 
     async fn usage(&self, query: UsageQuery) -> Result<Vec<UsageRow>, StoreError> {
-        self.readers.read_merged(move |db| usage(db, &query)).await
+        let is_behind = self.is_behind(query.tenant.as_ref());
+        self.readers.read(move |db| usage(db, &query, is_behind)).await
     }
 
     async fn events(&self, page: Page<u64>) -> Result<Vec<(u64, Event)>, StoreError> {
@@ -63,50 +72,110 @@ impl Records for Sqlite {
     }
 }
 
+impl Sqlite {
+    async fn found(
+        &self,
+        find: impl FnOnce(&Connection) -> Result<Option<Numbered>, StoreError> + Send + 'static,
+    ) -> Result<Option<Reservation>, StoreError> {
+        let found = self.readers.read(find).await?;
+        Ok(found.map(|(_, reservation)| Arc::unwrap_or_clone(reservation)))
+    }
+
+    /// Whether rows that are looked for by name may be missing there.
+    fn is_behind(&self, tenant: Option<&TenantId>) -> bool {
+        tenant.is_none_or(|tenant| self.writer.recent.concerns(tenant))
+    }
+}
+
+/// Conditions on a table's own columns, written with `@.` before each, and what is bound in them.
+#[derive(Default)]
+struct Conditions {
+    text: String,
+    values: Vec<Value>,
+}
+
+impl Conditions {
+    /// Adds one, with `?` for each value.
+    fn and(&mut self, condition: &str, values: impl IntoIterator<Item = Value>) {
+        self.text.push_str(if self.text.is_empty() { "" } else { " and " });
+        let mut parts = condition.split('?');
+        self.text.push_str(parts.next().unwrap_or_default());
+        for (part, value) in parts.zip(values) {
+            self.values.push(value);
+            // Numbered: the text may stand in a statement twice.
+            self.text.push_str(&format!("?{}{part}", self.values.len()));
+        }
+    }
+
+    fn created(&mut self, from: Option<Timestamp>, to: Option<Timestamp>) {
+        for (bound, comparison) in [(from, ">="), (to, "<")] {
+            if let Some(at) = bound {
+                let at = Value::Integer(at.as_microsecond());
+                self.and(&format!("@.created_at {comparison} ?"), [at]);
+            }
+        }
+    }
+
+    /// The rows of a table that fulfil them.
+    fn source(&self, table: &str, by_tenant: bool, is_behind: bool) -> String {
+        if by_tenant {
+            let conditions = if self.text.is_empty() { "true" } else { &self.text };
+            return load::found_by_tenant(table, conditions, is_behind);
+        }
+        let conditions = match self.text.is_empty() {
+            true => String::new(),
+            false => format!(" where {}", self.text.replace("@.", "")),
+        };
+        format!("select * from {table}{conditions}")
+    }
+}
+
 fn reservations(
     db: &Connection,
     filter: &ReservationFilter,
+    is_behind: bool,
 ) -> Result<Vec<Reservation>, StoreError> {
-    let mut sql = "select * from reservation where true".to_owned();
-    let mut values = Vec::new();
+    let mut found = Conditions::default();
     if let Some(tenant) = &filter.tenant {
-        sql.push_str(" and tenant_id = ?");
-        values.push(text(tenant.as_str()));
+        found.and("@.tenant_id = ?", [text(tenant.as_str())]);
     }
+    found.created(filter.from, filter.to);
+    if let Some((at, key)) = filter.page.after {
+        let after = [Value::Integer(at.as_microsecond()), Value::Blob(key.as_bytes().to_vec())];
+        found.and("(@.created_at, @.key) > (?, ?)", after);
+    }
+    let mut sql = format!(
+        "select * from ({})",
+        found.source("reservation", filter.tenant.is_some(), is_behind)
+    );
     if let Some(state) = filter.state {
         // Not bound: SQLite uses the index of open reservations only when it sees the state.
-        sql.push_str(&format!(" and state = '{state}'"));
+        sql.push_str(&format!(" where state = '{state}'"));
     }
-    for (bound, comparison) in [(filter.from, ">="), (filter.to, "<")] {
-        if let Some(at) = bound {
-            sql.push_str(&format!(" and created_at {comparison} ?"));
-            values.push(Value::Integer(at.as_microsecond()));
-        }
-    }
-    if let Some((at, key)) = filter.page.after {
-        sql.push_str(" and (created_at, key) > (?, ?)");
-        values.push(Value::Integer(at.as_microsecond()));
-        values.push(Value::Blob(key.as_bytes().to_vec()));
-    }
-    sql.push_str(" order by created_at, key limit ?");
+    let mut values = found.values;
     values.push(limit(filter.page.limit));
+    sql.push_str(&format!(" order by created_at, key limit ?{}", values.len()));
     load::rows_where(db, &sql, &values, row::reservation)
 }
 
-fn entries(db: &Connection, filter: &LedgerFilter) -> Result<Vec<Entry>, StoreError> {
-    let mut sql = "select * from entry where true".to_owned();
-    let mut values = Vec::new();
+fn entries(
+    db: &Connection,
+    filter: &LedgerFilter,
+    is_behind: bool,
+) -> Result<Vec<Entry>, StoreError> {
+    let mut found = Conditions::default();
     if let Some(tenant) = &filter.tenant {
-        sql.push_str(" and tenant_id = ?");
-        values.push(text(tenant.as_str()));
+        found.and("@.tenant_id = ?", [text(tenant.as_str())]);
     }
     if let Some((tenant, seq)) = &filter.page.after {
-        sql.push_str(" and (tenant_id, seq) > (?, ?)");
-        values.push(text(tenant.as_str()));
-        values.push(Value::Integer(whole(*seq)?));
+        let after = [text(tenant.as_str()), Value::Integer(whole(*seq)?)];
+        found.and("(@.tenant_id, @.seq) > (?, ?)", after);
     }
-    sql.push_str(" order by tenant_id, seq limit ?");
+    let source = found.source("entry", true, is_behind);
+    let mut values = found.values;
     values.push(limit(filter.page.limit));
+    let limit = values.len();
+    let sql = format!("select * from ({source}) order by tenant_id, seq limit ?{limit}");
     load::rows_where(db, &sql, &values, row::entry)
 }
 
@@ -120,7 +189,11 @@ fn column(group: UsageGroup) -> (&'static str, &'static str) {
     }
 }
 
-fn usage(db: &Connection, query: &UsageQuery) -> Result<Vec<UsageRow>, StoreError> {
+fn usage(
+    db: &Connection,
+    query: &UsageQuery,
+    is_behind: bool,
+) -> Result<Vec<UsageRow>, StoreError> {
     let mut groups = query.group_by.clone();
     groups.sort_unstable();
     groups.dedup();
@@ -135,25 +208,22 @@ fn usage(db: &Connection, query: &UsageQuery) -> Result<Vec<UsageRow>, StoreErro
         let (name, expression) = column(*group);
         sql.push_str(&format!(", {expression} as {name}"));
     }
-    sql.push_str(
-        " from reservation
-        where created_at >= ? and created_at < ?
-            and state in ('settled', 'charged', 'unpriced')",
-    );
-    let mut values = vec![
-        Value::Integer(query.from.as_microsecond()),
-        Value::Integer(query.to.as_microsecond()),
-    ];
+    let mut found = Conditions::default();
     if let Some(tenant) = &query.tenant {
-        sql.push_str(" and tenant_id = ?");
-        values.push(text(tenant.as_str()));
+        found.and("@.tenant_id = ?", [text(tenant.as_str())]);
     }
+    found.created(Some(query.from), Some(query.to));
+    let source = found.source("reservation", query.tenant.is_some(), is_behind);
+    sql.push_str(&format!(
+        " from ({source})
+        where state in ('settled', 'charged', 'unpriced')"
+    ));
     let names: Vec<_> = groups.iter().map(|group| column(*group).0).collect();
     if !names.is_empty() {
         let names = names.join(", ");
         sql.push_str(&format!(" group by {names} order by {names}"));
     }
-    let rows = load::rows_where(db, &sql, &values, |row| usage_row(row, &groups))?;
+    let rows = load::rows_where(db, &sql, &found.values, |row| usage_row(row, &groups))?;
     Ok(rows.into_iter().filter(|row| row.requests > 0).collect())
 }
 

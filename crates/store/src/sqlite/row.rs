@@ -200,6 +200,11 @@ pub(super) fn reservation(row: &Row<'_>) -> Result<Reservation, StoreError> {
     })
 }
 
+/// A reservation and its row.
+pub(super) fn numbered(row: &Row<'_>) -> Result<(i64, Reservation), StoreError> {
+    Ok((column(row, "row_number")?, reservation(row)?))
+}
+
 pub(super) fn hash(row: &Row<'_>, name: &str) -> Result<EntryHash, StoreError> {
     Ok(EntryHash(column::<[u8; 32]>(row, name)?))
 }

@@ -1,38 +1,56 @@
-//! A batch's changes, appended to the tails of the tables.
+//! A batch's changes: appended, or written over the rows that they change.
+
+use std::collections::HashMap;
 
 use ::budget::{
-    Account, Budget, Changes, Enforcement, Entry, Event, Origin, Reservation, StoreError,
+    Account, Budget, Changes, Enforcement, Entry, Event, Key, Origin, Reservation, StoreError,
 };
 use focus::TenantId;
 use jiff::Timestamp;
 use rusqlite::{Connection, ToSql};
 
 use super::{
+    behind::Saved,
     row::{accounts_text, corrupt, nanos, percents_text, whole},
     unavailable,
 };
 
+/// Saves everything and says where. `places` has the rows of the reservations that exist.
 pub(super) fn changes(
     db: &Connection,
     changes: &Changes,
+    places: &HashMap<Key, i64>,
     now: Timestamp,
-) -> Result<(), StoreError> {
+) -> Result<Saved, StoreError> {
+    let mut saved = Saved::default();
     for budget in &changes.budgets {
         self::budget(db, budget)?;
     }
     for account in &changes.accounts {
-        self::account(db, account)?;
+        saved.accounts.push(self::account(db, account)?);
     }
     for entry in &changes.entries {
         if entry.seq == 1 {
             known(db, &entry.tenant, now)?;
         }
-        self::entry(db, entry)?;
+        saved.entries.push(self::entry(db, entry)?);
     }
     for reservation in &changes.reservations {
-        self::reservation(db, reservation)?;
+        let place = places.get(&reservation.key).copied();
+        let row = match place {
+            Some(row) => self::reservation_again(db, reservation, row)?,
+            None => self::reservation(db, reservation)?,
+        };
+        saved.reservations.push((row, place.is_none()));
     }
-    changes.events.iter().try_for_each(|event| self::event(db, event))
+    changes.events.iter().try_for_each(|event| self::event(db, event))?;
+    Ok(saved)
+}
+
+/// Appends a row and returns its number.
+fn append(db: &Connection, sql: &str, parameters: &[&dyn ToSql]) -> Result<i64, StoreError> {
+    let mut statement = db.prepare_cached(sql).map_err(unavailable)?;
+    statement.insert(parameters).map_err(unavailable)
 }
 
 pub(super) fn execute(
@@ -91,11 +109,11 @@ pub(super) fn budget(db: &Connection, budget: &Budget) -> Result<(), StoreError>
     Ok(())
 }
 
-fn account(db: &Connection, account: &Account) -> Result<(), StoreError> {
+fn account(db: &Connection, account: &Account) -> Result<i64, StoreError> {
     let sql = "insert into account_tail (budget_id, period_start, period_end, settled_nanos,
             held_nanos, unresolved_nanos, tokens_input, tokens_output, fired, exhausted)
         values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
-    execute(
+    append(
         db,
         sql,
         &[
@@ -110,14 +128,13 @@ fn account(db: &Connection, account: &Account) -> Result<(), StoreError> {
             &percents_text(&account.fired),
             &account.exhausted,
         ],
-    )?;
-    Ok(())
+    )
 }
 
-fn entry(db: &Connection, entry: &Entry) -> Result<(), StoreError> {
-    let sql = "insert into entry_tail (tenant_id, seq, at, kind, key, amount_nanos, postings, hash)
+fn entry(db: &Connection, entry: &Entry) -> Result<i64, StoreError> {
+    let sql = "insert into entry (tenant_id, seq, at, kind, key, amount_nanos, postings, hash)
         values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
-    execute(
+    append(
         db,
         sql,
         &[
@@ -130,12 +147,11 @@ fn entry(db: &Connection, entry: &Entry) -> Result<(), StoreError> {
             &entry.postings_text(),
             &entry.hash.0,
         ],
-    )?;
-    Ok(())
+    )
 }
 
-fn reservation(db: &Connection, reservation: &Reservation) -> Result<(), StoreError> {
-    let sql = "insert into reservation_tail (key, tenant_id, model, user_id, report_type, state,
+fn reservation(db: &Connection, reservation: &Reservation) -> Result<i64, StoreError> {
+    let sql = "insert into reservation (key, tenant_id, model, user_id, report_type, state,
             estimate, hold_nanos, used_input, used_output, used_cache_read, used_cache_write_5m,
             used_cache_write_1h, used_tier, used_given, cost_nanos, accounts, standing_settled,
             standing_counted, standing_limit, would_refuse, created_at, expires_at, updated_at)
@@ -145,7 +161,7 @@ fn reservation(db: &Connection, reservation: &Reservation) -> Result<(), StoreEr
     let (call, standing) = (&reservation.call, &reservation.standing);
     let used = reservation.actual.map(|quote| quote.usage);
     let tokens = |count: Option<u64>| count.map(whole).transpose();
-    execute(
+    append(
         db,
         sql,
         &[
@@ -174,8 +190,44 @@ fn reservation(db: &Connection, reservation: &Reservation) -> Result<(), StoreEr
             &reservation.expires_at.as_microsecond(),
             &reservation.updated_at.as_microsecond(),
         ],
+    )
+}
+
+/// Writes what may change over a reservation's row.
+fn reservation_again(
+    db: &Connection,
+    reservation: &Reservation,
+    row: i64,
+) -> Result<i64, StoreError> {
+    let sql = "update reservation
+        set user_id = ?2, report_type = ?3, state = ?4, used_input = ?5, used_output = ?6,
+            used_cache_read = ?7, used_cache_write_5m = ?8, used_cache_write_1h = ?9,
+            used_tier = ?10, used_given = ?11, cost_nanos = ?12, accounts = ?13, updated_at = ?14
+        where row_number = ?1";
+    let call = &reservation.call;
+    let used = reservation.actual.map(|quote| quote.usage);
+    let tokens = |count: Option<u64>| count.map(whole).transpose();
+    execute(
+        db,
+        sql,
+        &[
+            &row,
+            &call.user.as_ref().map(|user| user.as_str()),
+            &call.report_type.as_ref().map(|kind| kind.as_str()),
+            &reservation.state.as_str(),
+            &tokens(used.map(|usage| usage.input))?,
+            &tokens(used.map(|usage| usage.output))?,
+            &tokens(used.map(|usage| usage.cache_read))?,
+            &tokens(used.map(|usage| usage.cache_write_5m))?,
+            &tokens(used.map(|usage| usage.cache_write_1h))?,
+            &reservation.actual.map(|quote| quote.tier.as_str()),
+            &reservation.actual.map(|quote| quote.given),
+            &reservation.cost.map(nanos).transpose()?,
+            &accounts_text(&reservation.accounts),
+            &reservation.updated_at.as_microsecond(),
+        ],
     )?;
-    Ok(())
+    Ok(row)
 }
 
 fn event(db: &Connection, event: &Event) -> Result<(), StoreError> {

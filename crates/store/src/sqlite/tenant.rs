@@ -72,6 +72,6 @@ impl Tenants for Sqlite {
                 })
             })
         };
-        self.readers.read_merged(list).await
+        self.readers.read(list).await
     }
 }

@@ -1,16 +1,14 @@
 //! What the jobs call: sweeping, verifying, closing.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 
-use ::budget::{
-    Command, Key, Reservation, Resolve, State, StoreError, Upkeep, Verification, Verifier,
-};
+use ::budget::{Command, Key, Resolve, StoreError, Upkeep, Verification, Verifier};
 use async_trait::async_trait;
 use futures_util::{StreamExt, stream};
 use jiff::Timestamp;
 use rusqlite::Connection;
 
-use super::{Sqlite, load, row, row::corrupt, unavailable};
+use super::{Sqlite, behind, load, row, row::corrupt, unavailable};
 
 /// The most reservations that one sweep looks at; what is left is swept the next time.
 const SWEEP_MOST: i64 = 4_096;
@@ -37,20 +35,7 @@ impl Upkeep for Sqlite {
             let old = load::rows(db, sql, &[&before.as_microsecond(), &SWEEP_MOST], key)?;
             Ok((due, old))
         };
-        // The tail's are looked for where they are remembered. Those that the table has may have
-        // changed since; the command is then refused and leaves them as they are.
-        let recent = &self.writer.recent;
-        let is_due = |r: &Reservation| r.state == State::Held && r.expires_at <= now;
-        let is_old = |r: &Reservation| {
-            r.state == State::Unresolved && resolve_before.is_some_and(|old| r.updated_at <= old)
-        };
-        let (due, old) = match (recent.keys(is_due), recent.keys(is_old)) {
-            (Some(recent_due), Some(recent_old)) => {
-                let (due, old) = self.readers.read(find).await?;
-                (joined(due, recent_due), joined(old, recent_old))
-            }
-            _ => self.readers.read_merged(find).await?,
-        };
+        let (due, old) = self.readers.read(find).await?;
         let resolution = defaults.resolution;
         let resolve = |key| Command::Resolve(Resolve { key, resolution });
         let commands = due.into_iter().map(Command::Expire).chain(old.into_iter().map(resolve));
@@ -79,7 +64,7 @@ impl Upkeep for Sqlite {
     }
 
     async fn verify(&self) -> Result<Verification, StoreError> {
-        self.readers.read_merged(verify).await
+        self.readers.read(verify).await
     }
 
     async fn close(&self) {
@@ -87,30 +72,38 @@ impl Upkeep for Sqlite {
     }
 }
 
-fn joined(mut keys: Vec<Key>, more: Vec<Key>) -> Vec<Key> {
-    let listed: HashSet<Key> = keys.iter().copied().collect();
-    keys.extend(more.into_iter().filter(|key| !listed.contains(key)));
-    keys
-}
-
 fn verify(db: &Connection) -> Result<Verification, StoreError> {
     let mut verifier = Verifier::default();
-    each(db, "select * from entry order by tenant_id, seq", |row| {
+    let mark: i64 = one(db, "select row_number from indexed where name = 'entry'")?;
+    // The ends of the ledgers whose tenants' rows are behind.
+    let mut heads = HashMap::new();
+    each(db, "select * from entry order by row_number", |row| {
         match row::entry(row) {
-            Ok(entry) => verifier.entry(&entry),
+            Ok(entry) => {
+                verifier.entry(&entry);
+                if row::column::<i64>(row, "row_number")? > mark {
+                    heads.insert(entry.tenant, (entry.seq, entry.hash));
+                }
+            }
             Err(error) => verifier.fault(format!("an entry can't be read: {error}")),
         }
         Ok(())
     })?;
-    verifier.last_entry_read();
     each(db, "select tenant_id, ledger_seq, ledger_hash from tenant order by tenant_id", |row| {
-        verifier.head(&row::head(row)?);
+        let mut head = row::head(row)?;
+        if let Some((seq, hash)) = heads.remove(&head.tenant) {
+            (head.seq, head.hash) = (seq, hash);
+        }
+        verifier.head(&head);
         Ok(())
     })?;
+    let mut late = behind::accounts(db, None)?;
     each(db, "select * from account", |row| {
-        verifier.account(&row::account(row)?);
+        let account = row::account(row)?;
+        verifier.account(&late.remove(&account.id).unwrap_or(account));
         Ok(())
     })?;
+    late.values().for_each(|account| verifier.account(account));
     each(db, "select * from reservation", |row| {
         match row::reservation(row) {
             Ok(reservation) => verifier.reservation(&reservation),
@@ -118,7 +111,41 @@ fn verify(db: &Connection) -> Result<Verification, StoreError> {
         }
         Ok(())
     })?;
+    indexed(db, &mut verifier)?;
     Ok(verifier.finish())
+}
+
+/// Looks whether every row up to `indexed` is found by its names: a reservation that isn't could be
+/// made twice.
+fn indexed(db: &Connection, verifier: &mut Verifier) -> Result<(), StoreError> {
+    for (table, index, names) in [
+        ("entry", "entry_by_tenant", "i.tenant_id = t.tenant_id and i.seq = t.seq"),
+        ("reservation", "reservation_by_key", "i.key = t.key"),
+        (
+            "reservation",
+            "reservation_by_tenant",
+            "i.tenant_id = t.tenant_id and i.created_at = t.created_at and i.key = t.key",
+        ),
+    ] {
+        let missing: i64 = one(
+            db,
+            &format!(
+                "select count(*)
+                from {table} as t
+                left join {index} as i on {names} and i.row_number = t.row_number
+                where t.row_number <= (select row_number from indexed where name = '{table}')
+                    and i.row_number is null"
+            ),
+        )?;
+        if missing > 0 {
+            verifier.fault(format!("{missing} rows of {table} are missing in {index}"));
+        }
+    }
+    Ok(())
+}
+
+fn one<T: rusqlite::types::FromSql>(db: &Connection, sql: &str) -> Result<T, StoreError> {
+    db.query_row(sql, [], |row| row.get(0)).map_err(unavailable)
 }
 
 fn each(

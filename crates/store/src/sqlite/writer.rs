@@ -17,9 +17,10 @@ use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
-    batch, load,
+    batch,
+    behind::{Behind, Recent},
+    load,
     log::Checkpointer,
-    tail::{Recent, Tail},
     unavailable,
 };
 use crate::{Options, queue::Job};
@@ -32,8 +33,6 @@ enum Message {
     Write(Work, Option<TenantId>),
     /// Remember this tenant's book.
     Warm(TenantId),
-    /// Put everything committed in its place, for one who reads.
-    Merge(oneshot::Sender<Result<(), StoreError>>),
     Close,
 }
 
@@ -42,7 +41,7 @@ pub(super) struct Writer {
     queue: mpsc::Sender<Message>,
     /// Committed books, kept by the writing thread alone.
     pub(super) books: Cache<TenantId, Arc<Book>>,
-    /// Committed reservations that are not in the table, kept by the writing thread alone.
+    /// What is committed and can't be found by name, kept by the writing thread alone.
     pub(super) recent: Recent,
     thread: Mutex<Option<thread::JoinHandle<()>>>,
 }
@@ -62,9 +61,10 @@ impl Writer {
         let checkpointer = Checkpointer::start(path, &mut db)?;
         let (queue, waiting) = mpsc::channel(options.queue_max.max(1));
         let books = Cache::new(options.cache_tenants);
-        let tail = Tail::default();
-        let recent = tail.recent.clone();
-        let state = State { db, options, books: books.clone(), tail, version: None, checkpointer };
+        let behind = Behind::default();
+        let recent = behind.recent.clone();
+        let state =
+            State { db, options, books: books.clone(), behind, version: None, checkpointer };
         let thread = thread::Builder::new().name("bursar-writer".into());
         let thread = thread.spawn(move || state.run(waiting))?;
         Ok(Self { queue, books, recent, thread: Mutex::new(Some(thread)) })
@@ -105,11 +105,6 @@ impl Writer {
         let _ = self.queue.try_send(Message::Warm(tenant));
     }
 
-    /// Who asks for what is committed to be put in its place.
-    pub(super) fn merger(&self) -> Merger {
-        Merger(self.queue.clone())
-    }
-
     /// Finishes what waits, empties the log, and ends the thread.
     pub(super) async fn close(&self) {
         let _ = self.queue.send(Message::Close).await;
@@ -139,30 +134,11 @@ fn in_transaction<T>(
     Ok(result)
 }
 
-/// Asks for what is committed to be put in its place.
-#[derive(Clone)]
-pub(super) struct Merger(mpsc::Sender<Message>);
-
-impl Merger {
-    /// Waits until it is. What is committed after that was not answered when this began.
-    pub(super) async fn merge(&self) -> Result<(), StoreError> {
-        let (reply, merged) = oneshot::channel();
-        self.0.send(Message::Merge(reply)).await.map_err(|_| StoreError::Closed)?;
-        merged.await.unwrap_or(Err(StoreError::Closed))
-    }
-}
-
-impl fmt::Debug for Merger {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Merger").finish_non_exhaustive()
-    }
-}
-
 struct State {
     db: Connection,
     options: Options,
     books: Cache<TenantId, Arc<Book>>,
-    tail: Tail,
+    behind: Behind,
     /// What SQLite said of other connections' commits when it was last asked.
     version: Option<i64>,
     checkpointer: Checkpointer,
@@ -197,31 +173,19 @@ impl State {
                 Some(Message::Write(work, concerns)) => {
                     work(&mut self.db, concerns.as_ref());
                 }
-                Some(Message::Merge(reply)) => {
-                    let _ = reply.send(self.merge_now());
-                }
                 Some(Message::Close) => waiting.close(),
                 Some(Message::Command(_) | Message::Warm(_)) | None => {}
             }
             self.checkpointer.look(&self.db);
             next = waiting.blocking_recv();
         }
-        let _ = self.merge_now();
         self.checkpointer.close(&self.db);
-    }
-
-    /// Puts everything committed in its place, in a transaction of its own.
-    fn merge_now(&mut self) -> Result<(), StoreError> {
-        batch::merge(self).inspect_err(|error| {
-            tracing::error!(error = ?error, "what is committed can't be put in its place");
-            self.forget();
-        })
     }
 
     /// Forgets everything that is remembered: it may be ahead of the file.
     fn forget(&mut self) {
         self.books.invalidate_all();
-        self.tail.forget();
+        self.behind.forget();
         self.version = None;
     }
 
@@ -258,8 +222,12 @@ impl batch::Seat for State {
         &self.books
     }
 
-    fn tail(&mut self) -> &mut Tail {
-        &mut self.tail
+    fn behind(&mut self) -> &mut Behind {
+        &mut self.behind
+    }
+
+    fn db_and_behind(&mut self) -> (&Connection, &mut Behind) {
+        (&self.db, &mut self.behind)
     }
 
     /// Forgets what is remembered when another connection has committed since the last look.
@@ -268,13 +236,9 @@ impl batch::Seat for State {
         let version = load::rows(&self.db, sql, &[], |row| row.get(0).map_err(unavailable))?.pop();
         if version.is_none() || version != self.version {
             self.books.invalidate_all();
-            self.merge()?;
+            self.behind.rebuild(&self.db)?;
         }
         self.version = version;
         Ok(())
-    }
-
-    fn merge(&mut self) -> Result<(), StoreError> {
-        self.tail.merge(&self.db)
     }
 }
