@@ -54,11 +54,14 @@ impl Known {
 struct Rows {
     reservations: HashMap<Key, Numbered>,
     /// Whose rows they are, and the end of the ledger of each, where that has moved.
-    tenants: HashMap<TenantId, Option<(u64, EntryHash)>>,
+    tenants: HashMap<TenantId, Option<End>>,
 }
 
 /// A reservation and its row.
 pub(super) type Numbered = (i64, Arc<Reservation>);
+
+/// The last entry of a tenant's ledger: its place and hash.
+type End = (u64, EntryHash);
 
 /// Where to look a reservation up.
 pub(super) enum Place {
@@ -89,10 +92,19 @@ impl Recent {
     }
 
     /// The end of a tenant's ledger, where the tenant's row is behind it.
-    pub(super) fn head(&self, tenant: &TenantId) -> Option<(u64, EntryHash)> {
+    pub(super) fn head(&self, tenant: &TenantId) -> Option<End> {
         let known = self.known();
         let rows = [&known.filling, &known.draining];
         rows.iter().find_map(|rows| rows.tenants.get(tenant).copied().flatten())
+    }
+
+    /// What has come together drains from now on: its reservations, and the ends of its ledgers.
+    fn drain(&self) -> (Vec<Numbered>, Vec<(TenantId, End)>) {
+        let mut known = self.known();
+        known.draining = std::mem::take(&mut known.filling);
+        let rows = &known.draining;
+        let heads = rows.tenants.iter().filter_map(|(tenant, end)| Some((tenant.clone(), (*end)?)));
+        (rows.reservations.values().cloned().collect(), heads.collect())
     }
 
     fn known(&self) -> MutexGuard<'_, Known> {
@@ -171,35 +183,29 @@ impl Behind {
 
     /// Begins to put everything in its places that has come together.
     fn gather(&mut self) {
-        let mut known = self.recent.known();
-        known.draining = std::mem::take(&mut known.filling);
-        let accounts = std::mem::take(&mut self.accounts);
-        let mut tasks = Vec::with_capacity(4 * self.entries.len());
+        let (mut found, mut heads) = self.recent.drain();
         let mut entries = std::mem::take(&mut self.entries);
+        let accounts = std::mem::take(&mut self.accounts);
+        let mut tasks = Vec::with_capacity(4 * entries.len());
         entries.sort_unstable_by(|a, b| (&a.0, a.1).cmp(&(&b.0, b.1)));
         tasks.extend(entries.into_iter().map(|(tenant, seq, row)| Task::Entry(tenant, seq, row)));
-        let rows = &known.draining;
-        let mut found: Vec<_> = rows.reservations.values().collect();
         found.sort_unstable_by_key(|(_, reservation)| reservation.key);
         tasks.extend(found.iter().map(|(row, reservation)| Task::Key(reservation.key, *row)));
-        found.sort_unstable_by_key(|(_, reservation)| {
-            (&reservation.call.tenant, reservation.created_at, reservation.key)
+        let place = |(_, reservation): &Numbered| (reservation.created_at, reservation.key);
+        found.sort_unstable_by(|a, b| {
+            (&a.1.call.tenant, place(a)).cmp(&(&b.1.call.tenant, place(b)))
         });
-        tasks.extend(found.iter().map(|(row, reservation)| {
+        tasks.extend(found.into_iter().map(|(row, reservation)| {
             let tenant = reservation.call.tenant.clone();
-            Task::Tenant(tenant, reservation.created_at, reservation.key, *row)
+            Task::Tenant(tenant, reservation.created_at, reservation.key, row)
         }));
         let mut latest: Vec<_> = accounts.iter().collect();
         latest.sort_unstable();
         tasks.extend(latest.into_iter().map(|(_, row)| Task::Account(*row)));
-        let mut heads: Vec<_> =
-            rows.tenants.iter().filter_map(|(tenant, head)| Some((tenant, (*head)?))).collect();
-        heads.sort_unstable_by_key(|(tenant, _)| *tenant);
-        tasks.extend(
-            heads.into_iter().map(|(tenant, (seq, hash))| Task::Head(tenant.clone(), seq, hash)),
-        );
+        heads.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+        let head = |(tenant, (seq, hash))| Task::Head(tenant, seq, hash);
+        tasks.extend(heads.into_iter().map(head));
         tasks.extend(Task::drops(self.last.account));
-        drop(known);
         self.work = Some(Generation { tasks: tasks.into_iter(), accounts, upto: self.last });
     }
 

@@ -130,29 +130,39 @@ pub(super) fn book_for_view(
     Ok(book)
 }
 
-/// Selects the rows of a table that fulfil conditions on its own columns, written with `@.` before
-/// each. With a tenant in them they are found through the table's index, and those that it lacks
-/// among the rows beyond it.
-pub(super) fn found_by_tenant(table: &str, conditions: &str, is_behind: bool) -> String {
+/// A statement that finds rows, and the alias whose columns it finds them by, in their order.
+pub(super) struct Arm {
+    pub(super) sql: String,
+    pub(super) by: &'static str,
+}
+
+/// Selects the rows of a table, as `t`, that fulfil conditions on the columns of its index by tenant,
+/// written with `@.` before each: those that the index has, and the others.
+pub(super) fn by_tenant(table: &str, conditions: &str, is_behind: bool) -> Vec<Arm> {
     let indexed = conditions.replace("@.", "i.");
-    let mark = format!("(select row_number from indexed where name = '{table}')");
-    let by_tenant = format!(
-        "select t.*
-        from {table}_by_tenant as i
-        join {table} as t on t.row_number = i.row_number
-        where {indexed}"
-    );
+    let mut found = Arm {
+        sql: format!(
+            "select t.*
+            from {table}_by_tenant as i
+            join {table} as t on t.row_number = i.row_number
+            where {indexed}"
+        ),
+        by: "i",
+    };
     if !is_behind {
-        return by_tenant;
+        return vec![found];
     }
+    let mark = format!("(select row_number from indexed where name = '{table}')");
+    found.sql.push_str(&format!(" and i.row_number <= {mark}"));
     let late = conditions.replace("@.", "t.");
-    format!(
-        "{by_tenant} and i.row_number <= {mark}
-        union all
-        select t.*
-        from {table} as t
-        where {late} and t.row_number > {mark}"
-    )
+    let sql = format!("select t.* from {table} as t where {late} and t.row_number > {mark}");
+    vec![found, Arm { sql, by: "t" }]
+}
+
+/// All of them in one.
+pub(super) fn union(arms: &[Arm]) -> String {
+    let arms: Vec<_> = arms.iter().map(|arm| arm.sql.as_str()).collect();
+    arms.join(" union all ")
 }
 
 /// What a running period had spent on what a budget covers, and the rows of the reservations in it.
@@ -164,7 +174,7 @@ pub(super) fn opening(
 ) -> Result<(Opening, Vec<(Key, i64)>), StoreError> {
     let scope = &budget.scope;
     let of_period = "@.tenant_id = ?1 and @.created_at >= ?2 and @.created_at < ?3";
-    let source = found_by_tenant("reservation", of_period, is_behind);
+    let source = union(&by_tenant("reservation", of_period, is_behind));
     let covered = "(?4 is null or model = ?4)
         and (?5 is null or user_id = ?5)
         and (?6 is null or report_type = ?6)";

@@ -1,5 +1,7 @@
 //! Brings the file's schema to this version's.
 
+use std::ops::Range;
+
 use rusqlite::{Connection, TransactionBehavior};
 
 use crate::OpenError;
@@ -29,16 +31,22 @@ pub(super) fn run(db: &mut Connection) -> Result<(), OpenError> {
         ));
     }
     let taken = usize::try_from(version).unwrap_or(usize::MAX);
-    let Some(rest) = STEPS.get(taken..) else {
+    if taken > STEPS.len() {
         return Err(OpenError::Schema(format!(
             "the file has schema version {version}, this program knows {}: use a newer Bursar",
             STEPS.len()
         )));
-    };
-    for sql in rest {
-        step.execute_batch(sql).map_err(schema)?;
     }
-    step.pragma_update(None, "user_version", STEPS.len() as i64).map_err(schema)?;
-    step.pragma_update(None, "application_id", APPLICATION_ID).map_err(schema)?;
+    take(&step, taken..STEPS.len()).map_err(schema)?;
     step.commit().map_err(schema)
+}
+
+/// Takes steps.
+pub(super) fn take(db: &Connection, steps: Range<usize>) -> rusqlite::Result<()> {
+    let last = i64::try_from(steps.end).unwrap_or(i64::MAX);
+    for sql in &STEPS[steps] {
+        db.execute_batch(sql)?;
+    }
+    db.pragma_update(None, "user_version", last)?;
+    db.pragma_update(None, "application_id", APPLICATION_ID)
 }

@@ -19,6 +19,8 @@ mod record;
 mod row;
 mod save;
 mod tenant;
+#[cfg(test)]
+mod tests;
 mod upkeep;
 mod writer;
 

@@ -14,13 +14,10 @@ use rusqlite::{Connection, Row, types::Value};
 use super::{
     Sqlite,
     behind::{Numbered, Place},
-    load, row,
+    load::{self, Arm},
+    row,
     row::whole,
 };
-
-fn limit(limit: usize) -> Value {
-    Value::Integer(i64::try_from(limit).unwrap_or(i64::MAX))
-}
 
 fn text(text: &str) -> Value {
     Value::Text(text.to_owned())
@@ -116,17 +113,17 @@ impl Conditions {
         }
     }
 
-    /// The rows of a table that fulfil them.
-    fn source(&self, table: &str, by_tenant: bool, is_behind: bool) -> String {
+    fn text(&self) -> &str {
+        if self.text.is_empty() { "true" } else { &self.text }
+    }
+
+    /// The rows of a table that fulfil them; by tenant where one is named in them.
+    fn arms(&self, table: &str, by_tenant: bool, is_behind: bool) -> Vec<Arm> {
         if by_tenant {
-            let conditions = if self.text.is_empty() { "true" } else { &self.text };
-            return load::found_by_tenant(table, conditions, is_behind);
+            return load::by_tenant(table, self.text(), is_behind);
         }
-        let conditions = match self.text.is_empty() {
-            true => String::new(),
-            false => format!(" where {}", self.text.replace("@.", "")),
-        };
-        format!("select * from {table}{conditions}")
+        let conditions = self.text().replace("@.", "t.");
+        vec![Arm { sql: format!("select t.* from {table} as t where {conditions}"), by: "t" }]
     }
 }
 
@@ -141,21 +138,20 @@ fn reservations(
     }
     found.created(filter.from, filter.to);
     if let Some((at, key)) = filter.page.after {
-        let after = [Value::Integer(at.as_microsecond()), Value::Blob(key.as_bytes().to_vec())];
-        found.and("(@.created_at, @.key) > (?, ?)", after);
+        let key = Value::Blob(key.as_bytes().to_vec());
+        found.and("(@.created_at, @.key) > (?, ?)", [Value::Integer(at.as_microsecond()), key]);
     }
-    let mut sql = format!(
-        "select * from ({})",
-        found.source("reservation", filter.tenant.is_some(), is_behind)
-    );
-    if let Some(state) = filter.state {
-        // Not bound: SQLite uses the index of open reservations only when it sees the state.
-        sql.push_str(&format!(" where state = '{state}'"));
+    // Not bound: SQLite uses the index of open reservations only when it sees the state.
+    let state = filter.state.map(|state| format!("and t.state = '{state}'")).unwrap_or_default();
+    let mut rows = Vec::new();
+    for Arm { sql, by } in found.arms("reservation", filter.tenant.is_some(), is_behind) {
+        let most = filter.page.limit;
+        let sql = format!("{sql} {state} order by {by}.created_at, {by}.key limit {most}");
+        rows.extend(load::rows_where(db, &sql, &found.values, row::reservation)?);
     }
-    let mut values = found.values;
-    values.push(limit(filter.page.limit));
-    sql.push_str(&format!(" order by created_at, key limit ?{}", values.len()));
-    load::rows_where(db, &sql, &values, row::reservation)
+    rows.sort_by_key(|reservation| (reservation.created_at, reservation.key));
+    rows.truncate(filter.page.limit);
+    Ok(rows)
 }
 
 fn entries(
@@ -171,12 +167,15 @@ fn entries(
         let after = [text(tenant.as_str()), Value::Integer(whole(*seq)?)];
         found.and("(@.tenant_id, @.seq) > (?, ?)", after);
     }
-    let source = found.source("entry", true, is_behind);
-    let mut values = found.values;
-    values.push(limit(filter.page.limit));
-    let limit = values.len();
-    let sql = format!("select * from ({source}) order by tenant_id, seq limit ?{limit}");
-    load::rows_where(db, &sql, &values, row::entry)
+    let mut rows = Vec::new();
+    for Arm { sql, by } in found.arms("entry", true, is_behind) {
+        let most = filter.page.limit;
+        let sql = format!("{sql} order by {by}.tenant_id, {by}.seq limit {most}");
+        rows.extend(load::rows_where(db, &sql, &found.values, row::entry)?);
+    }
+    rows.sort_by(|a, b| (&a.tenant, a.seq).cmp(&(&b.tenant, b.seq)));
+    rows.truncate(filter.page.limit);
+    Ok(rows)
 }
 
 fn column(group: UsageGroup) -> (&'static str, &'static str) {
@@ -213,7 +212,8 @@ fn usage(
         found.and("@.tenant_id = ?", [text(tenant.as_str())]);
     }
     found.created(Some(query.from), Some(query.to));
-    let source = found.source("reservation", query.tenant.is_some(), is_behind);
+    let arms = found.arms("reservation", query.tenant.is_some(), is_behind);
+    let source = load::union(&arms);
     sql.push_str(&format!(
         " from ({source})
         where state in ('settled', 'charged', 'unpriced')"

@@ -18,6 +18,7 @@ const SWEEP_AT_ONCE: usize = 64;
 #[async_trait]
 impl Upkeep for Sqlite {
     async fn sweep(&self, now: Timestamp) -> Result<u64, StoreError> {
+        self.writer.look();
         let defaults = &self.options.defaults;
         let resolve_before = defaults.resolve_after.and_then(|after| now.checked_sub(after).ok());
         let find = move |db: &Connection| {

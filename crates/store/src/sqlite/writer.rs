@@ -33,6 +33,8 @@ enum Message {
     Write(Work, Option<TenantId>),
     /// Remember this tenant's book.
     Warm(TenantId),
+    /// See whether another process has written.
+    Look,
     Close,
 }
 
@@ -105,6 +107,11 @@ impl Writer {
         let _ = self.queue.try_send(Message::Warm(tenant));
     }
 
+    /// Sees to it that what another process has written is shown from now on.
+    pub(super) fn look(&self) {
+        let _ = self.queue.try_send(Message::Look);
+    }
+
     /// Finishes what waits, empties the log, and ends the thread.
     pub(super) async fn close(&self) {
         let _ = self.queue.send(Message::Close).await;
@@ -132,6 +139,12 @@ fn in_transaction<T>(
     let result = work(&step)?;
     step.commit().map_err(unavailable)?;
     Ok(result)
+}
+
+/// Changes whenever another connection has committed.
+fn data_version(db: &Connection) -> Result<Option<i64>, StoreError> {
+    let read = |row: &rusqlite::Row<'_>| row.get(0).map_err(unavailable);
+    Ok(load::rows(db, "pragma data_version", &[], read)?.pop())
 }
 
 struct State {
@@ -173,6 +186,7 @@ impl State {
                 Some(Message::Write(work, concerns)) => {
                     work(&mut self.db, concerns.as_ref());
                 }
+                Some(Message::Look) => self.look(),
                 Some(Message::Close) => waiting.close(),
                 Some(Message::Command(_) | Message::Warm(_)) | None => {}
             }
@@ -187,6 +201,13 @@ impl State {
         self.books.invalidate_all();
         self.behind.forget();
         self.version = None;
+    }
+
+    /// Forgets what is remembered when another connection has committed.
+    fn look(&mut self) {
+        if self.version.is_some() && data_version(&self.db).ok() != Some(self.version) {
+            self.forget();
+        }
     }
 
     fn commit(&mut self, jobs: &mut Vec<Job>, asked_for: &[TenantId]) {
@@ -230,11 +251,10 @@ impl batch::Seat for State {
         (&self.db, &mut self.behind)
     }
 
-    /// Forgets what is remembered when another connection has committed since the last look.
+    /// Reads again what is remembered when another connection has committed since the last look.
     fn began(&mut self) -> Result<(), StoreError> {
-        let sql = "pragma data_version";
-        let version = load::rows(&self.db, sql, &[], |row| row.get(0).map_err(unavailable))?.pop();
-        if version.is_none() || version != self.version {
+        let version = data_version(&self.db)?;
+        if version != self.version {
             self.books.invalidate_all();
             self.behind.rebuild(&self.db)?;
         }

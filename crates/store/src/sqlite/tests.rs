@@ -1,0 +1,142 @@
+//! What is true of the SQLite file alone.
+
+use std::{path::Path, sync::Arc};
+
+use ::budget::{
+    Budget, BudgetId, Budgets, Escrow, LedgerFilter, Page, Quote, Records, Reserve, Settle, Upkeep,
+    conformance::Hands,
+};
+use focus::{Attribution, ModelName, PeriodUnit, Scope, TenantId};
+use jiff::Timestamp;
+use money::{Money, ServiceTier, TokenUsage};
+use rusqlite::Connection;
+use uuid::Uuid;
+
+use super::{Sqlite, migrations};
+use crate::Options;
+
+const TENANTS: [&str; 3] = ["acme", "brite", "corva"];
+
+fn open(path: &Path, index_at_once: usize) -> Sqlite {
+    let start: Timestamp = "2026-10-15T12:00:00Z".parse().unwrap();
+    let hands = Hands::at(start);
+    let clock = Arc::new(move || hands.now());
+    Sqlite::open(path, Options { clock, index_at_once, ..Options::default() }).unwrap()
+}
+
+fn call(tenant: &str) -> Attribution {
+    let tenant = TenantId::parse(tenant).unwrap();
+    let model = ModelName::parse("claude-3-5-sonnet-20241022").unwrap();
+    Attribution { tenant, model, user: None, report_type: None }
+}
+
+fn quote(dollars: u32) -> Quote {
+    let (usage, tier) = (TokenUsage::default(), ServiceTier::Standard);
+    Quote { usage, tier, amount: Some(Money::from_dollars(dollars.into())), given: true }
+}
+
+/// A call of each tenant that is settled, and one that is held.
+async fn spend(store: &Sqlite, rounds: u128) {
+    for round in 0..rounds {
+        for (place, tenant) in (0..).zip(TENANTS) {
+            let key = Uuid::from_u128(round * 100 + place * 10 + 1);
+            for key in [key, Uuid::from_u128(key.as_u128() + 1)] {
+                let (call, estimate) = (call(tenant), quote(2));
+                let reserve = Reserve { key, call, estimate, timeout: None };
+                store.reserve(reserve).await.unwrap();
+            }
+            store.settle(Settle { key, call: None, actual: quote(1) }).await.unwrap();
+        }
+    }
+}
+
+async fn expect_spent(store: &Sqlite, rounds: u32) {
+    let now = "2026-10-15T12:00:00Z".parse().unwrap();
+    for tenant in TENANTS {
+        let lines = store.status(&TenantId::parse(tenant).unwrap(), now).await.unwrap();
+        assert_eq!(lines.len(), 1, "{tenant}");
+        assert_eq!(lines[0].account.settled, Money::from_dollars(rounds.into()), "{tenant}");
+        assert_eq!(lines[0].account.held, Money::from_dollars((2 * rounds).into()), "{tenant}");
+        let page = Page { after: None, limit: 1_000 };
+        let filter = LedgerFilter { tenant: Some(TenantId::parse(tenant).unwrap()), page };
+        let places: Vec<_> =
+            store.entries(filter).await.unwrap().iter().map(|entry| entry.seq).collect();
+        assert_eq!(places, (1..=u64::from(3 * rounds)).collect::<Vec<_>>(), "{tenant}");
+    }
+    assert_eq!(store.verify().await.unwrap().faults, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_file_opens_again_at_any_stage_of_its_indexing() {
+    let folder = tempfile::tempdir().unwrap();
+    for index_at_once in [1, 5, 9, 17, 1_000] {
+        let path = folder.path().join(format!("{index_at_once}.db"));
+        let store = open(&path, index_at_once);
+        spend(&store, 7).await;
+        expect_spent(&store, 7).await;
+        store.close().await;
+        let store = open(&path, index_at_once);
+        expect_spent(&store, 7).await;
+        spend(&store, 9).await;
+        expect_spent(&store, 9).await;
+    }
+}
+
+#[tokio::test]
+async fn what_another_process_writes_is_seen_after_the_next_sweep() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("shared.db");
+    let (here, there) = (open(&path, 1_000), open(&path, 1_000));
+    spend(&here, 1).await;
+    let now = "2026-10-15T12:00:00Z".parse().unwrap();
+    let scope = Scope::tenant(TenantId::parse("acme").unwrap());
+    there.put(Budget::new(scope.clone(), Money::from_dollars(7), now).unwrap()).await.unwrap();
+    spend(&there, 2).await;
+    let request = Reserve {
+        key: Uuid::from_u128(1_000_000),
+        call: call("acme"),
+        estimate: quote(2),
+        timeout: None,
+    };
+    here.sweep(now).await.unwrap();
+    // Before the writer looks, the sweep that asked for it may be done.
+    here.settle(Settle { key: Uuid::from_u128(1), call: None, actual: quote(1) }).await.unwrap();
+    here.check(request).await.unwrap_err();
+    let id = BudgetId::of(&scope, PeriodUnit::Month);
+    let lines = here.status(&scope.tenant, now).await.unwrap();
+    let line = lines.iter().find(|line| line.budget.id == id).unwrap();
+    assert_eq!(line.account.counted(), Some(Money::from_dollars(6)));
+    assert_eq!(here.verify().await.unwrap().faults, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_row_that_is_missing_in_its_index_is_a_fault() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("indexed.db");
+    let store = open(&path, 4);
+    spend(&store, 8).await;
+    let file = Connection::open(&path).unwrap();
+    let sql = "delete from reservation_by_key where key = ?1";
+    assert_eq!(file.execute(sql, [Uuid::from_u128(1)]).unwrap(), 1);
+    let faults = store.verify().await.unwrap().faults;
+    assert_eq!(faults, ["1 rows of reservation are missing in reservation_by_key"]);
+}
+
+/// The schema before kept what was committed last in tails of the tables.
+#[tokio::test]
+async fn a_file_of_the_schema_before_opens_with_all_that_its_tails_held() {
+    let folder = tempfile::tempdir().unwrap();
+    let (new, old) = (folder.path().join("new.db"), folder.path().join("old.db"));
+    let store = open(&new, 1_000);
+    spend(&store, 4).await;
+    store.close().await;
+    let file = Connection::open(&old).unwrap();
+    migrations::take(&file, 0..2).unwrap();
+    file.execute("attach ?1 as new", [new.to_str().unwrap()]).unwrap();
+    file.execute_batch(include_str!("tests/before.sql")).unwrap();
+    drop(file);
+    let store = open(&old, 1_000);
+    expect_spent(&store, 4).await;
+    spend(&store, 5).await;
+    expect_spent(&store, 5).await;
+}

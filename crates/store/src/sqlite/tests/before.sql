@@ -1,0 +1,35 @@
+-- Fills the tables of schema 2 with what the attached file has: the older half in its place, the
+-- younger in the tails, where reservations also stand as they were before.
+insert into tenant select * from new.tenant;
+insert into budget select * from new.budget;
+
+insert into entry
+select tenant_id, seq, at, kind, key, amount_nanos, postings, hash
+from new.entry
+where row_number <= (select max(row_number) / 2 from new.entry);
+
+insert into entry_tail
+select *
+from new.entry
+where row_number > (select max(row_number) / 2 from new.entry);
+
+update tenant
+set ledger_seq = last.seq, ledger_hash = last.hash
+from (select tenant_id, max(seq) as seq, hash from entry group by tenant_id) as last
+where tenant.tenant_id = last.tenant_id;
+
+insert into account_tail select * from new.account_tail;
+
+insert into reservation
+select *
+from new.reservation
+where row_number <= (select max(row_number) * 2 / 3 from new.reservation);
+
+insert into reservation_tail
+select *
+from new.reservation
+where row_number > (select max(row_number) / 2 from new.reservation);
+
+update reservation
+set state = 'held', cost_nanos = null
+where key in (select key from reservation_tail);
