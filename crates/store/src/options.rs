@@ -30,7 +30,7 @@ pub struct Options {
     /// The most commands that wait; one more is refused as overload.
     pub queue_max: usize,
     /// The most tenants whose books are kept in memory.
-    pub cache_tenants: u64,
+    pub cache_tenants: usize,
     /// So many ledger entries are indexed together (SQLite). More fill pages better, and take longer
     /// to read again after a crash.
     pub index_at_once: usize,

@@ -70,7 +70,7 @@ impl Postgres {
         migrations::run(&mut connection).await?;
         drop(connection);
         let books =
-            Cache::builder().max_capacity(options.cache_tenants).time_to_live(FRESH).build();
+            Cache::builder().max_capacity(options.cache_tenants as u64).time_to_live(FRESH).build();
         let keys = Cache::builder().max_capacity(100_000).time_to_live(FRESH).build();
         let (queue, jobs) = mpsc::channel(options.queue_max);
         let (behind, passed_over) = mpsc::unbounded_channel();

@@ -4,12 +4,12 @@ use std::{collections::HashMap, sync::Arc};
 
 use ::budget::{Batch, Book, Changes, Command, CommandResult, Key, Reservation, StoreError};
 use focus::TenantId;
-use moka::sync::Cache;
 use rusqlite::Connection;
 
 use super::{
     behind::{Behind, Place, Saved},
     load, save, unavailable,
+    writer::Books,
 };
 use crate::{Moment, Options};
 
@@ -18,7 +18,7 @@ pub(super) trait Seat {
     fn db(&self) -> &Connection;
     fn options(&self) -> &Options;
     /// Committed books.
-    fn books(&self) -> &Cache<TenantId, Arc<Book>>;
+    fn books(&self) -> &Books;
     /// What is committed and not in its place.
     fn behind(&mut self) -> &mut Behind;
     /// Both at once.

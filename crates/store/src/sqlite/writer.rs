@@ -12,7 +12,7 @@ use std::{
 
 use ::budget::{Book, Command, CommandResult, EscrowError, StoreError};
 use focus::TenantId;
-use moka::sync::Cache;
+use quick_cache::sync::Cache;
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
@@ -24,6 +24,9 @@ use super::{
     unavailable,
 };
 use crate::{Options, queue::Job};
+
+/// Committed books by tenant.
+pub(super) type Books = Arc<Cache<TenantId, Arc<Book>>>;
 
 type Work = Box<dyn FnOnce(&mut Connection, Option<&TenantId>) + Send>;
 
@@ -42,7 +45,7 @@ enum Message {
 pub(super) struct Writer {
     queue: mpsc::Sender<Message>,
     /// Committed books, kept by the writing thread alone.
-    pub(super) books: Cache<TenantId, Arc<Book>>,
+    pub(super) books: Books,
     /// What is committed and can't be found by name, kept by the writing thread alone.
     pub(super) recent: Recent,
     thread: Mutex<Option<thread::JoinHandle<()>>>,
@@ -62,7 +65,7 @@ impl Writer {
     ) -> std::io::Result<Self> {
         let checkpointer = Checkpointer::start(path, &mut db)?;
         let (queue, waiting) = mpsc::channel(options.queue_max.max(1));
-        let books = Cache::new(options.cache_tenants);
+        let books = Arc::new(Cache::new(options.cache_tenants));
         let behind = Behind::default();
         let recent = behind.recent.clone();
         let state =
@@ -90,7 +93,7 @@ impl Writer {
         let work = move |db: &mut Connection, concerns: Option<&TenantId>| {
             let result = in_transaction(db, work);
             if let Some(tenant) = concerns {
-                books.invalidate(tenant);
+                books.remove(tenant);
             }
             let _ = reply.send(result);
         };
@@ -150,7 +153,7 @@ fn data_version(db: &Connection) -> Result<Option<i64>, StoreError> {
 struct State {
     db: Connection,
     options: Options,
-    books: Cache<TenantId, Arc<Book>>,
+    books: Books,
     behind: Behind,
     /// What SQLite said of other connections' commits when it was last asked.
     version: Option<i64>,
@@ -198,7 +201,7 @@ impl State {
 
     /// Forgets everything that is remembered: it may be ahead of the file.
     fn forget(&mut self) {
-        self.books.invalidate_all();
+        self.books.clear();
         self.behind.forget();
         self.version = None;
     }
@@ -239,7 +242,7 @@ impl batch::Seat for State {
         &self.options
     }
 
-    fn books(&self) -> &Cache<TenantId, Arc<Book>> {
+    fn books(&self) -> &Books {
         &self.books
     }
 
@@ -255,7 +258,7 @@ impl batch::Seat for State {
     fn began(&mut self) -> Result<(), StoreError> {
         let version = data_version(&self.db)?;
         if version != self.version {
-            self.books.invalidate_all();
+            self.books.clear();
             self.behind.rebuild(&self.db)?;
         }
         self.version = version;
