@@ -1,9 +1,13 @@
 //! `/api/v1/prices`: prices have the shape of the catalogue's files, rates as decimal text in US
 //! dollars per million tokens.
 
+use std::fmt;
+
 use money::Price;
-use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
-use serde_json::value::RawValue;
+use serde::{
+    Deserialize, Deserializer, Serialize,
+    de::{Error as _, MapAccess, SeqAccess, Visitor, value::MapAccessDeserializer},
+};
 use utoipa::{
     IntoParams, PartialSchema, ToSchema,
     openapi::{
@@ -28,17 +32,36 @@ pub struct Prices(pub Vec<Price>);
 
 impl<'de> Deserialize<'de> for Prices {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let raw = Box::<RawValue>::deserialize(deserializer)?;
-        let text = raw.get();
-        let prices = if text.starts_with('[') {
-            serde_json::from_str(text).map_err(D::Error::custom)?
-        } else {
-            vec![serde_json::from_str(text).map_err(D::Error::custom)?]
-        };
-        if !(1..=MOST).contains(&prices.len()) {
-            return Err(D::Error::custom("must be 1 to 500 prices"));
+        deserializer.deserialize_any(OneOrMany)
+    }
+}
+
+/// Reads on in the same deserializer, so that an error's place in the body is known.
+struct OneOrMany;
+
+impl<'de> Visitor<'de> for OneOrMany {
+    type Value = Prices;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a price or a list of 1 to 500 prices")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Prices, A::Error> {
+        Price::deserialize(MapAccessDeserializer::new(map)).map(|price| Prices(vec![price]))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Prices, A::Error> {
+        let mut prices = Vec::new();
+        while let Some(price) = list.next_element()? {
+            prices.push(price);
+            if prices.len() > MOST {
+                return Err(A::Error::custom("must be 1 to 500 prices"));
+            }
         }
-        Ok(Self(prices))
+        if prices.is_empty() {
+            return Err(A::Error::custom("must be 1 to 500 prices"));
+        }
+        Ok(Prices(prices))
     }
 }
 

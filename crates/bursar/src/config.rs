@@ -260,7 +260,9 @@ pub fn environment() -> BTreeMap<String, String> {
     let known =
         |name: &str| name.starts_with("BURSAR_") || ["HOME", "XDG_DATA_HOME"].contains(&name);
     std::env::vars_os()
-        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .filter_map(|(name, value)| {
+            Some((name.into_string().ok()?, value.to_string_lossy().into_owned()))
+        })
         .filter(|(name, _)| known(name))
         .collect()
 }
@@ -300,7 +302,10 @@ pub fn load(
     let mut config = Config::new(data_dir(variables));
     let mut given = BTreeMap::new();
     for (setting, source, text) in texts {
-        match config.set(setting.key, &text) {
+        // What was no UTF-8 in a variable; nobody means this sign.
+        let is_text = !text.contains(char::REPLACEMENT_CHARACTER);
+        let set = if is_text { config.set(setting.key, &text) } else { Err("is not UTF-8".into()) };
+        match set {
             Ok(()) => drop(given.insert(setting.key, (source, text))),
             Err(message) => {
                 faults.push(Fault { source, key: Some(setting.key.to_owned()), message });

@@ -5,6 +5,9 @@ use std::process::ExitCode;
 use budget::EscrowError;
 use thiserror::Error;
 
+#[cfg(test)]
+mod tests;
+
 /// How a command ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exit {
@@ -38,7 +41,12 @@ impl Exit {
     /// Whether the reader of the answer has gone.
     pub fn is_broken_pipe(error: &anyhow::Error) -> bool {
         error.chain().any(|cause| {
-            let io = cause.downcast_ref::<std::io::Error>();
+            // The CSV writer does not tell its cause to the chain.
+            let csv = cause.downcast_ref::<csv::Error>().map(csv::Error::kind);
+            let io = match csv {
+                Some(csv::ErrorKind::Io(error)) => Some(error),
+                _ => cause.downcast_ref::<std::io::Error>(),
+            };
             io.is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
         })
     }

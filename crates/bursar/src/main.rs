@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use bursar::{args::Args, exit::Exit};
+use bursar::{args::Args, exit::Exit, output};
 use clap::Parser;
 
 fn main() -> ExitCode {
@@ -12,7 +12,7 @@ fn main() -> ExitCode {
         // Whoever reads has read enough, as `head` does.
         Err(error) if Exit::is_broken_pipe(&error) => Exit::Done.into(),
         Err(error) => {
-            eprintln!("error: {error:#}");
+            output::complain(format_args!("error: {error:#}"));
             Exit::of(&error).into()
         }
     }

@@ -3,7 +3,10 @@
 //! Money is exact in JSON (a number with all its digits) and CSV; a table shows cents, and less
 //! where there is less than a cent.
 
-use std::io::{self, Write};
+use std::{
+    fmt,
+    io::{self, Write},
+};
 
 use clap::ValueEnum;
 use comfy_table::{
@@ -185,6 +188,11 @@ fn object<'a>(
         .map(|(name, cell)| Ok(format!("{}:{}", serde_json::to_string(name)?, cell.for_json()?)))
         .collect::<Result<Vec<_>, serde_json::Error>>()?;
     Ok(format!("{{{}}}", fields.join(",")))
+}
+
+/// A line on the standard error, for whoever reads it: that it is closed is no failure.
+pub fn complain(line: fmt::Arguments<'_>) {
+    let _ = writeln!(io::stderr().lock(), "{line}");
 }
 
 /// Prints reports.

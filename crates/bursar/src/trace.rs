@@ -124,15 +124,16 @@ struct Fields<'a> {
 
 impl Fields<'_> {
     fn request(&self, line: u64, units_per_second: i64) -> Result<Request, String> {
-        let name = |error: focus::NameError| error.to_string();
         let given = |text: &&str| !text.is_empty();
+        let tenant = self.tenant.filter(given).map(TenantId::parse).transpose();
+        let model = self.model.filter(given).map(ModelName::parse).transpose();
         Ok(Request {
             line,
             at: self.time.filter(given).map(|text| time(text, units_per_second)).transpose()?,
             tokens_input: tokens(self.input, &INPUT)?,
             tokens_output: tokens(self.output, &OUTPUT)?,
-            tenant: self.tenant.filter(given).map(TenantId::parse).transpose().map_err(name)?,
-            model: self.model.filter(given).map(ModelName::parse).transpose().map_err(name)?,
+            tenant: tenant.map_err(|error| format!("{} {error}", TENANT.wanted))?,
+            model: model.map_err(|error| format!("{} {error}", MODEL.wanted))?,
         })
     }
 }
@@ -143,9 +144,14 @@ fn tokens(text: Option<&str>, column: &Column) -> Result<u64, String> {
     let digits = text.strip_suffix(".0").unwrap_or(text);
     let plain = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
     let count = if plain { digits.parse().ok() } else { None };
-    count
-        .filter(|count| *count <= TOKENS_MOST)
-        .ok_or_else(|| format!("{} {text:?} are no number from 0 to {TOKENS_MOST}", column.wanted))
+    count.filter(|count| *count <= TOKENS_MOST).ok_or_else(|| {
+        format!("{} {:?} are no number from 0 to {TOKENS_MOST}", column.wanted, excerpt(text))
+    })
+}
+
+/// As much of a text as a message can show.
+fn excerpt(text: &str) -> String {
+    text.chars().take(64).collect()
 }
 
 /// Microseconds of an instant, of a date and time without a zone, or of a number.
@@ -157,7 +163,8 @@ fn time(text: &str, units_per_second: i64) -> Result<i64, String> {
     if let Some(at) = civil {
         return Ok(at.timestamp().as_microsecond());
     }
-    number(text, units_per_second).ok_or_else(|| format!("timestamp {text:?} is no time"))
+    number(text, units_per_second)
+        .ok_or_else(|| format!("timestamp {:?} is no time", excerpt(text)))
 }
 
 /// A decimal number of units as microseconds; digits past the microsecond are left out.
@@ -189,17 +196,16 @@ fn read_csv(bytes: &[u8]) -> Result<Trace, TraceError> {
         find(column).ok_or_else(|| TraceError::Column {
             wanted: column.wanted,
             names: column.names.join(", "),
-            found: header.iter().map(str::to_owned).collect(),
+            found: header.iter().take(64).map(excerpt).collect(),
         })
     };
     let (input, output) = (need(&INPUT)?, need(&OUTPUT)?);
     let (time, tenant, model) = (find(&TIME), find(&TENANT), find(&MODEL));
     let mut trace = Trace::default();
     let mut record = csv::StringRecord::new();
+    let mut lines = Lines { bytes, at: 0, line: 1 };
     loop {
-        let before = reader.position().line();
-        let line =
-            |record: &csv::StringRecord| record.position().map_or(before, csv::Position::line);
+        let line = lines.of(reader.position());
         match reader.read_record(&mut record) {
             Ok(false) => return Ok(trace),
             Ok(true) => {
@@ -211,10 +217,9 @@ fn read_csv(bytes: &[u8]) -> Result<Trace, TraceError> {
                     tenant: at(tenant),
                     model: at(model),
                 };
-                trace.add(line(&record), fields.request(line(&record), 1));
+                trace.add(line, fields.request(line, 1));
             }
             Err(error) => {
-                let line = error.position().map_or(before, csv::Position::line);
                 let reason = match error.kind() {
                     csv::ErrorKind::Utf8 { .. } => "it is not UTF-8".to_owned(),
                     _ => error.to_string(),
@@ -225,6 +230,32 @@ fn read_csv(bytes: &[u8]) -> Result<Trace, TraceError> {
                 }
             }
         }
+    }
+}
+
+/// Counts lines as an editor does. The CSV reader counts `\n` alone, and a record's place is where
+/// the one before ended, in front of blank lines and of the second half of `\r\n`.
+struct Lines<'a> {
+    bytes: &'a [u8],
+    at: usize,
+    line: u64,
+}
+
+impl Lines<'_> {
+    /// The line of the record that comes next.
+    fn of(&mut self, place: &csv::Position) -> u64 {
+        let is_end = |at: usize| matches!(self.bytes.get(at), Some(b'\n' | b'\r'));
+        let mut start = usize::try_from(place.byte()).unwrap_or(usize::MAX);
+        while is_end(start) {
+            start += 1;
+        }
+        while self.at < start.min(self.bytes.len()) {
+            let is_half =
+                self.bytes[self.at] == b'\r' && self.bytes.get(self.at + 1) == Some(&b'\n');
+            self.line += u64::from(is_end(self.at) && !is_half);
+            self.at += 1;
+        }
+        self.line
     }
 }
 

@@ -8,7 +8,7 @@ use axum::{
     http::{HeaderMap, header, request::Parts},
 };
 use http_body_util::{BodyExt, LengthLimitError, Limited};
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 
 use crate::{fault::Fault, service::Shared};
 
@@ -55,34 +55,48 @@ async fn collect(body: Body, limit: usize) -> Result<Bytes, Fault> {
 pub(crate) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Fault> {
     let text = std::str::from_utf8(body)
         .map_err(|_| Fault::unreadable("not_utf8", "the body is not UTF-8"))?;
-    if text.contains(r"\u0000") {
-        return Err(Fault::unprocessable("nul", "the body has a NUL character"));
-    }
     serde_json::from_str(text).or_else(|_| {
         let mut json = serde_json::Deserializer::from_str(text);
         let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
             let path = error.path().to_string();
-            explain(&path, error.inner())
+            explain(text, &path, error.inner())
         })?;
-        json.end().map_err(|error| explain(".", &error))?;
+        json.end().map_err(|error| explain(text, ".", &error))?;
         Ok(value)
     })
 }
 
-fn explain(path: &str, error: &serde_json::Error) -> Fault {
+fn explain(body: &str, path: &str, error: &serde_json::Error) -> Fault {
     let text = error.to_string();
-    if !error.is_data() {
+    // A number beyond all bounds, say, is called a fault in the JSON, but is a fault of its field.
+    if !error.is_data() && serde_json::from_str::<IgnoredAny>(body).is_err() {
         return Fault::unreadable("invalid_json", format!("the body is no valid JSON: {text}"));
     }
     let message = text.rsplit_once(" at line ").map_or(text.as_str(), |(message, _)| message);
-    if let Some(field) = message.strip_prefix("missing field `").and_then(|m| m.strip_suffix('`')) {
-        let field = if path == "." { field.to_owned() } else { format!("{path}.{field}") };
-        return Fault::invalid(&field, "is missing");
+    let within = |field: &str| {
+        if path == "." { field.to_owned() } else { format!("{path}.{field}") }
+    };
+    if let Some(field) = named(message, "missing field") {
+        return Fault::invalid(&within(field), "is missing");
     }
+    if let Some(field) = named(message, "duplicate field") {
+        return Fault::invalid(&within(field), "is there twice");
+    }
+    let message = match message.split_once("expected struct ") {
+        Some((before, _)) => format!("{before}expected an object"),
+        // So a word is asked for that is one of a few.
+        None if message == "expected value" => "expected a string".to_owned(),
+        None => message.to_owned(),
+    };
     match path {
         "." => Fault::unprocessable("invalid_body", format!("the body is wrong: {message}")),
         path => Fault::invalid(path, format!("is wrong: {message}")),
     }
+}
+
+/// The field that serde names after a problem, in backticks.
+fn named<'a>(message: &'a str, problem: &str) -> Option<&'a str> {
+    message.strip_prefix(problem)?.strip_prefix(" `")?.strip_suffix('`')
 }
 
 /// A query string.
@@ -98,6 +112,9 @@ impl<T: DeserializeOwned, S: Sync> FromRequestParts<S> for Query<T> {
         axum::extract::Query::try_from_uri(&parts.uri).map(|query| Self(query.0)).map_err(|error| {
             let text = error.body_text();
             let text = text.strip_prefix("Failed to deserialize query string: ").unwrap_or(&text);
+            if let Some(field) = named(text, "duplicate field") {
+                return Fault::invalid(field, "is there twice");
+            }
             match text.split_once(": ") {
                 Some((field, message)) if !field.contains(' ') => {
                     Fault::invalid(field, format!("is wrong: {message}"))

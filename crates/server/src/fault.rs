@@ -48,9 +48,13 @@ impl Fault {
     pub(crate) fn invalid(field: &str, message: impl Display) -> Self {
         let message = format!("{field} {message}");
         let status = StatusCode::UNPROCESSABLE_ENTITY;
-        let mut fault = Self::new(status, "Invalid request", "invalid_field", message);
-        fault.0.problem.field = Some(field.to_owned());
-        fault
+        Self::new(status, "Invalid request", "invalid_field", message).about(field)
+    }
+
+    /// With the field that it is about.
+    pub(crate) fn about(mut self, field: &str) -> Self {
+        self.0.problem.field = Some(field.to_owned());
+        self
     }
 
     /// A request is wrong as a whole.
@@ -177,9 +181,7 @@ impl Fault {
 
     fn priceless(message: impl Display) -> Self {
         let status = StatusCode::UNPROCESSABLE_ENTITY;
-        let mut fault = Self::new(status, "Model unpriced", "model_unpriced", message);
-        fault.0.problem.field = Some("model".to_owned());
-        fault
+        Self::new(status, "Model unpriced", "model_unpriced", message).about("model")
     }
 }
 

@@ -18,9 +18,10 @@ use crate::{
     service::{Service, Shared},
 };
 
-/// The service as connections see it.
+/// The service as connections see it: [`crate::run`] puts it behind a socket; tests and fuzzers ask
+/// it directly.
 #[derive(Clone)]
-pub(crate) struct Front(Arc<Inner>);
+pub struct Front(Arc<Inner>);
 
 struct Inner {
     state: Shared,
@@ -29,7 +30,8 @@ struct Inner {
 }
 
 impl Front {
-    pub(crate) fn new(service: Service) -> Self {
+    /// The service with the prices that ship with it; imported ones are not read.
+    pub fn new(service: Service) -> Self {
         let state = service.into_state();
         let (router, index) = router::routes().build();
         let router = router
@@ -44,7 +46,7 @@ impl Front {
     }
 
     /// Answers a request.
-    pub(crate) async fn answer(&self, request: Request) -> Response {
+    pub async fn answer(&self, request: Request) -> Response {
         let started = Instant::now();
         let (route, access) = self.0.index.find(request.uri().path());
         let response = self.survive(self.handle(request, access)).await;

@@ -28,6 +28,7 @@ mod usage;
 
 pub use auth::{new_key, secret_hash};
 pub use config::{Config, ListenError, check_listen};
+pub use front::Front;
 pub use metrics::{Metrics, names};
 pub use openapi::document;
 pub use run::{RunError, run};

@@ -14,7 +14,7 @@ mod queue;
 pub mod simulation;
 mod sqlite;
 
-pub use open::{OpenError, Opened, backup, open, restore};
+pub use open::{OpenError, Opened, backup, in_use, open, restore};
 pub use options::{Clock, Fault, Moment, Options};
 pub use postgres::Postgres;
 pub use sqlite::Sqlite;

@@ -3,9 +3,11 @@
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 use budget::StoreError;
+use rusqlite::{Connection, ErrorCode, OpenFlags};
 use thiserror::Error;
 
 use crate::{Options, Postgres, Sqlite};
@@ -71,6 +73,27 @@ pub async fn restore(from: &Path, url: &str) -> Result<(), OpenError> {
     let to = sqlite_path(url)?;
     let from = from.to_owned();
     blocking(move || crate::sqlite::backup::copy(&from, &to, true)).await
+}
+
+/// Whether somebody has an SQLite database open. One that is damaged or absent is not in use.
+///
+/// SQLite gives up its log only when nobody else has the file open; what is in the log is then in
+/// the file.
+pub async fn in_use(url: &str) -> Result<bool, OpenError> {
+    let path = sqlite_path(url)?;
+    blocking(move || {
+        let give_up = || {
+            let db = Connection::open_with_flags(&path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+            db.busy_timeout(Duration::ZERO)?;
+            db.query_row("pragma journal_mode = delete", [], |row| row.get::<_, String>(0))
+        };
+        let busy = |error: &rusqlite::Error| {
+            let code = error.sqlite_error_code();
+            matches!(code, Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked))
+        };
+        Ok(give_up().is_err_and(|error| busy(&error)))
+    })
+    .await
 }
 
 fn sqlite_path(url: &str) -> Result<PathBuf, OpenError> {

@@ -2,7 +2,7 @@
 
 use ::budget::{Budget, BudgetFilter, Enforcement, Line, Origin, Tenant, Thresholds, Tier};
 use clap::Subcommand;
-use focus::{ModelName, PeriodRule, PeriodUnit, ReportType, Scope, TenantId, UserId};
+use focus::{ModelName, NameError, PeriodRule, PeriodUnit, ReportType, Scope, TenantId, UserId};
 use jiff::{Timestamp, civil::Date};
 use money::Money;
 
@@ -48,8 +48,8 @@ enum Command {
     /// Example: bursar budget top --limit 3
     Top {
         /// At most so many
-        #[arg(long, value_name = "N", default_value_t = 10)]
-        limit: usize,
+        #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..))]
+        limit: u16,
     },
 }
 
@@ -58,14 +58,14 @@ struct SetArgs {
     /// The tenant
     tenant: TenantId,
     /// The limit of one period in US dollars, as 2000 or 50.25
-    #[arg(required_unless_present = "tier")]
+    #[arg(required_unless_present = "tier", allow_negative_numbers = true)]
     limit: Option<Money>,
     /// The limit of a commercial tier, kept with the tenant: starter, professional, enterprise,
     /// or custom with an agreed limit
     #[arg(long)]
     tier: Option<Tier>,
     /// The model, or * for all
-    #[arg(long, default_value = "*")]
+    #[arg(long, default_value = "*", value_parser = model)]
     model: String,
     /// One user of the tenant
     #[arg(long)]
@@ -91,6 +91,13 @@ struct SetArgs {
     /// Count but never refuse
     #[arg(long)]
     shadow: bool,
+}
+
+fn model(text: &str) -> Result<String, NameError> {
+    if text != "*" {
+        ModelName::parse(text)?;
+    }
+    Ok(text.to_owned())
 }
 
 const COLUMNS: &[&str] = &[
@@ -129,7 +136,7 @@ impl Args {
             Command::Set(args) => set(store, args).await,
             Command::List { tenant } => list(store, tenant).await,
             Command::Status { tenant } => status(store, &tenant, Timestamp::now()).await,
-            Command::Top { limit } => top(store, limit).await,
+            Command::Top { limit } => top(store, usize::from(limit)).await,
         }))?;
         context.printer().print(&report)?;
         Ok(Exit::Done)
@@ -140,6 +147,10 @@ impl SetArgs {
     /// The budget that is meant.
     fn budget(&self, model: Option<ModelName>, now: Timestamp) -> anyhow::Result<Budget> {
         let limit = match (self.tier, self.limit) {
+            (Some(tier), Some(_)) if tier != Tier::Custom => {
+                let tier = tier.as_str();
+                anyhow::bail!("the tier {tier} has a limit of its own; only custom takes another")
+            }
             (Some(tier), agreed) => tier.limit(agreed)?,
             (None, Some(limit)) => limit,
             (None, None) => anyhow::bail!("a limit or a tier is needed"),

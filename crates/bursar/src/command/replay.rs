@@ -11,7 +11,7 @@ use money::{Money, PriceBook};
 use crate::{
     context::{self, Context, block_on, price_book},
     exit::Exit,
-    output::{Cell, Report, Tone},
+    output::{self, Cell, Report, Tone},
     replay::{
         LedgerView, Target, check,
         drive::{self, Driven, Speed, Tally},
@@ -90,15 +90,16 @@ impl Args {
             .with_context(|| format!("failed to read {}", self.file.display()))?;
         let trace = trace::read(&bytes, self.form())
             .with_context(|| format!("failed to read {}", self.file.display()))?;
+        let file = self.file.display();
         for fault in &trace.faults {
-            eprintln!("{}:{}: {}", self.file.display(), fault.line, fault.reason);
+            output::complain(format_args!("{file}:{}: {}", fault.line, fault.reason));
         }
         let replayed = block_on(self.replay(context, &trace, &bytes))?;
         for (line, reason) in &replayed.driven.failures {
-            eprintln!("{}:{line}: failed: {reason}", self.file.display());
+            output::complain(format_args!("{file}:{line}: failed: {reason}"));
         }
         for fault in &replayed.faults {
-            eprintln!("fault: {fault}");
+            output::complain(format_args!("fault: {fault}"));
         }
         context.printer().print(&replayed.report(&trace)?)?;
         Ok(replayed.exit())

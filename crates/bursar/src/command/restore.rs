@@ -45,6 +45,11 @@ impl Args {
                 let there = format!("{} exists already; --force replaces it", target.display());
                 return Err(Refused(there).into());
             }
+            // A service would go on with the file that is moved aside, and lose what it records.
+            if block_on(async { Ok(store::in_use(&url).await?) })? {
+                let busy = format!("{} is in use; stop the service first", target.display());
+                return Err(Refused(busy).into());
+            }
             kept = Some(Aside::put(&target)?);
         } else if let Some(folder) = target.parent() {
             fs::create_dir_all(folder)?;
@@ -70,7 +75,7 @@ struct Aside {
 
 impl Aside {
     fn put(database: &Path) -> anyhow::Result<Self> {
-        let time = Timestamp::now().strftime("%Y%m%dT%H%M%SZ").to_string();
+        let time = Timestamp::now().strftime("%Y%m%dT%H%M%S%.3fZ").to_string();
         let to = with_suffix(database, &format!(".before-{time}"));
         let aside = Self { from: database.to_owned(), to };
         move_files(&aside.from, &aside.to)

@@ -1,4 +1,4 @@
-use clap::CommandFactory;
+use clap::{CommandFactory, Parser};
 
 use crate::args::Args;
 
@@ -18,6 +18,22 @@ fn check_examples(command: &clap::Command, path: &str) {
         assert!(example.is_some_and(|example| example.contains("bursar")), "{path}: no example");
         check_examples(command, &path);
     }
+}
+
+#[test]
+fn what_can_not_be_meant_is_wrong_usage() {
+    for line in [
+        "budget set acme 5 --model ",
+        "budget set acme 5 --model a\tb",
+        "budget top --limit 0",
+        "budget top --limit 99999",
+    ] {
+        let words = ["bursar"].into_iter().chain(line.split(' '));
+        let error = Args::try_parse_from(words).unwrap_err().to_string();
+        assert!(error.contains("invalid value"), "{line}: {error}");
+    }
+    // It is refused later, for what it is and not as an option that nobody knows.
+    assert!(Args::try_parse_from(["bursar", "budget", "set", "acme", "-5"]).is_ok());
 }
 
 #[test]

@@ -102,3 +102,9 @@ fn sorted(text: &str) -> Vec<&str> {
     lines.sort_unstable();
     lines
 }
+
+#[test]
+fn a_variable_that_is_no_text_is_a_fault() {
+    let error = loaded("", &[("BURSAR_DATA_DIR", "/data/\u{fffd}")]).unwrap_err();
+    assert!(error.contains("BURSAR_DATA_DIR: data_dir: is not UTF-8"), "{error}");
+}

@@ -29,6 +29,36 @@ fn every_line_that_is_no_request_is_told_with_its_number() {
 }
 
 #[test]
+fn lines_count_as_an_editor_counts_them() {
+    for (text, lines) in [
+        ("input_tokens,output_tokens\r\n1,1\r\nx,1\r\n2,2\r\n", [2, 3, 4]),
+        ("input_tokens,output_tokens\r1,1\rx,1\r2,2", [2, 3, 4]),
+        ("\n\ninput_tokens,output_tokens\n\n1,1\n\n\nx,1\n2,2", [5, 8, 9]),
+        ("input_tokens,output_tokens,note\r\n1,1,\"a\r\nb\"\r\nx,1\r\n2,2", [2, 4, 5]),
+        ("\u{feff}input_tokens,output_tokens\r\n1,1\r\n\r\nx,1\r\n2,2", [2, 4, 5]),
+    ] {
+        let trace = csv(text);
+        let [first, last] = trace.requests.as_slice() else { panic!("{text:?}: {trace:?}") };
+        let [fault] = trace.faults.as_slice() else { panic!("{text:?}: {trace:?}") };
+        assert_eq!([first.line, fault.line, last.line], lines, "{text:?}");
+    }
+}
+
+#[test]
+fn a_fault_names_its_column_and_stays_short() {
+    let long = "x".repeat(1_000_000);
+    let trace = csv(&format!(
+        "input_tokens,output_tokens,model,tenant,timestamp\n1,1,a b\n1,1,,c d\n{long},1\n\
+         1,1,,,{long}\n"
+    ));
+    let reasons: Vec<&str> = trace.faults.iter().map(|fault| fault.reason.as_str()).collect();
+    assert_eq!(reasons[..2], ["the model must not contain ' '", "the tenant must not contain ' '"]);
+    assert!(reasons[2..].iter().all(|reason| reason.len() < 200), "{reasons:?}");
+    let header = read(long.as_bytes(), Form::Csv).unwrap_err().to_string();
+    assert!(header.len() < 300, "{header}");
+}
+
+#[test]
 fn bytes_that_are_no_text_cost_their_line_alone() {
     let bytes = b"input_tokens,output_tokens,model\n1,2,a\n1,2,\xff\xfe\n3,4,b\n";
     let trace = read(bytes, Form::Csv).unwrap();

@@ -109,3 +109,40 @@ fn keys_made_rotated_and_revoked_beside_it_are_obeyed_on_sqlite() {
 fn keys_made_rotated_and_revoked_beside_it_are_obeyed_on_postgres() {
     keys_are_obeyed(&Database::make().url());
 }
+
+#[test]
+fn a_database_in_use_is_not_restored_over() {
+    let (folder, database) = sqlite();
+    let file = folder.path().join("copy.db");
+    let file = file.to_str().expect("a path");
+    let server = Server::start(&database);
+    bursar_json(&database, &["budget", "set", "acme", "10"]);
+    assert!(bursar(&database, &["backup", file]).status.success());
+    bursar_json(&database, &["budget", "set", "acme", "20"]);
+    let refused = bursar(&database, &["restore", file, "--force"]);
+    let said = String::from_utf8_lossy(&refused.stderr);
+    assert_eq!(refused.status.code(), Some(4), "{said}");
+    assert!(said.contains("is in use; stop the service first"), "{said}");
+    let limit = || bursar_json(&database, &["budget", "list"])[0]["limit_usd"].to_string();
+    assert_eq!(limit(), "20");
+
+    assert_eq!(server.stop(), Some(0));
+    let restored = bursar(&database, &["restore", file, "--force"]);
+    assert!(restored.status.success(), "{}", String::from_utf8_lossy(&restored.stderr));
+    assert_eq!(limit(), "10");
+    // A damaged one is in nobody's use.
+    fs::write(database.trim_start_matches("sqlite://"), "no database").expect("a file");
+    assert!(bursar(&database, &["restore", file, "--force"]).status.success());
+    assert_eq!(limit(), "10");
+}
+
+#[test]
+fn a_limit_beside_a_tier_that_has_its_own_is_refused() {
+    let (_folder, database) = sqlite();
+    let set = ["budget", "set", "acme", "60000", "--tier"];
+    let refused = bursar(&database, &[&set[..], &["starter"]].concat());
+    let said = String::from_utf8_lossy(&refused.stderr);
+    assert!(said.contains("the tier starter has a limit of its own"), "{said}");
+    let agreed = bursar_json(&database, &[&set[..], &["custom"]].concat());
+    assert_eq!(agreed[0]["limit_usd"].to_string(), "60000");
+}

@@ -1,11 +1,15 @@
 //! Real requests through the engine, recomputed by a program that shares nothing with it.
 
-use std::{fmt::Write as _, fs, process::Command};
+use std::{
+    fmt::Write as _,
+    fs,
+    process::{Command, Stdio},
+};
 
 use jiff::Timestamp;
 use serde_json::Value;
 
-use crate::support::{Database, bursar, bursar_json, data, sqlite};
+use crate::support::{Database, bursar, bursar_json, data, program, sqlite};
 
 /// Adds up each tenant's requests with exact decimals.
 const PYTHON: &str = r#"
@@ -104,4 +108,17 @@ fn a_replay_at_the_traces_own_times_keeps_its_rhythm() {
     assert!(near(first, 0.3) && near(second, 1.2) && first < second, "{first} s, {second} s");
     let [first, second] = gaps("4x");
     assert!(first + second < 1.2, "{first} s, {second} s");
+}
+
+#[test]
+fn that_nobody_reads_the_faults_stops_nothing() {
+    let (folder, database) = sqlite();
+    let file = folder.path().join("trace.csv");
+    let faults = "x,1\n".repeat(10_000);
+    fs::write(&file, format!("input_tokens,output_tokens\n{faults}")).expect("a file");
+    let mut replay = program(&database);
+    replay.arg("replay").arg(file).stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut replay = replay.spawn().expect("bursar runs");
+    drop(replay.stderr.take());
+    assert_eq!(replay.wait().expect("its end").code(), Some(0));
 }

@@ -33,7 +33,7 @@ pub(crate) fn bursar_json(database: &str, arguments: &[&str]) -> Value {
     serde_json::from_slice(&output.stdout).expect("JSON")
 }
 
-fn program(database: &str) -> Command {
+pub(crate) fn program(database: &str) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_bursar"));
     for (name, _) in env::vars().filter(|(name, _)| name.starts_with("BURSAR_")) {
         command.env_remove(name);

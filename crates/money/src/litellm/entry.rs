@@ -89,6 +89,9 @@ pub(super) fn read(
     if model.is_empty() {
         return Err(bad("the model's name", "it is empty"));
     }
+    if model.chars().any(|c| c.is_whitespace() || c.is_control()) {
+        return Err(bad("the model's name", "no request can name it: it has a space or worse"));
+    }
     let fields = read_fields(&pairs)?;
     price(model, fields, effective_from)
 }
@@ -313,7 +316,12 @@ fn rate_field(name: &str) -> Option<(Class, u64, ServiceTier)> {
 }
 
 fn text(name: &str, raw: &RawValue) -> Result<String, SkipReason> {
-    serde_json::from_str(raw.get()).map_err(|_| bad(name, "it is not text"))
+    let text: String = serde_json::from_str(raw.get()).map_err(|_| bad(name, "it is not text"))?;
+    if text.chars().any(char::is_control) {
+        // It would speak to the terminal that shows it, and Postgres keeps no NUL.
+        return Err(bad(name, "it has control characters"));
+    }
+    Ok(text)
 }
 
 fn is_zero(raw: &RawValue) -> bool {

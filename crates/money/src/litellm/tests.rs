@@ -238,3 +238,21 @@ fn figures_of_the_real_file_are_its_own() {
     // 300001 * 5 + 777 * 22.5 + 9 * 0.5 = 1517492 dollars per million.
     assert_eq!(charge.unwrap().to_string(), "1.517492");
 }
+
+#[test]
+fn names_that_no_request_can_use_and_control_characters_are_skipped() {
+    let fields = format!(r#""litellm_provider": "v", "mode": "chat", {BOTH}"#);
+    for (name, more, field) in [
+        ("a b", "", "the model's name"),
+        ("a\\u0000", "", "the model's name"),
+        ("\\u001b[2J", "", "the model's name"),
+        ("m", r#", "source": "\u0000""#, "source"),
+    ] {
+        let import = import(format!(r#"{{"{name}": {{{fields}{more}}}}}"#), DAY).unwrap();
+        let [skipped] = import.skipped.as_slice() else { panic!("{name:?}: {import:?}") };
+        let reason = skipped.reason.to_string();
+        assert!(reason.starts_with(&format!("{field} can't be used")), "{reason}");
+    }
+    let vendor = format!(r#"{{"m": {{"litellm_provider": "\u001b", "mode": "chat", {BOTH}}}}}"#);
+    assert_eq!(import(vendor, DAY).unwrap().skipped.len(), 1);
+}

@@ -8,7 +8,7 @@ use api::{
 };
 use axum::{Json as Answer, extract::State, http::StatusCode};
 use budget::{Budget, BudgetFilter, BudgetId, Line, Origin, Thresholds};
-use focus::{PeriodRule, PeriodUnit, Scope, TenantId};
+use focus::{PeriodError, PeriodRule, PeriodUnit, Scope, TenantId};
 use uuid::Uuid;
 
 use super::{canonical, find_budget, next, page};
@@ -92,8 +92,15 @@ pub(crate) async fn create(
     }
     let unit = request.period.unwrap_or(PeriodUnit::Month);
     let zone = request.time_zone.as_deref().unwrap_or("UTC");
-    let rule = PeriodRule::new(unit, request.anchor, request.days, zone)
-        .map_err(|error| Fault::unprocessable("invalid_period", error))?;
+    let rule = PeriodRule::new(unit, request.anchor, request.days, zone).map_err(|error| {
+        let field = match error {
+            PeriodError::Zone(_) => "time_zone",
+            PeriodError::Custom if request.anchor.is_none() => "anchor",
+            PeriodError::Custom => "days",
+            PeriodError::Unit(_) | PeriodError::Range(_) => "period",
+        };
+        Fault::unprocessable("invalid_period", error).about(field)
+    })?;
     let mut budget = Budget::with_rule(scope, request.limit_usd.0, rule, state.now())
         .map_err(|error| Fault::invalid("limit_usd", format!("is wrong: {error}")))?;
     if let Some(percents) = request.thresholds {

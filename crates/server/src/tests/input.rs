@@ -22,6 +22,10 @@ async fn a_wrong_field_is_named() {
         ("tenant_id", json!(7)),
         ("model", json!("*")),
         ("service_tier", json!("free")),
+        ("service_tier", json!(1)),
+        ("service_tier", json!({})),
+        ("tenant_id", json!("\0")),
+        ("user_id", json!("\0")),
     ] {
         let mut body = check("acme", 1, 1);
         body[field] = value.clone();
@@ -33,6 +37,65 @@ async fn a_wrong_field_is_named() {
     assert_eq!(missing.json()["message"], "model is missing");
     let none = service.post("/api/ai-budget/check", check("acme", 0, 0)).await;
     assert_eq!(none.json()["code"], "no_tokens");
+}
+
+#[tokio::test]
+async fn what_the_json_reader_stumbles_on_is_the_fault_of_its_field() {
+    let service = Harness::open();
+    for (path, field, body) in [
+        (
+            "/api/ai-budget/set",
+            "monthly_limit_usd",
+            r#"{"monthly_limit_usd":1,"monthly_limit_usd":2}"#,
+        ),
+        ("/api/ai-budget/check", "estimated_input_tokens", r#"{"estimated_input_tokens":1e400}"#),
+        ("/api/ai-budget/check", "tenant_id", r#"{"tenant_id":"\ud800"}"#),
+        ("/api/v1/budgets", "period", r#"{"period":7}"#),
+        ("/api/v1/budgets", "thresholds[1]", r#"{"thresholds":[1,"x"]}"#),
+        ("/api/v1/prices", "vendor", r#"{"model":"m","vendor":7}"#),
+        ("/api/v1/prices", "[1].standard.input", r#"[P,{"standard":{"input":1}}]"#),
+        ("/api/v1/prices", "[0].colour", r#"[{"colour":1}]"#),
+        ("/api/v1/prices", "[0].standard.output", r#"[{"standard":{"input":"1"}}]"#),
+    ] {
+        let price = r#"{"model":"m","vendor":"v","effective_from":"2026-01-01","source":"s",
+            "standard":{"input":"1","output":"2"}}"#;
+        let request = Request::post(path)
+            .header(header::CONTENT_TYPE, "application/json")
+            .body(Body::from(body.replace('P', price)));
+        let answer = service.send(request.unwrap()).await;
+        assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY, "{body}: {}", answer.text);
+        assert_eq!(answer.json()["field"], field, "{body}: {}", answer.text);
+    }
+    let twice = service.get("/api/v1/reservations?limit=1&limit=2").await;
+    assert_eq!(twice.json()["field"], "limit", "{}", twice.text);
+}
+
+#[tokio::test]
+async fn a_wrong_period_names_its_field() {
+    let service = Harness::open();
+    let custom = |anchor: Value, days: Value, zone: &str| {
+        json!({
+            "tenant_id": "a", "model": "*", "limit_usd": 1, "period": "custom",
+            "anchor": anchor, "days": days, "time_zone": zone,
+        })
+    };
+    for (field, body) in [
+        ("time_zone", custom(json!("2026-11-01"), json!(7), "Mars/Olympus")),
+        ("time_zone", custom(json!("2026-11-01"), json!(7), "\0")),
+        ("anchor", custom(Value::Null, json!(7), "UTC")),
+        ("days", custom(json!("2026-11-01"), json!(0), "UTC")),
+    ] {
+        let answer = service.post("/api/v1/budgets", body).await;
+        assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY, "{}", answer.text);
+        assert_eq!(answer.json()["field"], field, "{}", answer.text);
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_is_no_object_is_told_so() {
+    let answer = raw("application/json", "null").await;
+    let message = "the body is wrong: invalid type: null, expected an object";
+    assert_eq!(answer.json()["message"], message);
 }
 
 #[tokio::test]
@@ -67,7 +130,7 @@ async fn an_unreadable_body_is_a_4xx() {
         (JSON, b"{} {}".to_vec(), StatusCode::UNPROCESSABLE_ENTITY, "invalid_field"),
         (JSON, b"[]".to_vec(), StatusCode::UNPROCESSABLE_ENTITY, "invalid_body"),
         (JSON, b"{\"tenant_id\":\"\xff\"}".to_vec(), StatusCode::BAD_REQUEST, "not_utf8"),
-        (JSON, br#"{"x":"\u0000"}"#.to_vec(), StatusCode::UNPROCESSABLE_ENTITY, "nul"),
+        (JSON, br#"{"tenant_id":"\ud8"#.to_vec(), StatusCode::BAD_REQUEST, "invalid_json"),
         (JSON, vec![b' '; 1024 * 1024 + 1], StatusCode::PAYLOAD_TOO_LARGE, "body_too_large"),
         ("text/plain", b"{}".to_vec(), StatusCode::UNSUPPORTED_MEDIA_TYPE, "content_type"),
     ] {
