@@ -6,6 +6,7 @@
 //! for that tenant alone; the clock is asked through [`Service`] and nowhere else.
 
 mod auth;
+mod calls;
 mod config;
 mod extract;
 mod fault;

@@ -9,8 +9,8 @@ use budget::{EscrowError, Outcome, Settle, Store};
 use jiff::Timestamp;
 
 use crate::{
-    Config, Metrics, auth::Auth, finish::Finish, overview::Overview, prices::PriceShelf,
-    usage::UsageCounters,
+    Config, Metrics, auth::Auth, calls::Calls, finish::Finish, overview::Overview,
+    prices::PriceShelf, usage::UsageCounters,
 };
 
 /// Tells the time.
@@ -52,6 +52,7 @@ impl Service {
             config: self.config,
             clock: self.clock,
             metrics: self.metrics,
+            calls: Calls::default(),
             usage: UsageCounters::default(),
             overview: Overview::default(),
             draining: AtomicBool::new(false),
@@ -66,6 +67,7 @@ pub(crate) struct State {
     pub(crate) auth: Auth,
     pub(crate) config: Config,
     pub(crate) metrics: Metrics,
+    pub(crate) calls: Calls,
     pub(crate) usage: UsageCounters,
     pub(crate) overview: Overview,
     clock: Clock,
@@ -83,7 +85,9 @@ impl State {
     pub(crate) async fn settle(self: &Arc<Self>, settle: Settle) -> Result<Outcome, EscrowError> {
         let state = self.clone();
         Finish::new(async move {
+            let key = settle.key;
             let outcome = state.store.settle(settle).await?;
+            state.calls.forget(key);
             if !outcome.replayed {
                 state.settled(&outcome);
             }

@@ -12,6 +12,7 @@ use money::{Rounding, TokenUsage};
 use super::{Stated, ai_budget::priced, attribution, next, page, request_id};
 use crate::{
     auth::Caller,
+    calls::Call,
     extract::{Json, Path, Query},
     fault::Fault,
     service::Shared,
@@ -72,6 +73,7 @@ pub(crate) async fn reserve(
     let reserve = Reserve { key, call, estimate, timeout };
     let outcome = super::reserve(&state, book, &named, reserve).await;
     let outcome = outcome.map_err(|error| Fault::escrow(error, now))?;
+    state.calls.remember(&outcome.reservation);
     let status = if outcome.replayed { StatusCode::OK } else { StatusCode::CREATED };
     Ok((status, view(&outcome)))
 }
@@ -112,6 +114,14 @@ async fn find(state: &Shared, caller: &Caller, key: Key) -> Result<Reservation, 
     found
         .filter(|reservation| caller.sees(&reservation.call.tenant))
         .ok_or_else(|| Fault::not_found(format!("no reservation {key}")))
+}
+
+/// What a settle is priced by, where the caller may know of it.
+async fn call(state: &Shared, caller: &Caller, key: Key) -> Result<Call, Fault> {
+    match state.calls.get(key) {
+        Some(call) if caller.sees(&call.tenant) => Ok(call),
+        _ => Ok((&find(state, caller, key).await?).into()),
+    }
 }
 
 /// One reservation.
@@ -158,11 +168,11 @@ pub(crate) async fn settle(
         tier: request.service_tier.unwrap_or_default(),
         amount: request.amount_usd.map(|amount| amount.0),
     };
-    let Reservation { call, created_at, .. } = find(&state, &caller, key).await?;
+    let call = call(&state, &caller, key).await?;
     let shelf = state.prices.get();
     let actual = stated.quote(|usage, tier| {
         let model = call.model.as_str();
-        priced(shelf.book.charge(model, usage, tier, created_at, Rounding::HalfEven))
+        priced(shelf.book.charge(model, usage, tier, call.created_at, Rounding::HalfEven))
     })?;
     let settle = Settle { key, call: None, actual };
     let outcome = state.settle(settle).await.map_err(|error| Fault::escrow(error, state.now()))?;

@@ -107,6 +107,8 @@ impl Committer {
                 }
             }
         }
+        // It is set up for batches alone: nobody else gets it.
+        drop(seat.map(Object::take));
     }
 
     /// Commits jobs and answers them; gives them back when somebody holds a row that they need.
@@ -167,7 +169,11 @@ impl Committer {
     ) -> Result<Vec<CommandResult>, Failure> {
         let db = match seat.take() {
             Some(db) => db,
-            None => self.pool.writer().await?,
+            None => {
+                let db = self.pool.writer().await?;
+                db.batch_execute(load::SESSION).await?;
+                db
+            }
         };
         let done = self.transact(&db, commands, patience).await;
         let is_usable = match &done {

@@ -14,14 +14,15 @@ use tokio_postgres::{Error, Row, Statement};
 
 use super::{Postgres, pool::Parameters, row, unavailable};
 
-/// Every statement of a batch finds its rows by key. The planner is told so: on a young database it
-/// knows tables as empty, and would read them from end to end until they are analyzed.
-const BEGIN: &str = "begin;
-set local bursar.writing = 'on';
-set local plan_cache_mode = force_generic_plan;
-set local enable_seqscan = off;
-set local enable_hashjoin = off;
-set local enable_mergejoin = off";
+/// How the connection that commits is set up, once. Every statement of a batch finds its rows by
+/// key. The planner is told so: on a young database it knows tables as empty, and would read them
+/// from end to end until they are analyzed.
+pub(super) const SESSION: &str = "set bursar.writing = 'on';
+set plan_cache_mode = force_generic_plan;
+set enable_seqscan = off;
+set enable_hashjoin = off;
+set enable_mergejoin = off;
+set jit = off";
 
 const HEAD: &str = concat!(include_str!("sql/tenant.sql"), "where tenant_id = $1");
 const HEADS: &str = include_str!("sql/load_heads.sql");
@@ -71,7 +72,7 @@ pub(super) async fn begin(
     now: Timestamp,
     patience: Duration,
 ) -> Result<Result<Loaded, StoreError>, Error> {
-    let begin = format!("{BEGIN};\nset local lock_timeout = {}", patience.as_millis());
+    let begin = format!("begin; set local lock_timeout = {}", patience.as_millis());
     let named: Parameters<'_> = &[&tenants, &keys];
     let named_and_running: Parameters<'_> = &[&tenants, &keys, &now];
     let keyed: Parameters<'_> = &[&keys];

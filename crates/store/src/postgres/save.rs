@@ -55,7 +55,7 @@ impl Statements {
             reservations_new: db.prepare_cached(reservation::INSERT).await?,
             reservations: db.prepare_cached(reservation::UPDATE).await?,
             usage: db.prepare_cached(include_str!("sql/save_usage.sql")).await?,
-            project: db.prepare_cached("select bursar_project($1, $2)").await?,
+            project: db.prepare_cached(include_str!("sql/save_usage_shown.sql")).await?,
             events_lock: db
                 .prepare_cached("select pg_advisory_xact_lock('event'::regclass::oid::bigint)")
                 .await?,
@@ -105,22 +105,18 @@ pub(super) async fn commit(
         writes.push(Box::pin(save_entries(db, &statements.entries, &changes.entries, now)));
     }
     if !new.is_empty() {
-        writes.push(Box::pin(reservation::save(db, &statements.reservations_new, new)));
+        writes.push(Box::pin(reservation::insert(db, &statements.reservations_new, new)));
     }
     if !old.is_empty() {
-        writes.push(Box::pin(reservation::save(db, &statements.reservations, old)));
+        writes.push(Box::pin(reservation::update(db, &statements.reservations, old)));
     }
     if !used.is_empty() {
         writes.push(Box::pin(save_usage(db, &statements.usage, used)));
     }
-    if !changes.accounts.is_empty() {
-        writes.push(Box::pin(project(
-            db,
-            &statements.project,
-            &changes.accounts,
-            now,
-            &mut behind,
-        )));
+    let is_running = |account: &&Account| account.id.start <= now && now < account.end;
+    let running: Vec<&Account> = changes.accounts.iter().filter(is_running).collect();
+    if !running.is_empty() {
+        writes.push(Box::pin(project(db, &statements.project, running, now, &mut behind)));
     }
     if !changes.events.is_empty() {
         writes.push(Box::pin(save_events(db, statements, &changes.events)));
@@ -238,14 +234,15 @@ async fn save_usage(db: &Object, statement: &Statement, keys: Vec<Key>) -> Resul
 async fn project(
     db: &Object,
     statement: &Statement,
-    accounts: &[Account],
+    accounts: Vec<&Account>,
     now: Timestamp,
     behind: &mut Vec<Uuid>,
 ) -> Result<(), Failure> {
-    let mut budgets: Vec<Uuid> = accounts.iter().map(|account| account.id.budget.0).collect();
-    budgets.sort_unstable();
-    budgets.dedup();
-    *behind = db.query_one(statement, &[&budgets, &now]).await?.try_get(0)?;
+    let budgets: Vec<Uuid> = accounts.iter().map(|account| account.id.budget.0).collect();
+    let starts: Vec<Timestamp> = accounts.iter().map(|account| account.id.start).collect();
+    for row in db.query(statement, &[&budgets, &starts, &now]).await? {
+        behind.push(row.try_get(0)?);
+    }
     Ok(())
 }
 

@@ -9,59 +9,28 @@ use tokio_postgres::{Statement, types::ToSql};
 
 use super::{Failure, Parameters, literal, nanos, whole};
 
-pub(super) const INSERT: &str = concat!(
-    include_str!("../sql/save_reservations_new.sql"),
-    include_str!("../sql/given_reservations.sql"),
-);
-pub(super) const UPDATE: &str = concat!(
-    include_str!("../sql/save_reservations.sql"),
-    include_str!("../sql/given_reservations.sql"),
-    "where reservation.key = new.key",
-);
+pub(super) const INSERT: &str = include_str!("../sql/save_reservations_new.sql");
+pub(super) const UPDATE: &str = include_str!("../sql/save_reservations.sql");
 
-pub(super) async fn save(
+pub(super) async fn insert(
     db: &Object,
     statement: &Statement,
     all: Vec<&Reservation>,
 ) -> Result<(), Failure> {
     let calls = || all.iter().map(|reservation| &reservation.call);
-    let keys: Vec<Key> = all.iter().map(|reservation| reservation.key).collect();
     let tenants: Vec<&str> = calls().map(|call| call.tenant.as_str()).collect();
     let models: Vec<&str> = calls().map(|call| call.model.as_str()).collect();
-    let users: Vec<Option<&str>> =
-        calls().map(|call| call.user.as_ref().map(|user| user.as_str())).collect();
-    let types: Vec<Option<&str>> =
-        calls().map(|call| call.report_type.as_ref().map(|kind| kind.as_str())).collect();
-    let states: Vec<&str> = all.iter().map(|reservation| reservation.state.as_str()).collect();
     let estimates = Quotes::of(all.iter().map(|reservation| reservation.estimate))?;
-    let actuals = Quotes::of(all.iter().map(|reservation| reservation.actual))?;
-    let amounts = |amount: fn(&Reservation) -> Money| -> Result<Vec<i64>, StoreError> {
-        all.iter().map(|reservation| nanos(amount(reservation))).collect()
-    };
-    let holds = amounts(|reservation| reservation.hold)?;
-    let costs: Vec<Option<i64>> = all
-        .iter()
-        .map(|reservation| reservation.cost.map(nanos).transpose())
-        .collect::<Result<_, _>>()?;
-    let budgets: Vec<String> = all
-        .iter()
-        .map(|reservation| literal(reservation.accounts.iter().map(|id| id.budget)))
-        .collect();
-    let starts: Vec<String> = all
-        .iter()
-        .map(|reservation| literal(reservation.accounts.iter().map(|id| id.start)))
-        .collect();
+    let Changing { keys, users, types, states, actuals, holds, costs, budgets, starts, updated } =
+        Changing::of(&all)?;
+    let amounts = |amount: fn(&Reservation) -> Money| amounts(&all, amount);
     let settled = amounts(|reservation| reservation.standing.settled)?;
     let counted = amounts(|reservation| reservation.standing.counted)?;
     let limits = amounts(|reservation| reservation.standing.limit)?;
     let would_refuse: Vec<bool> =
         all.iter().map(|reservation| reservation.standing.would_refuse).collect();
-    let times = |time: fn(&Reservation) -> Timestamp| -> Vec<Timestamp> {
-        all.iter().map(|reservation| time(reservation)).collect()
-    };
-    let created = times(|reservation| reservation.created_at);
-    let expires = times(|reservation| reservation.expires_at);
-    let updated = times(|reservation| reservation.updated_at);
+    let created: Vec<Timestamp> = all.iter().map(|reservation| reservation.created_at).collect();
+    let expires: Vec<Timestamp> = all.iter().map(|reservation| reservation.expires_at).collect();
     let mut columns: Vec<&(dyn ToSql + Sync)> =
         vec![&keys, &tenants, &models, &users, &types, &states];
     columns.extend(estimates.columns());
@@ -82,6 +51,64 @@ pub(super) async fn save(
     columns.extend(rest);
     db.execute(statement, &columns).await?;
     Ok(())
+}
+
+pub(super) async fn update(
+    db: &Object,
+    statement: &Statement,
+    all: Vec<&Reservation>,
+) -> Result<(), Failure> {
+    let Changing { keys, users, types, states, actuals, holds, costs, budgets, starts, updated } =
+        Changing::of(&all)?;
+    let mut columns: Vec<&(dyn ToSql + Sync)> = vec![&keys, &users, &types, &states];
+    columns.extend(actuals.columns());
+    let rest: Parameters<'_> = &[&holds, &costs, &budgets, &starts, &updated];
+    columns.extend(rest);
+    db.execute(statement, &columns).await?;
+    Ok(())
+}
+
+fn amounts(
+    all: &[&Reservation],
+    amount: fn(&Reservation) -> Money,
+) -> Result<Vec<i64>, StoreError> {
+    all.iter().map(|reservation| nanos(amount(reservation))).collect()
+}
+
+/// What may change of reservations, and their keys: the columns that an update sends.
+struct Changing<'a> {
+    keys: Vec<Key>,
+    users: Vec<Option<&'a str>>,
+    types: Vec<Option<&'a str>>,
+    states: Vec<&'static str>,
+    actuals: Quotes,
+    holds: Vec<i64>,
+    costs: Vec<Option<i64>>,
+    budgets: Vec<String>,
+    starts: Vec<String>,
+    updated: Vec<Timestamp>,
+}
+
+impl<'a> Changing<'a> {
+    fn of(all: &[&'a Reservation]) -> Result<Self, Failure> {
+        let calls = || all.iter().map(|reservation| &reservation.call);
+        let accounts = || all.iter().map(|reservation| &reservation.accounts);
+        let costs = all.iter().map(|reservation| reservation.cost.map(nanos).transpose());
+        Ok(Self {
+            keys: all.iter().map(|reservation| reservation.key).collect(),
+            users: calls().map(|call| call.user.as_ref().map(|user| user.as_str())).collect(),
+            types: calls()
+                .map(|call| call.report_type.as_ref().map(|kind| kind.as_str()))
+                .collect(),
+            states: all.iter().map(|reservation| reservation.state.as_str()).collect(),
+            actuals: Quotes::of(all.iter().map(|reservation| reservation.actual))?,
+            holds: amounts(all, |reservation| reservation.hold)?,
+            costs: costs.collect::<Result<_, _>>()?,
+            budgets: accounts().map(|ids| literal(ids.iter().map(|id| id.budget))).collect(),
+            starts: accounts().map(|ids| literal(ids.iter().map(|id| id.start))).collect(),
+            updated: all.iter().map(|reservation| reservation.updated_at).collect(),
+        })
+    }
 }
 
 /// One of a reservation's two quotes, column by column.

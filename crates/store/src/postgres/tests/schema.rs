@@ -12,7 +12,7 @@ async fn migrations_are_taken_once_also_by_replicas_that_start_together() {
         ::budget::Upkeep::close(&store.unwrap()).await;
     }
     let hand = database.hand().await;
-    assert_eq!(text(&hand, "select count(*) from bursar_migration").await, "5");
+    assert_eq!(text(&hand, "select count(*) from bursar_migration").await, "6");
     database.drop().await;
 }
 
@@ -21,15 +21,15 @@ async fn a_newer_and_a_changed_schema_are_refused_in_words() {
     let database = Database::make().await;
     ::budget::Upkeep::close(&database.store(Options::default()).await).await;
     let hand = database.hand().await;
-    let newer = "insert into bursar_migration (version, name, sha256) values (6, 'later', '')";
+    let newer = "insert into bursar_migration (version, name, sha256) values (7, 'later', '')";
     hand.execute(newer, &[]).await.unwrap();
     let error = Postgres::connect(&database.url(), Options::default()).await.unwrap_err();
     assert_eq!(
         error.to_string(),
-        "the database has migration 6 (later), this program knows 5: use a newer Bursar"
+        "the database has migration 7 (later), this program knows 6: use a newer Bursar"
     );
     let changed = "
-        delete from bursar_migration where version = 6;
+        delete from bursar_migration where version = 7;
         update bursar_migration set sha256 = 'other' where version = 2";
     hand.batch_execute(changed).await.unwrap();
     let error = Postgres::connect(&database.url(), Options::default()).await.unwrap_err();
