@@ -11,7 +11,9 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    io,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc},
+    thread, vec,
 };
 
 use ::budget::{Account, AccountId, BudgetId, Changes, EntryHash, Key, Reservation, StoreError};
@@ -20,7 +22,7 @@ use rusqlite::{Connection, Row};
 use uuid::Uuid;
 
 use super::{load, row, unavailable};
-use place::Task;
+use place::{Gathered, Task};
 
 mod place;
 
@@ -61,7 +63,7 @@ struct Rows {
 pub(super) type Numbered = (i64, Arc<Reservation>);
 
 /// The last entry of a tenant's ledger: its place and hash.
-type End = (u64, EntryHash);
+pub(super) type End = (u64, EntryHash);
 
 /// Where to look a reservation up.
 pub(super) enum Place {
@@ -123,10 +125,36 @@ struct Marks {
 /// Rows that are being put in their places.
 #[derive(Debug)]
 struct Generation {
-    tasks: std::vec::IntoIter<Task>,
+    tasks: Tasks,
     accounts: HashMap<AccountId, i64>,
     /// Its last rows.
     upto: Marks,
+}
+
+#[derive(Debug)]
+enum Tasks {
+    /// A thread of their own brings them in order: no commit waits for that.
+    Sorting(mpsc::Receiver<Vec<Task>>),
+    Sorted(vec::IntoIter<Task>),
+}
+
+impl Tasks {
+    /// Those that are left, once they are sorted.
+    fn left(&mut self) -> Result<Option<&mut vec::IntoIter<Task>>, StoreError> {
+        if let Self::Sorting(sorted) = self {
+            match sorted.try_recv() {
+                Ok(tasks) => *self = Self::Sorted(tasks.into_iter()),
+                Err(mpsc::TryRecvError::Empty) => return Ok(None),
+                Err(mpsc::TryRecvError::Disconnected) => {
+                    return Err(StoreError::unavailable(io::Error::other("sorting has failed")));
+                }
+            }
+        }
+        match self {
+            Self::Sorting(_) => Ok(None),
+            Self::Sorted(tasks) => Ok(Some(tasks)),
+        }
+    }
 }
 
 /// Where a commit has put what it saved: a row for each of its changes, in their order.
@@ -167,13 +195,14 @@ impl Behind {
         many: usize,
     ) -> Result<(), StoreError> {
         if self.work.is_none() && self.entries.len() >= many {
-            self.gather();
+            self.gather()?;
         }
         let Some(work) = &mut self.work else { return Ok(()) };
-        for task in work.tasks.by_ref().take(TASKS_PER_COMMAND * commands) {
+        let Some(tasks) = work.tasks.left()? else { return Ok(()) };
+        for task in tasks.by_ref().take(TASKS_PER_COMMAND * commands) {
             task.run(db)?;
         }
-        if work.tasks.as_slice().is_empty() {
+        if tasks.as_slice().is_empty() {
             Task::Indexed("entry", work.upto.entry).run(db)?;
             Task::Indexed("reservation", work.upto.reservation).run(db)?;
             self.is_done = true;
@@ -182,31 +211,24 @@ impl Behind {
     }
 
     /// Begins to put everything in its places that has come together.
-    fn gather(&mut self) {
-        let (mut found, mut heads) = self.recent.drain();
-        let mut entries = std::mem::take(&mut self.entries);
+    fn gather(&mut self) -> Result<(), StoreError> {
+        let (reservations, heads) = self.recent.drain();
+        let entries = std::mem::take(&mut self.entries);
         let accounts = std::mem::take(&mut self.accounts);
-        let mut tasks = Vec::with_capacity(4 * entries.len());
-        entries.sort_unstable_by(|a, b| (&a.0, a.1).cmp(&(&b.0, b.1)));
-        tasks.extend(entries.into_iter().map(|(tenant, seq, row)| Task::Entry(tenant, seq, row)));
-        found.sort_unstable_by_key(|(_, reservation)| reservation.key);
-        tasks.extend(found.iter().map(|(row, reservation)| Task::Key(reservation.key, *row)));
-        let place = |(_, reservation): &Numbered| (reservation.created_at, reservation.key);
-        found.sort_unstable_by(|a, b| {
-            (&a.1.call.tenant, place(a)).cmp(&(&b.1.call.tenant, place(b)))
-        });
-        tasks.extend(found.into_iter().map(|(row, reservation)| {
-            let tenant = reservation.call.tenant.clone();
-            Task::Tenant(tenant, reservation.created_at, reservation.key, row)
-        }));
-        let mut latest: Vec<_> = accounts.iter().collect();
-        latest.sort_unstable();
-        tasks.extend(latest.into_iter().map(|(_, row)| Task::Account(*row)));
-        heads.sort_unstable_by(|a, b| a.0.cmp(&b.0));
-        let head = |(tenant, (seq, hash))| Task::Head(tenant, seq, hash);
-        tasks.extend(heads.into_iter().map(head));
-        tasks.extend(Task::drops(self.last.account));
-        self.work = Some(Generation { tasks: tasks.into_iter(), accounts, upto: self.last });
+        let rows = Gathered {
+            entries,
+            reservations,
+            heads,
+            accounts: accounts.iter().map(|(id, row)| (*id, *row)).collect(),
+            last_account: self.last.account,
+        };
+        let (sorted, tasks) = mpsc::channel();
+        let thread = thread::Builder::new().name("bursar-sorter".into());
+        // Nobody waits for it any more when everything was forgotten meanwhile.
+        let sort = move || drop(sorted.send(rows.sorted()));
+        thread.spawn(sort).map_err(StoreError::unavailable)?;
+        self.work = Some(Generation { tasks: Tasks::Sorting(tasks), accounts, upto: self.last });
+        Ok(())
     }
 
     /// The open transaction is committed: notes what it has finished and what it appended.

@@ -1,14 +1,55 @@
-//! One row put where it is found by name. Each may be done again: after a crash some are.
+//! Rows put where they are found by name, one by one in the order of those places. Each may be put
+//! there again: after a crash some are.
 
-use ::budget::{EntryHash, Key, StoreError};
+use ::budget::{AccountId, EntryHash, Key, StoreError};
 use focus::TenantId;
 use jiff::Timestamp;
 use rusqlite::Connection;
 
-use super::super::{row::whole, save::execute};
+use super::{
+    super::{row::whole, save::execute},
+    End, Numbered,
+};
 
 /// So many rows of `account_tail` are dropped at a time.
 const DROP_AT_ONCE: usize = 64;
+
+/// Rows that have come together.
+pub(super) struct Gathered {
+    pub(super) entries: Vec<(TenantId, u64, i64)>,
+    pub(super) reservations: Vec<Numbered>,
+    pub(super) heads: Vec<(TenantId, End)>,
+    pub(super) accounts: Vec<(AccountId, i64)>,
+    pub(super) last_account: i64,
+}
+
+impl Gathered {
+    /// What to do for them, in the order of their places.
+    pub(super) fn sorted(mut self) -> Vec<Task> {
+        let mut tasks = Vec::with_capacity(4 * self.entries.len());
+        self.entries.sort_unstable_by(|a, b| (&a.0, a.1).cmp(&(&b.0, b.1)));
+        let entry = |(tenant, seq, row)| Task::Entry(tenant, seq, row);
+        tasks.extend(self.entries.into_iter().map(entry));
+        let mut found = self.reservations;
+        found.sort_unstable_by_key(|(_, reservation)| reservation.key);
+        tasks.extend(found.iter().map(|(row, reservation)| Task::Key(reservation.key, *row)));
+        let place = |(_, reservation): &Numbered| (reservation.created_at, reservation.key);
+        found.sort_unstable_by(|a, b| {
+            (&a.1.call.tenant, place(a)).cmp(&(&b.1.call.tenant, place(b)))
+        });
+        tasks.extend(found.into_iter().map(|(row, reservation)| {
+            let tenant = reservation.call.tenant.clone();
+            Task::Tenant(tenant, reservation.created_at, reservation.key, row)
+        }));
+        self.accounts.sort_unstable();
+        tasks.extend(self.accounts.into_iter().map(|(_, row)| Task::Account(row)));
+        self.heads.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+        let head = |(tenant, (seq, hash))| Task::Head(tenant, seq, hash);
+        tasks.extend(self.heads.into_iter().map(head));
+        tasks.extend(Task::drops(self.last_account));
+        tasks
+    }
+}
 
 /// What to do for one row.
 #[derive(Debug)]
@@ -31,7 +72,7 @@ pub(super) enum Task {
 
 impl Task {
     /// Drops everything up to a row, in parts.
-    pub(super) fn drops(upto: i64) -> impl Iterator<Item = Self> {
+    fn drops(upto: i64) -> impl Iterator<Item = Self> {
         (1..upto).step_by(DROP_AT_ONCE).chain([upto]).map(Self::Drop)
     }
 
