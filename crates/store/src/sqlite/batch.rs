@@ -117,8 +117,9 @@ impl<S: Seat> Bringer<'_, S> {
         let key = command.key();
         let found = match self.seat.behind().recent.find(key) {
             Place::Here(found) => Some(found),
+            Place::Row(row) => load::reservation_in(self.seat.db(), row)?,
             // A transaction begins with reading what is not known.
-            Place::ByKey | Place::Anywhere => load::reservation(self.seat.db(), key)?,
+            Place::ByKey | Place::After(_) => load::reservation(self.seat.db(), key)?,
         };
         if let Some(call) = command.call() {
             self.bring_book(&call.tenant)?;

@@ -51,10 +51,17 @@ pub(super) fn reservation(db: &Connection, key: Key) -> Result<Option<Numbered>,
     Ok(rows(db, sql, &[&key], row::numbered)?.pop().map(shared))
 }
 
-/// A reservation that may not be indexed.
-pub(super) fn reservation_anywhere(
+/// The reservation in a row.
+pub(super) fn reservation_in(db: &Connection, row: i64) -> Result<Option<Numbered>, StoreError> {
+    let sql = "select * from reservation where row_number = ?1";
+    Ok(rows(db, sql, &[&row], row::numbered)?.pop().map(shared))
+}
+
+/// A reservation that may not be indexed; all that aren't come after a row.
+pub(super) fn reservation_after(
     db: &Connection,
     key: Key,
+    row: i64,
 ) -> Result<Option<Numbered>, StoreError> {
     if let Some(found) = reservation(db, key)? {
         return Ok(Some(found));
@@ -62,8 +69,8 @@ pub(super) fn reservation_anywhere(
     let sql = "select *
         from reservation
         where key = ?1
-            and row_number > (select row_number from indexed where name = 'reservation')";
-    Ok(rows(db, sql, &[&key], row::numbered)?.pop().map(shared))
+            and row_number > max(?2, (select row_number from indexed where name = 'key'))";
+    Ok(rows(db, sql, &[&key, &row], row::numbered)?.pop().map(shared))
 }
 
 fn shared((row, reservation): (i64, Reservation)) -> Numbered {
@@ -136,14 +143,15 @@ pub(super) struct Arm {
     pub(super) by: &'static str,
 }
 
-/// Selects the rows of a table, as `t`, that fulfil conditions on the columns of its index by tenant,
+/// Selects the rows of an index's table, as `t`, that fulfil conditions on the columns of the index,
 /// written with `@.` before each: those that the index has, and the others.
-pub(super) fn by_tenant(table: &str, conditions: &str, is_behind: bool) -> Vec<Arm> {
+pub(super) fn arms(index: &str, conditions: &str, is_behind: bool) -> Vec<Arm> {
+    let table = index.split('_').next().unwrap_or(index);
     let indexed = conditions.replace("@.", "i.");
     let mut found = Arm {
         sql: format!(
             "select t.*
-            from {table}_by_tenant as i
+            from {index} as i
             join {table} as t on t.row_number = i.row_number
             where {indexed}"
         ),
@@ -174,7 +182,7 @@ pub(super) fn opening(
 ) -> Result<(Opening, Vec<(Key, i64)>), StoreError> {
     let scope = &budget.scope;
     let of_period = "@.tenant_id = ?1 and @.created_at >= ?2 and @.created_at < ?3";
-    let source = union(&by_tenant("reservation", of_period, is_behind));
+    let source = union(&arms("reservation_by_tenant", of_period, is_behind));
     let covered = "(?4 is null or model = ?4)
         and (?5 is null or user_id = ?5)
         and (?6 is null or report_type = ?6)";

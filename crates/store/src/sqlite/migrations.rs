@@ -7,10 +7,11 @@ use rusqlite::{Connection, TransactionBehavior};
 use crate::OpenError;
 
 /// The schema's steps; the file's `user_version` says how many it has taken.
-const STEPS: [&str; 3] = [
+const STEPS: [&str; 4] = [
     include_str!("migrations/0001_ledger.sql"),
     include_str!("migrations/0002_tail.sql"),
     include_str!("migrations/0003_arrival.sql"),
+    include_str!("migrations/0004_keys.sql"),
 ];
 
 /// Marks a file as Bursar's: the ASCII letters "Burs".

@@ -1,8 +1,8 @@
 //! What has been recorded: reservations, entries, usage, events.
 
 use ::budget::{
-    Entry, Event, Key, LedgerFilter, Page, Records, Reservation, ReservationFilter, StoreError,
-    UsageGroup, UsageQuery, UsageRow,
+    Entry, Event, Key, LedgerFilter, Page, Records, Reservation, ReservationFilter, State,
+    StoreError, UsageGroup, UsageQuery, UsageRow,
 };
 use std::sync::Arc;
 
@@ -28,9 +28,10 @@ impl Records for Sqlite {
     async fn reservation(&self, key: Key) -> Result<Option<Reservation>, StoreError> {
         match self.writer.recent.find(key) {
             Place::Here((_, reservation)) => Ok(Some(Arc::unwrap_or_clone(reservation))),
+            Place::Row(row) => self.found(move |db| load::reservation_in(db, row)).await,
             // A call that another process has committed is seen after the next commit of this one.
             Place::ByKey => self.found(move |db| load::reservation(db, key)).await,
-            Place::Anywhere => self.found(move |db| load::reservation_anywhere(db, key)).await,
+            Place::After(row) => self.found(move |db| load::reservation_after(db, key, row)).await,
         }
     }
 
@@ -116,15 +117,28 @@ impl Conditions {
     fn text(&self) -> &str {
         if self.text.is_empty() { "true" } else { &self.text }
     }
+}
 
-    /// The rows of a table that fulfil them; by tenant where one is named in them.
-    fn arms(&self, table: &str, by_tenant: bool, is_behind: bool) -> Vec<Arm> {
-        if by_tenant {
-            return load::by_tenant(table, self.text(), is_behind);
-        }
-        let conditions = self.text().replace("@.", "t.");
-        vec![Arm { sql: format!("select t.* from {table} as t where {conditions}"), by: "t" }]
+/// What finds reservations that are chosen by tenant, or by time alone.
+fn index(tenant: Option<&TenantId>) -> &'static str {
+    if tenant.is_some() { "reservation_by_tenant" } else { "reservation_by_time" }
+}
+
+/// The reservations of a filter. Those that are open are found by their state, which is not bound:
+/// SQLite uses an index of few rows only where it sees its condition.
+fn arms(filter: &ReservationFilter, found: &Conditions, is_behind: bool) -> Vec<Arm> {
+    let Some(state) = filter.state else {
+        return load::arms(index(filter.tenant.as_ref()), found.text(), is_behind);
+    };
+    if let State::Held | State::Unresolved | State::Unpriced = state {
+        let conditions = found.text().replace("@.", "t.");
+        let sql =
+            format!("select t.* from reservation as t where t.state = '{state}' and {conditions}");
+        return vec![Arm { sql, by: "t" }];
     }
+    let mut arms = load::arms(index(filter.tenant.as_ref()), found.text(), is_behind);
+    arms.iter_mut().for_each(|arm| arm.sql.push_str(&format!(" and t.state = '{state}'")));
+    arms
 }
 
 fn reservations(
@@ -141,12 +155,10 @@ fn reservations(
         let key = Value::Blob(key.as_bytes().to_vec());
         found.and("(@.created_at, @.key) > (?, ?)", [Value::Integer(at.as_microsecond()), key]);
     }
-    // Not bound: SQLite uses the index of open reservations only when it sees the state.
-    let state = filter.state.map(|state| format!("and t.state = '{state}'")).unwrap_or_default();
     let mut rows = Vec::new();
-    for Arm { sql, by } in found.arms("reservation", filter.tenant.is_some(), is_behind) {
+    for Arm { sql, by } in arms(filter, &found, is_behind) {
         let most = filter.page.limit;
-        let sql = format!("{sql} {state} order by {by}.created_at, {by}.key limit {most}");
+        let sql = format!("{sql} order by {by}.created_at, {by}.key limit {most}");
         rows.extend(load::rows_where(db, &sql, &found.values, row::reservation)?);
     }
     rows.sort_by_key(|reservation| (reservation.created_at, reservation.key));
@@ -168,7 +180,7 @@ fn entries(
         found.and("(@.tenant_id, @.seq) > (?, ?)", after);
     }
     let mut rows = Vec::new();
-    for Arm { sql, by } in found.arms("entry", true, is_behind) {
+    for Arm { sql, by } in load::arms("entry_by_tenant", found.text(), is_behind) {
         let most = filter.page.limit;
         let sql = format!("{sql} order by {by}.tenant_id, {by}.seq limit {most}");
         rows.extend(load::rows_where(db, &sql, &found.values, row::entry)?);
@@ -212,7 +224,7 @@ fn usage(
         found.and("@.tenant_id = ?", [text(tenant.as_str())]);
     }
     found.created(Some(query.from), Some(query.to));
-    let arms = found.arms("reservation", query.tenant.is_some(), is_behind);
+    let arms = load::arms(index(query.tenant.as_ref()), found.text(), is_behind);
     let source = load::union(&arms);
     sql.push_str(&format!(
         " from ({source})

@@ -12,7 +12,7 @@ use money::{Money, ServiceTier, TokenUsage};
 use rusqlite::Connection;
 use uuid::Uuid;
 
-use super::{Sqlite, migrations};
+use super::{Sqlite, migrations, upkeep};
 use crate::Options;
 
 const TENANTS: [&str; 3] = ["acme", "brite", "corva"];
@@ -120,6 +120,23 @@ async fn a_row_that_is_missing_in_its_index_is_a_fault() {
     assert_eq!(file.execute(sql, [Uuid::from_u128(1)]).unwrap(), 1);
     let faults = store.verify().await.unwrap().faults;
     assert_eq!(faults, ["1 rows of reservation are missing in reservation_by_key"]);
+}
+
+/// It comes again every second, whatever the file has grown to.
+#[tokio::test]
+async fn the_sweep_reads_what_is_open_and_nothing_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("swept.db");
+    drop(open(&path, 1_000));
+    let file = Connection::open(&path).unwrap();
+    for (sql, index) in [(upkeep::DUE, "reservation_held"), (upkeep::OLD, "reservation_unresolved")]
+    {
+        let mut statement = file.prepare(&format!("explain query plan {sql}")).unwrap();
+        let plan: Vec<String> =
+            statement.query_map([1, 1], |row| row.get("detail")).unwrap().flatten().collect();
+        assert_eq!(plan.len(), 1, "{plan:?}");
+        assert!(plan[0].contains(&format!("SEARCH reservation USING INDEX {index} ")), "{plan:?}");
+    }
 }
 
 /// The schema before kept what was committed last in tails of the tables.

@@ -15,6 +15,17 @@ const SWEEP_MOST: i64 = 4_096;
 /// How many of them share a commit with whatever else waits.
 const SWEEP_AT_ONCE: usize = 64;
 
+/// Holds whose time is over.
+pub(super) const DUE: &str = "select key from reservation
+    where state = 'held' and expires_at <= ?1
+    order by expires_at
+    limit ?2";
+/// Unresolved holds that are due for their resolution.
+pub(super) const OLD: &str = "select key from reservation
+    where state = 'unresolved' and updated_at <= ?1
+    order by updated_at
+    limit ?2";
+
 #[async_trait]
 impl Upkeep for Sqlite {
     async fn sweep(&self, now: Timestamp) -> Result<u64, StoreError> {
@@ -23,17 +34,9 @@ impl Upkeep for Sqlite {
         let resolve_before = defaults.resolve_after.and_then(|after| now.checked_sub(after).ok());
         let find = move |db: &Connection| {
             let key = |row: &rusqlite::Row<'_>| row::column::<Key>(row, "key");
-            let sql = "select key from reservation
-                where state = 'held' and expires_at <= ?1
-                order by expires_at
-                limit ?2";
-            let due = load::rows(db, sql, &[&now.as_microsecond(), &SWEEP_MOST], key)?;
+            let due = load::rows(db, DUE, &[&now.as_microsecond(), &SWEEP_MOST], key)?;
             let Some(before) = resolve_before else { return Ok((due, Vec::new())) };
-            let sql = "select key from reservation
-                where state = 'unresolved' and updated_at <= ?1
-                order by updated_at
-                limit ?2";
-            let old = load::rows(db, sql, &[&before.as_microsecond(), &SWEEP_MOST], key)?;
+            let old = load::rows(db, OLD, &[&before.as_microsecond(), &SWEEP_MOST], key)?;
             Ok((due, old))
         };
         let (due, old) = self.readers.read(find).await?;
@@ -124,19 +127,21 @@ fn indexed(db: &Connection, verifier: &mut Verifier) -> Result<(), StoreError> {
     for (table, index, names) in [
         ("entry", "entry_by_tenant", "i.tenant_id = t.tenant_id and i.seq = t.seq"),
         ("reservation", "reservation_by_key", "i.key = t.key"),
+        ("reservation", "reservation_by_time", "i.created_at = t.created_at and i.key = t.key"),
         (
             "reservation",
             "reservation_by_tenant",
             "i.tenant_id = t.tenant_id and i.created_at = t.created_at and i.key = t.key",
         ),
     ] {
+        let mark = if index == "reservation_by_key" { "key" } else { table };
         let missing: i64 = one(
             db,
             &format!(
                 "select count(*)
                 from {table} as t
                 left join {index} as i on {names} and i.row_number = t.row_number
-                where t.row_number <= (select row_number from indexed where name = '{table}')
+                where t.row_number <= (select row_number from indexed where name = '{mark}')
                     and i.row_number is null"
             ),
         )?;

@@ -1,14 +1,14 @@
 //! Rows put where they are found by name, one by one in the order of those places. Each may be put
 //! there again: after a crash some are.
 
-use ::budget::{AccountId, EntryHash, Key, StoreError};
+use ::budget::{AccountId, Key, StoreError};
 use focus::TenantId;
-use jiff::Timestamp;
 use rusqlite::Connection;
 
 use super::{
     super::{row::whole, save::execute},
-    End, Numbered,
+    Marks, Named,
+    recent::End,
 };
 
 /// So many rows of `account_tail` are dropped at a time.
@@ -17,37 +17,37 @@ const DROP_AT_ONCE: usize = 64;
 /// Rows that have come together.
 pub(super) struct Gathered {
     pub(super) entries: Vec<(TenantId, u64, i64)>,
-    pub(super) reservations: Vec<Numbered>,
+    pub(super) reservations: Vec<Named>,
     pub(super) heads: Vec<(TenantId, End)>,
     pub(super) accounts: Vec<(AccountId, i64)>,
-    pub(super) last_account: i64,
+    /// The last rows among them.
+    pub(super) upto: Marks,
 }
 
 impl Gathered {
     /// What to do for them, in the order of their places.
-    pub(super) fn sorted(mut self) -> Vec<Task> {
-        let mut tasks = Vec::with_capacity(4 * self.entries.len());
+    pub(super) fn sorted(mut self) -> impl Iterator<Item = Task> + Send {
         self.entries.sort_unstable_by(|a, b| (&a.0, a.1).cmp(&(&b.0, b.1)));
-        let entry = |(tenant, seq, row)| Task::Entry(tenant, seq, row);
-        tasks.extend(self.entries.into_iter().map(entry));
-        let mut found = self.reservations;
-        found.sort_unstable_by_key(|(_, reservation)| reservation.key);
-        tasks.extend(found.iter().map(|(row, reservation)| Task::Key(reservation.key, *row)));
-        let place = |(_, reservation): &Numbered| (reservation.created_at, reservation.key);
-        found.sort_unstable_by(|a, b| {
-            (&a.1.call.tenant, place(a)).cmp(&(&b.1.call.tenant, place(b)))
+        let mut by_time = self.reservations.clone();
+        by_time.sort_unstable_by_key(|named| (named.created_at, named.key));
+        let mut by_tenant = self.reservations;
+        by_tenant.sort_unstable_by(|a, b| {
+            (&a.tenant, a.created_at, a.key).cmp(&(&b.tenant, b.created_at, b.key))
         });
-        tasks.extend(found.into_iter().map(|(row, reservation)| {
-            let tenant = reservation.call.tenant.clone();
-            Task::Tenant(tenant, reservation.created_at, reservation.key, row)
-        }));
         self.accounts.sort_unstable();
-        tasks.extend(self.accounts.into_iter().map(|(_, row)| Task::Account(row)));
         self.heads.sort_unstable_by(|a, b| a.0.cmp(&b.0));
-        let head = |(tenant, (seq, hash))| Task::Head(tenant, seq, hash);
-        tasks.extend(self.heads.into_iter().map(head));
-        tasks.extend(Task::drops(self.last_account));
-        tasks
+        let entries = self.entries.into_iter();
+        entries
+            .map(|(tenant, seq, row)| Task::Entry(tenant, seq, row))
+            .chain(by_time.into_iter().map(Task::Time))
+            .chain(by_tenant.into_iter().map(Task::Tenant))
+            .chain(self.accounts.into_iter().map(|(_, row)| Task::Account(row)))
+            .chain(self.heads.into_iter().map(|(tenant, end)| Task::Head(tenant, end)))
+            .chain(Task::drops(self.upto.account))
+            .chain([
+                Task::Indexed("entry", self.upto.entry),
+                Task::Indexed("reservation", self.upto.reservation),
+            ])
     }
 }
 
@@ -58,15 +58,17 @@ pub(super) enum Task {
     Entry(TenantId, u64, i64),
     /// A reservation is found by its key.
     Key(Key, i64),
+    /// A reservation is found by its time.
+    Time(Named),
     /// A reservation is found by its tenant and time.
-    Tenant(TenantId, Timestamp, Key, i64),
+    Tenant(Named),
     /// An account goes from this row of `account_tail` to its place.
     Account(i64),
     /// A tenant's row knows the end of its ledger.
-    Head(TenantId, u64, EntryHash),
+    Head(TenantId, End),
     /// The rows of `account_tail` up to this one are in their places.
     Drop(i64),
-    /// The rows of a table up to this one are found by name.
+    /// The rows up to this one are in their places, or keys in theirs.
     Indexed(&'static str, i64),
 }
 
@@ -90,15 +92,21 @@ impl Task {
                     on conflict do nothing";
                 execute(db, sql, &[&key, &row])
             }
-            Self::Tenant(tenant, at, key, row) => {
+            Self::Time(Named { created_at, key, row, .. }) => {
+                let sql = "insert into reservation_by_time (created_at, key, row_number)
+                    values (?1, ?2, ?3)
+                    on conflict do nothing";
+                execute(db, sql, &[&created_at.as_microsecond(), &key, &row])
+            }
+            Self::Tenant(Named { tenant, created_at, key, row }) => {
                 let sql = "insert into reservation_by_tenant
                         (tenant_id, created_at, key, row_number)
                     values (?1, ?2, ?3, ?4)
                     on conflict do nothing";
-                execute(db, sql, &[&tenant.as_str(), &at.as_microsecond(), &key, &row])
+                execute(db, sql, &[&tenant.as_str(), &created_at.as_microsecond(), &key, &row])
             }
             Self::Account(row) => execute(db, ACCOUNT, &[&row]),
-            Self::Head(tenant, seq, hash) => {
+            Self::Head(tenant, (seq, hash)) => {
                 let sql = "update tenant
                     set ledger_seq = ?2, ledger_hash = ?3
                     where tenant_id = ?1 and ledger_seq < ?2";
@@ -108,7 +116,11 @@ impl Task {
                 execute(db, "delete from account_tail where row_number <= ?1", &[&row])
             }
             Self::Indexed(name, row) => {
-                execute(db, "update indexed set row_number = ?2 where name = ?1", &[&name, &row])
+                // Another process may have come further.
+                let sql = "update indexed
+                    set row_number = ?2
+                    where name = ?1 and row_number < ?2";
+                execute(db, sql, &[&name, &row])
             }
         }
         .map(drop)
