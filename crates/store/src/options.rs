@@ -47,7 +47,7 @@ impl Default for Options {
             batch_max: 256,
             queue_max: 16_384,
             cache_tenants: 150_000,
-            index_at_once: 65_536,
+            index_at_once: 131_072,
             clock: Arc::new(Timestamp::now),
             fault: None,
         }

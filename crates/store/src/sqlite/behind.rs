@@ -34,9 +34,9 @@ pub(super) use recent::{Numbered, Place, Recent};
 const PLACES_PER_COMMAND: usize = 6;
 /// Likewise for keys, of which a command has one at most.
 const KEYS_PER_COMMAND: usize = 2;
-/// So many times more keys than entries are indexed together; with as many entries as by default
-/// this fills a hash table as far as it goes.
-const KEYS_TIMES: usize = 7;
+/// So many keys are indexed together for each two entries; with as many entries as by default this
+/// fills a hash table as far as it goes.
+const KEYS_FOR_TWO: usize = 7;
 
 /// The last rows of the tables that are appended to.
 #[derive(Debug, Clone, Copy, Default)]
@@ -96,7 +96,7 @@ impl Behind {
             self.places = Some(self.gather()?);
         }
         if self.keys.is_none() {
-            self.keys = self.gather_keys(many.saturating_mul(KEYS_TIMES))?;
+            self.keys = self.gather_keys(many.saturating_mul(KEYS_FOR_TWO) / 2)?;
         }
         let works = [&mut self.places, &mut self.keys];
         works.into_iter().flatten().try_for_each(|work| work.step(db, commands))
