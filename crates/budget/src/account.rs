@@ -36,6 +36,8 @@ pub struct Account {
     pub id: AccountId,
     /// The first instant after its period.
     pub end: Timestamp,
+    /// When it came to be, or was last brought up to what its period had spent.
+    pub opened_at: Timestamp,
     /// Charged: the calls have happened and their cost is known.
     pub settled: Money,
     /// Promised to calls in flight.
@@ -54,10 +56,11 @@ pub struct Account {
 
 impl Account {
     /// An account of which nothing has been spent.
-    pub fn open(budget: BudgetId, period: Period) -> Self {
+    pub fn open(budget: BudgetId, period: Period, now: Timestamp) -> Self {
         Self {
             id: AccountId { budget, start: period.start },
             end: period.end,
+            opened_at: now,
             settled: Money::ZERO,
             held: Money::ZERO,
             unresolved: Money::ZERO,

@@ -128,13 +128,19 @@ impl Batch {
         self.reservations.entry(reservation.key).or_insert(reservation);
     }
 
-    /// Opens the account of a budget that came into a running period. Before any `run`.
+    /// Opens the account of a budget that came into a running period; of one that came back into
+    /// it, brings the account it had up to what was spent meanwhile. Before any `run`.
     pub fn open(&mut self, opening: Opening) -> Result<(), EscrowError> {
         let tenant = opening.budget.scope.tenant.clone();
-        let mut account = Account::open(opening.budget.id, opening.period);
+        let now = self.now;
+        let mut account = Account::open(opening.budget.id, opening.period, now);
         let id = account.id;
+        if let Some(before) = self.book_of(&tenant)?.account(id) {
+            account = Account { opened_at: now, ..before.clone() };
+        }
         account.tokens_input = opening.tokens_input;
         account.tokens_output = opening.tokens_output;
+        let amount = opening.settled.checked_sub(account.settled).ok_or(EscrowError::Range)?;
         let (mut held, mut unresolved) = (Money::ZERO, Money::ZERO);
         for reservation in opening.open {
             let reservation = self.reservations.entry(reservation.key).or_insert(reservation);
@@ -151,10 +157,9 @@ impl Batch {
             }
             self.changed_reservations.insert(reservation.key);
         }
-        let posting = Posting { account: id, settled: opening.settled, held, unresolved };
-        self.book_of(&tenant)?.bring(account);
+        let posting = Posting { account: id, settled: amount, held, unresolved };
+        self.book_of(&tenant)?.put_account(account);
         self.changed_accounts.insert(id, tenant.clone());
-        let amount = opening.settled;
         if [amount, held, unresolved].iter().all(|amount| amount.is_zero()) {
             return Ok(());
         }

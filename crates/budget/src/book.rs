@@ -104,6 +104,14 @@ impl Book {
         }
     }
 
+    /// Puts an account in the place of the one at hand.
+    pub(crate) fn put_account(&mut self, account: Account) {
+        match self.account_mut(account.id) {
+            Some(place) => *place = account,
+            None => self.accounts.push(account),
+        }
+    }
+
     pub(crate) fn add_budget(&mut self, budget: Arc<Budget>) {
         let place = self.budgets.partition_point(|kept| kept.id < budget.id);
         self.budgets.insert(place, budget);
@@ -168,22 +176,24 @@ impl Book {
         for budget in &self.budgets {
             let period = self.period(budget, now)?;
             let id = AccountId { budget: budget.id, start: period.start };
-            let account =
-                self.account(id).cloned().unwrap_or_else(|| Account::open(budget.id, period));
+            let account = self.account(id).cloned();
+            let account = account.unwrap_or_else(|| Account::open(budget.id, period, now));
             lines.push(Line { budget: budget.clone(), account });
         }
         lines.sort_by(|a, b| a.budget.scope.cmp(&b.budget.scope));
         Ok(lines)
     }
 
-    /// Budgets whose running period began before they did and has no account yet: what the period
-    /// had spent by then has to be brought in before they can decide.
+    /// Budgets whose running period began before they did, and which have no account of it or one
+    /// from before they were removed: what the period had spent by then has to be brought in before
+    /// they can decide.
     pub fn unopened(&self, now: Timestamp) -> Result<Vec<(Arc<Budget>, Period)>, PeriodError> {
         let mut unopened = Vec::new();
         for budget in self.budgets.iter().filter(|budget| budget.origin == Origin::Set) {
             let period = self.period(budget, now)?;
             let id = AccountId { budget: budget.id, start: period.start };
-            if period.start < budget.since && self.account(id).is_none() {
+            let is_open = |account: &Account| budget.since <= account.opened_at;
+            if period.start < budget.since && !self.account(id).is_some_and(is_open) {
                 unopened.push((budget.clone(), period));
             }
         }
@@ -193,8 +203,11 @@ impl Book {
 
 impl Book {
     /// Shows an opening in a book that is only looked at.
-    pub fn show(&mut self, opening: &crate::Opening) {
-        let mut account = Account::open(opening.budget.id, opening.period);
+    pub fn show(&mut self, opening: &crate::Opening, now: Timestamp) {
+        let mut account = Account::open(opening.budget.id, opening.period, now);
+        if let Some(before) = self.account(account.id) {
+            (account.fired, account.exhausted) = (before.fired.clone(), before.exhausted);
+        }
         account.settled = opening.settled;
         account.tokens_input = opening.tokens_input;
         account.tokens_output = opening.tokens_output;
@@ -206,6 +219,6 @@ impl Book {
             };
             *bucket = bucket.checked_add(reservation.hold).unwrap_or(*bucket);
         }
-        self.bring(account);
+        self.put_account(account);
     }
 }

@@ -144,21 +144,24 @@ impl Memory {
             if batch.book(&tenant).is_some() {
                 continue;
             }
-            let mut book = tables.book(&tenant, now);
+            let book = tables.book(&tenant, now);
             let unopened =
                 book.unopened(now).map_err(|error| EscrowError::Store(corrupt(error)))?;
-            for id in reservation.iter().flat_map(|reservation| &reservation.accounts) {
-                if let Some(account) = tables.accounts.get(id) {
-                    book.bring(account.clone());
-                }
-            }
             batch.add_book(book);
             for (budget, period) in unopened {
                 batch.open(tables.opening(budget, period))?;
             }
         }
         if let Some(reservation) = reservation {
+            let tenant = reservation.call.tenant.clone();
             batch.add_reservation(reservation);
+            let missing = batch.missing(command);
+            for id in missing.map_err(|error| EscrowError::Store(corrupt(error)))? {
+                if let Some((account, book)) = tables.accounts.get(&id).zip(batch.book_mut(&tenant))
+                {
+                    book.bring(account.clone());
+                }
+            }
         }
         let result = batch.run(command);
         tables.save(batch.finish(), now);
@@ -169,7 +172,7 @@ impl Memory {
         let tables = self.lock();
         let mut book = tables.book(tenant, now);
         for (budget, period) in book.unopened(now).map_err(corrupt)? {
-            book.show(&tables.opening(budget, period));
+            book.show(&tables.opening(budget, period), now);
         }
         Ok(book)
     }

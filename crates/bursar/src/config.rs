@@ -98,7 +98,7 @@ impl Config {
     /// Takes one setting's text, from the file or a variable alike.
     fn set(&mut self, key: &str, text: &str) -> Result<(), String> {
         match key {
-            "listen" => self.listen = parsed(text, "an address with a port, as 127.0.0.1:3010")?,
+            "listen" => self.listen = address(text)?,
             "data_dir" => self.data_dir = PathBuf::from(text),
             "database.url" => self.database = Some(database(text)?),
             "admin_token" => self.admin_token = Some(token(text)?),
@@ -121,6 +121,14 @@ impl Config {
         }
         Ok(())
     }
+}
+
+/// Reads where to listen. `localhost` is the loopback address, whatever a resolver says.
+pub fn address(text: &str) -> Result<SocketAddr, String> {
+    let numbers = text.strip_prefix("localhost:").map(|port| format!("127.0.0.1:{port}"));
+    let wanted = "an address with a port, as 127.0.0.1:3010";
+    let address = numbers.as_deref().unwrap_or(text).parse();
+    address.map_err(|_| format!("{text:?} is not {wanted}"))
 }
 
 fn parsed<T: std::str::FromStr>(text: &str, wanted: &str) -> Result<T, String> {
@@ -185,6 +193,14 @@ fn log_format(text: &str) -> Result<LogFormat, String> {
 }
 
 fn log_level(text: &str) -> Result<String, String> {
+    // A word alone would be taken for a module, and everything it says be logged.
+    let is_known = |part: &str| {
+        part.contains(['=', '[']) || part.parse::<tracing::level_filters::LevelFilter>().is_ok()
+    };
+    if let Some(part) = text.split(',').map(str::trim).find(|part| !is_known(part)) {
+        let levels = "off, error, warn, info, debug, trace";
+        return Err(format!("{part:?} is none of {levels}, and not MODULE=LEVEL"));
+    }
     match tracing_subscriber::EnvFilter::builder().parse(text) {
         Ok(_) => Ok(text.to_owned()),
         Err(error) => Err(format!("{text:?} is no log level: {error}")),
@@ -265,6 +281,21 @@ pub fn environment() -> BTreeMap<String, String> {
         })
         .filter(|(name, _)| known(name))
         .collect()
+}
+
+/// Variables that look like settings and are none: misspelt, perhaps. Kubernetes sets some for a
+/// service that is called bursar.
+pub fn unknown(variables: &BTreeMap<String, String>) -> Vec<&str> {
+    let ours = |name: &&str| name.starts_with("BURSAR_");
+    let kubernetes = |name: &str| {
+        let rest = name.trim_start_matches("BURSAR_");
+        ["PORT", "SERVICE_HOST", "SERVICE_PORT"].iter().any(|word| rest.starts_with(word))
+    };
+    let known = |name: &str| {
+        name == setting::CONFIG_VARIABLE || SETTINGS.iter().any(|setting| setting.variable == name)
+    };
+    let names = variables.keys().map(String::as_str).filter(ours);
+    names.filter(|name| !known(name) && !kubernetes(name)).collect()
 }
 
 /// No variables but those that say where the user's files are.

@@ -36,7 +36,8 @@ pub(super) fn lines_for(
     for budget in covering {
         let period = book.period(&budget, now).map_err(|_| EscrowError::Range)?;
         let id = AccountId { budget: budget.id, start: period.start };
-        let account = book.account(id).cloned().unwrap_or_else(|| Account::open(budget.id, period));
+        let account =
+            book.account(id).cloned().unwrap_or_else(|| Account::open(budget.id, period, now));
         lines.push((budget, account));
     }
     Ok((lines, created))

@@ -1,12 +1,14 @@
 //! What becomes of a hold: settled, released, expired, resolved.
 
-use focus::Attribution;
+use std::sync::Arc;
+
+use focus::{Attribution, PeriodError};
 use money::Money;
 
 use super::{Batch, reserve::lines_for};
 use crate::{
-    AccountId, Defaults, EntryKind, EscrowError, EventKind, Key, Outcome, Posting, Reservation,
-    Resolution, Resolve, Settle, Standing, State,
+    AccountId, Book, Budget, Command, Defaults, EntryKind, EscrowError, EventKind, Key, Outcome,
+    Posting, Reservation, Resolution, Resolve, Settle, Standing, State,
 };
 
 /// What a reservation counts in each of its accounts at the moment.
@@ -36,6 +38,23 @@ fn postings(before: &Counted, after: &Reservation) -> Result<Vec<Posting>, Escro
     let unresolved = less(after_counted.unresolved, before.unresolved)?;
     let posting = |account: &AccountId| Posting { account: *account, settled, held, unresolved };
     Ok(after.accounts.iter().map(posting).collect())
+}
+
+/// A reservation's call with what is named of it later.
+fn merged(old: &Attribution, new: &Attribution) -> Attribution {
+    Attribution {
+        user: new.user.clone().or_else(|| old.user.clone()),
+        report_type: new.report_type.clone().or_else(|| old.report_type.clone()),
+        ..old.clone()
+    }
+}
+
+/// The budgets that a reservation counts in only since its user or report type is named.
+fn named_late(book: &Book, reservation: &Reservation, merged: &Attribution) -> Vec<Arc<Budget>> {
+    let mut budgets = book.covering(merged);
+    budgets
+        .retain(|budget| !budget.scope.is_tenant_wide() && !budget.scope.covers(&reservation.call));
+    budgets
 }
 
 impl Batch {
@@ -87,8 +106,28 @@ impl Batch {
         Ok(())
     }
 
+    /// Accounts that a command counts in and that are not at hand: those of its reservation, and of
+    /// the period of its request where a settle first names whose call it was. A store brings in
+    /// those that it has kept, once the book and the reservation are here.
+    pub fn missing(&self, command: &Command) -> Result<Vec<AccountId>, PeriodError> {
+        let Some(reservation) = self.reservations.get(&command.key()) else {
+            return Ok(Vec::new());
+        };
+        let Some(book) = self.book(&reservation.call.tenant) else { return Ok(Vec::new()) };
+        let mut accounts = reservation.accounts.clone();
+        if let Command::Settle(Settle { call: Some(call), .. }) = command {
+            for budget in named_late(book, reservation, &merged(&reservation.call, call)) {
+                let period = book.period(&budget, reservation.created_at)?;
+                accounts.push(AccountId { budget: budget.id, start: period.start });
+            }
+        }
+        accounts.retain(|id| book.account(*id).is_none());
+        Ok(accounts)
+    }
+
     /// A track may name the user and report type that the reservation did not: the call then counts
-    /// in their budgets, too. Returns the accounts that it did not count in before.
+    /// in their budgets, too, in the period of its request. Returns the accounts that it did not
+    /// count in before.
     fn attribute(
         &mut self,
         reservation: &mut Reservation,
@@ -105,19 +144,17 @@ impl Batch {
         if user || kind {
             return Err(EscrowError::Conflict(reservation.key));
         }
-        let merged = Attribution {
-            user: new.user.clone().or_else(|| old.user.clone()),
-            report_type: new.report_type.clone().or_else(|| old.report_type.clone()),
-            ..old.clone()
-        };
+        let merged = merged(old, new);
         let (now, mut added) = (self.now, Vec::new());
         let book = self.book_of(&merged.tenant)?;
-        for budget in book.covering(&merged) {
-            if budget.scope.is_tenant_wide() || budget.scope.covers(&reservation.call) {
+        for budget in named_late(book, reservation, &merged) {
+            let at = reservation.created_at;
+            let period = book.period(&budget, at).map_err(|_| EscrowError::Range)?;
+            if period.end <= budget.since {
+                // It came in a later period.
                 continue;
             }
-            let period = book.period(&budget, now).map_err(|_| EscrowError::Range)?;
-            book.bring(crate::Account::open(budget.id, period));
+            book.bring(crate::Account::open(budget.id, period, now));
             added.push(AccountId { budget: budget.id, start: period.start });
         }
         reservation.call = merged;

@@ -31,6 +31,8 @@ cases![
     a_default_budget_serves_until_one_is_set,
     a_budget_set_in_mid_month_counts_what_was_spent_before,
     a_correction_reaches_budgets_that_came_later,
+    a_budget_that_is_removed_and_comes_back_misses_nothing,
+    a_call_whose_user_is_named_late_counts_in_the_month_of_its_request,
     users_and_report_types_have_budgets_of_their_own,
     unpriced_calls_are_kept_and_charged_later,
     a_released_call_that_is_tracked_is_charged,
@@ -363,4 +365,40 @@ async fn a_correction_reaches_budgets_that_came_later(bench: &Bench) {
     bench.settle(1, "2").await.unwrap();
     bench.settle(2, "2.5").await.unwrap();
     assert_eq!(bench.balances(None).await, strings("4.5", "1", "0"));
+}
+
+async fn a_budget_that_is_removed_and_comes_back_misses_nothing(bench: &Bench) {
+    let m = call("m", None, None);
+    let budget = bench.budget(Scope::tenant(tenant()), "10").await;
+    bench.track(1, &m, Some("3")).await.unwrap();
+    bench.reserve(2, &m, "1").await.unwrap();
+    bench.reserve(3, &m, "0.5").await.unwrap();
+    assert!(bench.store.remove(budget.id).await.unwrap());
+    bench.settle(3, "0.25").await.unwrap();
+    bench.track(4, &m, Some("4")).await.unwrap();
+    bench.reserve(5, &m, "2").await.unwrap();
+    bench.hands.pass(SignedDuration::from_secs(1));
+    bench.budget(Scope::tenant(tenant()), "10").await;
+    assert_eq!(bench.balances(None).await, strings("7.25", "3", "0"));
+    assert!(matches!(bench.reserve(6, &m, "0.1").await, Err(EscrowError::Refused(_))));
+    bench.settle(2, "1").await.unwrap();
+    bench.release(5).await.unwrap();
+    assert_eq!(bench.balances(None).await, strings("8.25", "0", "0"));
+    assert_eq!(bench.store.verify().await.unwrap().faults, Vec::<String>::new());
+}
+
+async fn a_call_whose_user_is_named_late_counts_in_the_month_of_its_request(bench: &Bench) {
+    bench.budget(Scope::tenant(tenant()), "100").await;
+    let ada = Scope { user: Some(UserId::parse("ada").unwrap()), ..Scope::tenant(tenant()) };
+    let budget = bench.budget(ada, "10").await;
+    let by_ada = call("m", Some("ada"), None);
+    bench.track(1, &by_ada, Some("1")).await.unwrap();
+    bench.hands.pass(SignedDuration::from_hours(16 * 24 + 11));
+    bench.reserve(2, &call("m", None, None), "2").await.unwrap();
+    bench.hands.pass(SignedDuration::from_hours(2));
+    bench.track(2, &by_ada, Some("1.5")).await.unwrap();
+    bench.track(3, &by_ada, Some("0.25")).await.unwrap();
+    let history = bench.store.history(budget.id).await.unwrap();
+    let settled: Vec<_> = history.iter().map(|account| account.settled).collect();
+    assert_eq!(settled, vec![usd("0.25"), usd("2.5")]);
 }

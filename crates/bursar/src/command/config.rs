@@ -6,7 +6,7 @@ use crate::{
     config::{self, ConfigError, setting::SETTINGS, shown},
     context::Context,
     exit::Exit,
-    output::{Cell, Report},
+    output::{self, Cell, Report},
 };
 
 /// Show the config, or check it
@@ -72,6 +72,9 @@ fn check(context: &Context) -> anyhow::Result<Exit> {
     for fault in &faults {
         let (place, key) = (Cell::text(&fault.source), Cell::maybe(fault.key.as_ref()));
         report.rows.push(vec![place, key, Cell::text(&fault.message)]);
+    }
+    for name in config::unknown(&config::environment()) {
+        output::complain(format_args!("warning: the variable {name} is no setting's"));
     }
     if faults.is_empty() {
         context.printer().say("The config is good")?;

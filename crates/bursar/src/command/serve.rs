@@ -12,7 +12,7 @@ use tracing::{info, warn};
 use tracing_subscriber::EnvFilter;
 
 use crate::{
-    config::{Config, LogFormat, masked_url},
+    config::{self, Config, LogFormat, masked_url},
     context::{self, Context, Store, block_on},
     exit::Exit,
 };
@@ -26,7 +26,7 @@ use crate::{
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Address and port, instead of the configured ones
-    #[arg(long, value_name = "ADDRESS")]
+    #[arg(long, value_name = "ADDRESS", value_parser = config::address)]
     listen: Option<SocketAddr>,
 }
 
@@ -35,6 +35,9 @@ impl Args {
         let mut config = context.config()?;
         config.listen = self.listen.unwrap_or(config.listen);
         start_log(&config)?;
+        for name in config::unknown(&config::environment()) {
+            warn!("the variable {name} is no setting's: see `bursar config show`");
+        }
         block_on(serve(config))?;
         Ok(Exit::Done)
     }

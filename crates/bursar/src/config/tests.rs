@@ -108,3 +108,35 @@ fn a_variable_that_is_no_text_is_a_fault() {
     let error = loaded("", &[("BURSAR_DATA_DIR", "/data/\u{fffd}")]).unwrap_err();
     assert!(error.contains("BURSAR_DATA_DIR: data_dir: is not UTF-8"), "{error}");
 }
+
+#[test]
+fn localhost_is_the_loopback_address() {
+    let config = loaded("listen = \"localhost:4000\"", &[]).unwrap().config;
+    assert_eq!(config.listen, SocketAddr::from(([127, 0, 0, 1], 4000)));
+    assert!(loaded("listen = \"localhost\"", &[]).is_err());
+}
+
+#[test]
+fn a_log_level_is_one_that_exists_or_names_its_module() {
+    for level in ["info", "info,store=debug", "warn,server::front[request]=trace", "off"] {
+        assert_eq!(loaded("", &[("BURSAR_LOG", level)]).unwrap().config.log_level, level);
+    }
+    let error = loaded("", &[("BURSAR_LOG", "info,inof")]).unwrap_err();
+    let levels = "off, error, warn, info, debug, trace";
+    let fault =
+        format!("BURSAR_LOG: log.level: \"inof\" is none of {levels}, and not MODULE=LEVEL");
+    assert!(error.contains(&fault), "{error}");
+}
+
+#[test]
+fn a_misspelt_variable_is_told_and_those_of_kubernetes_are_not() {
+    let variables = variables(&[
+        ("BURSAR_ADMIN_TOKE", "0123456789abcdef"),
+        ("BURSAR_LISTEN", "127.0.0.1:1"),
+        ("BURSAR_CONFIG", "bursar.toml"),
+        ("BURSAR_PORT_3010_TCP_ADDR", "10.0.0.1"),
+        ("BURSAR_SERVICE_HOST", "10.0.0.1"),
+        ("HOME", "/root"),
+    ]);
+    assert_eq!(unknown(&variables), ["BURSAR_ADMIN_TOKE"]);
+}

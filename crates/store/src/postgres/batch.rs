@@ -236,6 +236,7 @@ impl Committer {
             batch.add_reservation(reservation);
         }
         let known = open(db, &mut batch, books, known, now).await?;
+        bring(db, &mut batch, commands).await?;
         let results = commands.iter().map(|command| batch.run(command)).collect();
         let now = batch.now();
         let mut changes = batch.finish();
@@ -277,6 +278,23 @@ async fn open(
         batch.open(opening).map_err(corrupt)?;
     }
     Ok(known)
+}
+
+/// Brings in the earlier accounts that a settle counts in because it first says whose call it was.
+async fn bring(db: &Object, batch: &mut Batch, commands: &[Command]) -> Result<(), Failure> {
+    let mut missing = Vec::new();
+    for command in commands {
+        missing.extend(batch.missing(command).map_err(corrupt)?);
+    }
+    if missing.is_empty() {
+        return Ok(());
+    }
+    for (tenant, account) in load::accounts(db, &missing).await?? {
+        if let Some(book) = batch.book_mut(&tenant) {
+            book.bring(account);
+        }
+    }
+    Ok(())
 }
 
 fn overtaken(tenant: &TenantId) -> Failure {

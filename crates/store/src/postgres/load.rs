@@ -11,6 +11,7 @@ use focus::{Period, TenantId};
 use jiff::Timestamp;
 use money::Money;
 use tokio_postgres::{Error, Row, Statement};
+use uuid::Uuid;
 
 use super::{Postgres, pool::Parameters, row, unavailable};
 
@@ -30,6 +31,7 @@ const RESERVATIONS: &str = concat!(include_str!("sql/reservation.sql"), "where k
 const BUDGETS: &str = concat!(include_str!("sql/budget.sql"), include_str!("sql/load_budgets.sql"));
 const ACCOUNTS: &str =
     concat!(include_str!("sql/account.sql"), include_str!("sql/load_accounts.sql"));
+const NAMED: &str = include_str!("sql/load_named.sql");
 const SPENT: &str = include_str!("sql/load_spent.sql");
 const OPEN: &str = concat!(include_str!("sql/reservation.sql"), include_str!("sql/load_open.sql"));
 
@@ -135,6 +137,19 @@ fn no_head(tenant: TenantId) -> Head {
     Head { tenant, seq: 0, hash: EntryHash::default() }
 }
 
+/// Accounts by name, with the tenants whose budgets they are of.
+pub(super) async fn accounts(
+    db: &Object,
+    ids: &[AccountId],
+) -> Result<Result<Vec<(TenantId, Account)>, StoreError>, Error> {
+    let statement = db.prepare_cached(NAMED).await?;
+    let budgets: Vec<Uuid> = ids.iter().map(|id| id.budget.0).collect();
+    let starts: Vec<Timestamp> = ids.iter().map(|id| id.start).collect();
+    let rows = db.query(&statement, &[&budgets, &starts]).await?;
+    let read = |row: &Row| Ok((row::parsed(row, "tenant_id")?, row::account(row)?));
+    Ok(rows.iter().map(read).collect())
+}
+
 /// What a running period had spent on what a budget covers.
 pub(super) async fn opening(
     db: &Object,
@@ -196,7 +211,7 @@ impl Postgres {
             Book::new(head.unwrap_or_else(|| no_head(tenant.clone())), budgets, accounts);
         for (budget, period) in book.unopened(now).map_err(row::corrupt)? {
             let opening = opening(&db, budget, period).await.map_err(unavailable)??;
-            book.show(&opening);
+            book.show(&opening, now);
         }
         Ok(book)
     }

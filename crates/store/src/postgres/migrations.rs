@@ -6,13 +6,14 @@ use tokio_postgres::Client;
 use crate::OpenError;
 
 /// The schema's steps. A released step never changes; a change is a further step.
-const STEPS: [(i32, &str, &str); 6] = [
+const STEPS: [(i32, &str, &str); 7] = [
     (1, "ledger", include_str!("migrations/0001_ledger.sql")),
     (2, "budgets", include_str!("migrations/0002_budgets.sql")),
     (3, "usage", include_str!("migrations/0003_usage.sql")),
     (4, "shown", include_str!("migrations/0004_shown.sql")),
     (5, "reports", include_str!("migrations/0005_reports.sql")),
     (6, "names", include_str!("migrations/0006_names.sql")),
+    (7, "opened", include_str!("migrations/0007_opened.sql")),
 ];
 
 /// The advisory lock under which one replica at a time migrates: the ASCII letters "Burs".

@@ -114,6 +114,7 @@ pub(super) fn account(row: &Row) -> Result<Account, StoreError> {
         tokens_output: count(row, "tokens_output")?,
         fired: percents(row, "fired")?,
         exhausted: column(row, "exhausted")?,
+        opened_at: time(row, "opened_at")?,
     })
 }
 

@@ -184,6 +184,7 @@ async fn save_accounts(
     let count = accounts.len();
     let mut ids = Vec::with_capacity(count);
     let (mut starts, mut ends) = (Vec::with_capacity(count), Vec::with_capacity(count));
+    let mut opened = Vec::with_capacity(count);
     let (mut settled, mut held) = (Vec::with_capacity(count), Vec::with_capacity(count));
     let mut unresolved = Vec::with_capacity(count);
     let (mut input, mut output) = (Vec::with_capacity(count), Vec::with_capacity(count));
@@ -192,6 +193,7 @@ async fn save_accounts(
         ids.push(account.id.budget.0);
         starts.push(account.id.start);
         ends.push(account.end);
+        opened.push(account.opened_at);
         settled.push(nanos(account.settled)?);
         held.push(nanos(account.held)?);
         unresolved.push(nanos(account.unresolved)?);
@@ -200,8 +202,19 @@ async fn save_accounts(
         fired.push(literal(&account.fired));
         exhausted.push(account.exhausted);
     }
-    let columns: Parameters<'_> =
-        &[&ids, &starts, &ends, &settled, &held, &unresolved, &input, &output, &fired, &exhausted];
+    let columns: Parameters<'_> = &[
+        &ids,
+        &starts,
+        &ends,
+        &opened,
+        &settled,
+        &held,
+        &unresolved,
+        &input,
+        &output,
+        &fired,
+        &exhausted,
+    ];
     db.execute(statement, columns).await?;
     Ok(())
 }

@@ -2,13 +2,15 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use ::budget::{Batch, Book, Changes, Command, CommandResult, Key, Reservation, StoreError};
+use ::budget::{AccountId, Batch, Book, Changes, Command, CommandResult, Key, StoreError};
 use focus::TenantId;
 use rusqlite::Connection;
 
 use super::{
     behind::{Behind, Place, Saved},
-    load, save, unavailable,
+    load,
+    row::corrupt,
+    save, unavailable,
     writer::Books,
 };
 use crate::{Moment, Options};
@@ -125,17 +127,18 @@ impl<S: Seat> Bringer<'_, S> {
             self.bring_book(&call.tenant)?;
         }
         let Some((row, reservation)) = found else { return Ok(()) };
-        self.bring_book(&reservation.call.tenant)?;
-        self.bring_accounts(&reservation)?;
+        let tenant = reservation.call.tenant.clone();
+        self.bring_book(&tenant)?;
         self.places.insert(key, row);
         self.batch.add_reservation(Arc::unwrap_or_clone(reservation));
-        Ok(())
+        let missing = self.batch.missing(command);
+        self.bring_accounts(&tenant, &missing.map_err(corrupt)?)
     }
 
-    /// Brings the accounts that a reservation counts in, also those of earlier periods.
-    fn bring_accounts(&mut self, reservation: &Reservation) -> Result<(), StoreError> {
-        let Some(book) = self.batch.book_mut(&reservation.call.tenant) else { return Ok(()) };
-        for id in &reservation.accounts {
+    /// Brings accounts of a tenant's, also those of earlier periods.
+    fn bring_accounts(&mut self, tenant: &TenantId, ids: &[AccountId]) -> Result<(), StoreError> {
+        let Some(book) = self.batch.book_mut(tenant) else { return Ok(()) };
+        for id in ids {
             if book.account(*id).is_some() {
                 continue;
             }
@@ -156,18 +159,16 @@ impl<S: Seat> Bringer<'_, S> {
             Some(book) => Book::clone(&book),
             None => self.book(tenant)?,
         };
-        let unopened =
-            book.unopened(now).map_err(|error| StoreError::Corrupt(error.to_string()))?;
+        let unopened = book.unopened(now).map_err(corrupt)?;
         self.batch.add_book(book);
         for (budget, period) in unopened {
             let is_behind = self.seat.behind().recent.concerns(tenant);
             let (opening, places) = load::opening(self.seat.db(), budget, period, is_behind)?;
             for reservation in &opening.open {
-                self.bring_accounts(reservation)?;
+                self.bring_accounts(tenant, &reservation.accounts)?;
             }
             self.places.extend(places);
-            let opened = self.batch.open(opening);
-            opened.map_err(|error| StoreError::Corrupt(error.to_string()))?;
+            self.batch.open(opening).map_err(corrupt)?;
         }
         Ok(())
     }

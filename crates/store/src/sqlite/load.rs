@@ -132,7 +132,7 @@ pub(super) fn book_for_view(
     let mut book = book(db, tenant, now, is_behind)?;
     for (budget, period) in book.unopened(now).map_err(row::corrupt)? {
         let (opening, _) = opening(db, budget, period, is_behind)?;
-        book.show(&opening);
+        book.show(&opening, now);
     }
     Ok(book)
 }

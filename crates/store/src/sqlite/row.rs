@@ -150,6 +150,7 @@ pub(super) fn account(row: &Row<'_>) -> Result<Account, StoreError> {
         tokens_output: count(row, "tokens_output")?,
         fired: percents(&column::<String>(row, "fired")?)?,
         exhausted: column(row, "exhausted")?,
+        opened_at: time(row, "opened_at")?,
     })
 }
 

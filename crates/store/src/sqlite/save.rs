@@ -110,9 +110,10 @@ pub(super) fn budget(db: &Connection, budget: &Budget) -> Result<(), StoreError>
 }
 
 fn account(db: &Connection, account: &Account) -> Result<i64, StoreError> {
-    let sql = "insert into account_tail (budget_id, period_start, period_end, settled_nanos,
-            held_nanos, unresolved_nanos, tokens_input, tokens_output, fired, exhausted)
-        values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
+    let sql = "insert into account_tail (budget_id, period_start, period_end, opened_at,
+            settled_nanos, held_nanos, unresolved_nanos, tokens_input, tokens_output, fired,
+            exhausted)
+        values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
     append(
         db,
         sql,
@@ -120,6 +121,7 @@ fn account(db: &Connection, account: &Account) -> Result<i64, StoreError> {
             &account.id.budget.0,
             &account.id.start.as_microsecond(),
             &account.end.as_microsecond(),
+            &account.opened_at.as_microsecond(),
             &nanos(account.settled)?,
             &nanos(account.held)?,
             &nanos(account.unresolved)?,

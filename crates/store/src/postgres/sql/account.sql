@@ -2,6 +2,7 @@ select
     a.budget_id,
     a.period_start,
     a.period_end,
+    a.opened_at,
     (a.settled_usd * 1000000000)::bigint as settled_nanos,
     (a.held_usd * 1000000000)::bigint as held_nanos,
     (a.unresolved_usd * 1000000000)::bigint as unresolved_nanos,

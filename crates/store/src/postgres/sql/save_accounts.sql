@@ -2,6 +2,7 @@ insert into account (
     budget_id,
     period_start,
     period_end,
+    opened_at,
     settled_usd,
     held_usd,
     unresolved_usd,
@@ -14,6 +15,7 @@ select
     new.budget_id,
     new.period_start,
     new.period_end,
+    new.opened_at,
     new.settled * 0.000000001::numeric,
     new.held * 0.000000001::numeric,
     new.unresolved * 0.000000001::numeric,
@@ -25,17 +27,19 @@ from unnest(
     $1::uuid[],
     $2::timestamptz[],
     $3::timestamptz[],
-    $4::bigint[],
+    $4::timestamptz[],
     $5::bigint[],
     $6::bigint[],
     $7::bigint[],
     $8::bigint[],
-    $9::text[],
-    $10::boolean[]
+    $9::bigint[],
+    $10::text[],
+    $11::boolean[]
 ) as new (
     budget_id,
     period_start,
     period_end,
+    opened_at,
     settled,
     held,
     unresolved,
@@ -45,7 +49,8 @@ from unnest(
     exhausted
 )
 on conflict (budget_id, period_start) do update
-set settled_usd = excluded.settled_usd,
+set opened_at = excluded.opened_at,
+    settled_usd = excluded.settled_usd,
     held_usd = excluded.held_usd,
     unresolved_usd = excluded.unresolved_usd,
     tokens_input = excluded.tokens_input,

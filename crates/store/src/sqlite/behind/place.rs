@@ -128,14 +128,14 @@ impl Task {
 }
 
 const ACCOUNT: &str = "insert into account
-        (budget_id, period_start, period_end, settled_nanos, held_nanos, unresolved_nanos,
-        tokens_input, tokens_output, fired, exhausted)
-    select budget_id, period_start, period_end, settled_nanos, held_nanos, unresolved_nanos,
-        tokens_input, tokens_output, fired, exhausted
+        (budget_id, period_start, period_end, opened_at, settled_nanos, held_nanos,
+        unresolved_nanos, tokens_input, tokens_output, fired, exhausted)
+    select budget_id, period_start, period_end, opened_at, settled_nanos, held_nanos,
+        unresolved_nanos, tokens_input, tokens_output, fired, exhausted
     from account_tail
     where row_number = ?1
     on conflict (budget_id, period_start) do update
-    set settled_nanos = excluded.settled_nanos, held_nanos = excluded.held_nanos,
+    set opened_at = excluded.opened_at, settled_nanos = excluded.settled_nanos, held_nanos = excluded.held_nanos,
         unresolved_nanos = excluded.unresolved_nanos, tokens_input = excluded.tokens_input,
         tokens_output = excluded.tokens_output, fired = excluded.fired,
         exhausted = excluded.exhausted";

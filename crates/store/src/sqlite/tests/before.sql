@@ -18,7 +18,10 @@ set ledger_seq = last.seq, ledger_hash = last.hash
 from (select tenant_id, max(seq) as seq, hash from entry group by tenant_id) as last
 where tenant.tenant_id = last.tenant_id;
 
-insert into account_tail select * from new.account_tail;
+insert into account_tail
+select row_number, budget_id, period_start, period_end, settled_nanos, held_nanos, unresolved_nanos,
+    tokens_input, tokens_output, fired, exhausted
+from new.account_tail;
 
 insert into reservation
 select *
