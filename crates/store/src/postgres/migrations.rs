@@ -6,7 +6,7 @@ use tokio_postgres::Client;
 use crate::OpenError;
 
 /// The schema's steps. A released step never changes; a change is a further step.
-const STEPS: [(i32, &str, &str); 7] = [
+pub(super) const STEPS: [(i32, &str, &str); 7] = [
     (1, "ledger", include_str!("migrations/0001_ledger.sql")),
     (2, "budgets", include_str!("migrations/0002_budgets.sql")),
     (3, "usage", include_str!("migrations/0003_usage.sql")),

@@ -21,7 +21,7 @@ use money::{Money, ServiceTier, TokenUsage};
 use tokio_postgres::{Client, NoTls, Row};
 use uuid::Uuid;
 
-use super::Postgres;
+use super::{Postgres, migrations};
 use crate::Options;
 
 /// A database that is dropped when its test ends well; one that fails leaves it to be looked at.

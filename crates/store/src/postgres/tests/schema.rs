@@ -12,7 +12,8 @@ async fn migrations_are_taken_once_also_by_replicas_that_start_together() {
         ::budget::Upkeep::close(&store.unwrap()).await;
     }
     let hand = database.hand().await;
-    assert_eq!(text(&hand, "select count(*) from bursar_migration").await, "6");
+    let taken = text(&hand, "select count(*) from bursar_migration").await;
+    assert_eq!(taken, migrations::STEPS.len().to_string());
     database.drop().await;
 }
 
@@ -21,17 +22,22 @@ async fn a_newer_and_a_changed_schema_are_refused_in_words() {
     let database = Database::make().await;
     ::budget::Upkeep::close(&database.store(Options::default()).await).await;
     let hand = database.hand().await;
-    let newer = "insert into bursar_migration (version, name, sha256) values (7, 'later', '')";
-    hand.execute(newer, &[]).await.unwrap();
-    let error = Postgres::connect(&database.url(), Options::default()).await.unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "the database has migration 7 (later), this program knows 6: use a newer Bursar"
+    let known = migrations::STEPS.len();
+    let newer = known + 1;
+    let later = format!(
+        "insert into bursar_migration (version, name, sha256) values ({newer}, 'later', '')"
     );
-    let changed = "
-        delete from bursar_migration where version = 7;
-        update bursar_migration set sha256 = 'other' where version = 2";
-    hand.batch_execute(changed).await.unwrap();
+    hand.execute(&later, &[]).await.unwrap();
+    let error = Postgres::connect(&database.url(), Options::default()).await.unwrap_err();
+    let told = format!(
+        "the database has migration {newer} (later), this program knows {known}: use a newer Bursar"
+    );
+    assert_eq!(error.to_string(), told);
+    let changed = format!(
+        "delete from bursar_migration where version = {newer};
+        update bursar_migration set sha256 = 'other' where version = 2"
+    );
+    hand.batch_execute(&changed).await.unwrap();
     let error = Postgres::connect(&database.url(), Options::default()).await.unwrap_err();
     assert!(error.to_string().starts_with("migration 2 (budgets) of the database is not"));
     database.drop().await;
