@@ -29,11 +29,6 @@ mod work;
 
 pub(super) use recent::{Numbered, Place, Recent};
 
-/// How many rows a commit puts in their places for each of its commands, which itself appends up to
-/// five: one generation is done before the next is full.
-const PLACES_PER_COMMAND: usize = 6;
-/// Likewise for keys, of which a command has one at most.
-const KEYS_PER_COMMAND: usize = 2;
 /// So many keys are indexed together for each two entries; with as many entries as by default this
 /// fills a hash table as far as it goes.
 const KEYS_FOR_TWO: usize = 7;
@@ -93,7 +88,7 @@ impl Behind {
         many: usize,
     ) -> Result<(), StoreError> {
         if self.places.is_none() && self.entries.len() >= many {
-            self.places = Some(self.gather()?);
+            self.places = Some(self.gather(many)?);
         }
         if self.keys.is_none() {
             self.keys = self.gather_keys(many.saturating_mul(KEYS_FOR_TWO) / 2)?;
@@ -103,7 +98,7 @@ impl Behind {
     }
 
     /// Begins to put everything in its places that has come together, but for keys.
-    fn gather(&mut self) -> Result<Work, StoreError> {
+    fn gather(&mut self, many: usize) -> Result<Work, StoreError> {
         self.accounts_draining = std::mem::take(&mut self.accounts);
         let rows = Gathered {
             entries: std::mem::take(&mut self.entries),
@@ -112,19 +107,22 @@ impl Behind {
             accounts: self.accounts_draining.iter().map(|(id, row)| (*id, *row)).collect(),
             upto: self.last,
         };
-        Work::begin(PLACES_PER_COMMAND, move || Box::new(rows.sorted()))
+        // A command appends one entry, as a rule.
+        Work::begin(rows.tasks(), many, move || Box::new(rows.sorted()))
     }
 
     /// Begins to put keys in their places, if there are many.
     fn gather_keys(&self, many: usize) -> Result<Option<Work>, StoreError> {
         let Some(keys) = self.recent.drain_keys(many) else { return Ok(None) };
+        let count = keys.rows.len();
         let sort = move || -> Tasks {
             let mut rows: Vec<_> = keys.rows.iter().map(|(key, row)| (*key, *row)).collect();
             rows.sort_unstable();
             let tasks = rows.into_iter().map(|(key, row)| Task::Key(key, row));
             Box::new(tasks.chain([Task::Indexed("key", keys.upto)]))
         };
-        Work::begin(KEYS_PER_COMMAND, sort).map(Some)
+        // A command has one key at most.
+        Work::begin(count, count, sort).map(Some)
     }
 
     /// The open transaction is committed: notes what it has finished and what it appended.

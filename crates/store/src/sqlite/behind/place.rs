@@ -25,6 +25,13 @@ pub(super) struct Gathered {
 }
 
 impl Gathered {
+    /// About how many tasks there are.
+    pub(super) fn tasks(&self) -> usize {
+        let drops = self.accounts.len() / DROP_AT_ONCE;
+        let places = [self.entries.len(), 2 * self.reservations.len(), self.heads.len()];
+        places.iter().sum::<usize>() + self.accounts.len() + drops
+    }
+
     /// What to do for them, in the order of their places.
     pub(super) fn sorted(mut self) -> impl Iterator<Item = Task> + Send {
         self.entries.sort_unstable_by(|a, b| (&a.0, a.1).cmp(&(&b.0, b.1)));
