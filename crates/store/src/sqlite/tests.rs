@@ -1,6 +1,12 @@
 //! What is true of the SQLite file alone.
 
-use std::{path::Path, sync::Arc};
+use std::{
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use ::budget::{
     Budget, BudgetId, Budgets, Escrow, LedgerFilter, Page, Quote, Records, Reserve, Settle, Upkeep,
@@ -12,7 +18,7 @@ use money::{Money, ServiceTier, TokenUsage};
 use rusqlite::Connection;
 use uuid::Uuid;
 
-use super::{Sqlite, migrations, upkeep};
+use super::{Sqlite, backup, migrations, upkeep};
 use crate::Options;
 
 const TENANTS: [&str; 3] = ["acme", "brite", "corva"];
@@ -120,6 +126,41 @@ async fn a_row_that_is_missing_in_its_index_is_a_fault() {
     assert_eq!(file.execute(sql, [Uuid::from_u128(1)]).unwrap(), 1);
     let faults = store.verify().await.unwrap().faults;
     assert_eq!(faults, ["1 rows of reservation are missing in reservation_by_key"]);
+}
+
+#[tokio::test]
+async fn a_store_whose_last_commit_failed_is_not_ready() {
+    let folder = tempfile::tempdir().unwrap();
+    let is_full = Arc::new(AtomicBool::new(true));
+    let strikes = is_full.clone();
+    let fault: crate::Fault = Arc::new(move |_| strikes.load(Ordering::Relaxed));
+    let options = Options { fault: Some(fault), ..Options::default() };
+    let store = Sqlite::open(&folder.path().join("full.db"), options).unwrap();
+    store.ping().await.unwrap();
+    let settle = Settle { key: Uuid::from_u128(1), call: Some(call("acme")), actual: quote(1) };
+    store.settle(settle.clone()).await.unwrap_err();
+    store.ping().await.unwrap_err();
+    is_full.store(false, Ordering::Relaxed);
+    store.settle(settle).await.unwrap();
+    store.ping().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_backup_touches_no_other_file_and_leaves_nothing_when_it_fails() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("source.db");
+    let store = open(&path, 1_000);
+    spend(&store, 1).await;
+    let mine = folder.path().join("copy.partial");
+    std::fs::write(&mine, "mine").unwrap();
+    backup::copy(&path, &folder.path().join("copy.db"), true).unwrap();
+    assert_eq!(std::fs::read_to_string(&mine).unwrap(), "mine");
+    backup::copy(&mine, &folder.path().join("other.db"), true).unwrap_err();
+    let files = std::fs::read_dir(folder.path()).unwrap().flatten();
+    let mut names: Vec<_> = files.map(|file| file.file_name().into_string().unwrap()).collect();
+    names.retain(|name| !name.starts_with("source.db"));
+    names.sort();
+    assert_eq!(names, ["copy.db", "copy.partial"]);
 }
 
 /// It comes again every second, whatever the file has grown to.

@@ -66,7 +66,8 @@ impl Upkeep for Sqlite {
 
     async fn ping(&self) -> Result<(), StoreError> {
         let one = |db: &Connection| db.query_row("select 1", [], |_| Ok(())).map_err(unavailable);
-        self.readers.read(one).await
+        self.readers.read(one).await?;
+        self.writer.check()
     }
 
     async fn verify(&self) -> Result<Verification, StoreError> {

@@ -8,6 +8,7 @@ use std::{
     path::Path,
     sync::{Arc, Mutex, PoisonError},
     thread,
+    time::{Duration, Instant},
 };
 
 use ::budget::{Book, Command, CommandResult, EscrowError, StoreError};
@@ -24,6 +25,12 @@ use super::{
     unavailable,
 };
 use crate::{Options, queue::Job};
+
+/// So long a store counts as failing after a commit that did.
+const FAILING: Duration = Duration::from_secs(10);
+
+/// When the last commit failed, unless it did not.
+type Failed = Arc<Mutex<Option<Instant>>>;
 
 /// Committed books by tenant.
 pub(super) type Books = Arc<Cache<TenantId, Arc<Book>>>;
@@ -48,6 +55,7 @@ pub(super) struct Writer {
     pub(super) books: Books,
     /// What is committed and can't be found by name, kept by the writing thread alone.
     pub(super) recent: Recent,
+    failed: Failed,
     thread: Mutex<Option<thread::JoinHandle<()>>>,
 }
 
@@ -68,11 +76,19 @@ impl Writer {
         let books = Arc::new(Cache::new(options.cache_tenants));
         let behind = Behind::default();
         let recent = behind.recent.clone();
-        let state =
-            State { db, options, books: books.clone(), behind, version: None, checkpointer };
+        let failed = Failed::default();
+        let state = State {
+            db,
+            options,
+            books: books.clone(),
+            behind,
+            version: None,
+            failed: failed.clone(),
+            checkpointer,
+        };
         let thread = thread::Builder::new().name("bursar-writer".into());
         let thread = thread.spawn(move || state.run(waiting))?;
-        Ok(Self { queue, books, recent, thread: Mutex::new(Some(thread)) })
+        Ok(Self { queue, books, recent, failed, thread: Mutex::new(Some(thread)) })
     }
 
     /// Hands a command in and waits until it is durable.
@@ -99,6 +115,16 @@ impl Writer {
         };
         self.try_send(Message::Write(Box::new(work), concerns))?;
         outcome.await.unwrap_or(Err(StoreError::Closed))
+    }
+
+    /// Whether commits succeed, as far as is known: an error for a while after one that did not,
+    /// unless another did since. Then whoever asks may try again.
+    pub(super) fn check(&self) -> Result<(), StoreError> {
+        let failed = *self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+        if failed.is_some_and(|at| at.elapsed() < FAILING) {
+            return Err(StoreError::unavailable(std::io::Error::other("the last commit failed")));
+        }
+        Ok(())
     }
 
     /// Asks for a tenant's book to be remembered; not worth waiting for.
@@ -157,6 +183,7 @@ struct State {
     behind: Behind,
     /// What SQLite said of other connections' commits when it was last asked.
     version: Option<i64>,
+    failed: Failed,
     checkpointer: Checkpointer,
 }
 
@@ -215,7 +242,10 @@ impl State {
 
     fn commit(&mut self, jobs: &mut Vec<Job>, asked_for: &[TenantId]) {
         let commands: Vec<&Command> = jobs.iter().map(|job| &job.command).collect();
-        match batch::commit(self, &commands, asked_for) {
+        let done = batch::commit(self, &commands, asked_for);
+        *self.failed.lock().unwrap_or_else(PoisonError::into_inner) =
+            done.is_err().then(Instant::now);
+        match done {
             Ok(results) => {
                 for (job, result) in jobs.drain(..).zip(results) {
                     let _ = job.reply.send(result);
