@@ -117,11 +117,22 @@ impl<T: DeserializeOwned, S: Sync> FromRequestParts<S> for Query<T> {
             }
             match text.split_once(": ") {
                 Some((field, message)) if !field.contains(' ') => {
-                    Fault::invalid(field, format!("is wrong: {message}"))
+                    Fault::invalid(field, plain(message))
                 }
                 _ => Fault::unprocessable("invalid_query", format!("the query is wrong: {text}")),
             }
         })
+    }
+}
+
+/// What is wrong with a value of the query, for people.
+fn plain(message: &str) -> String {
+    match message {
+        "invalid digit found in string" | "cannot parse integer from empty string" => {
+            "must be a whole number".to_owned()
+        }
+        "number too large to fit in target type" => "is too large".to_owned(),
+        _ => format!("is wrong: {message}"),
     }
 }
 

@@ -161,6 +161,10 @@ async fn paths_and_queries_are_parsed() {
         let answer = service.get(path).await;
         assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY, "{path}: {}", answer.text);
     }
+    for (limit, told) in [("many", "must be a whole number"), ("99999", "is too large")] {
+        let answer = service.get(&format!("/api/v1/reservations?limit={limit}")).await;
+        assert_eq!(answer.json()["message"], format!("limit {told}"));
+    }
     for path in ["/api/ai-budget/tenant/%ff", "/api/v1/ledger?tenant_id=%ff"] {
         assert_eq!(service.get(path).await.status, StatusCode::BAD_REQUEST, "{path}");
     }
