@@ -11,13 +11,18 @@ use std::{
         mpsc,
     },
     thread,
+    time::{Duration, Instant},
 };
 
 use rusqlite::{Connection, hooks::Wal};
 
 use super::reader;
 
-/// A log of so many pages (64 MiB) is moved into the file.
+/// So many pages are moved into the file beside the writer, and not more often than this: little by
+/// little, as a commit's sync waits behind what the disk is given.
+const PAGES_SOME: i32 = 512;
+const REST: Duration = Duration::from_millis(400);
+/// A log of so many pages (64 MiB) is moved to its last page, so that it can begin anew.
 const PAGES_MANY: i32 = 16_384;
 /// The writer itself moves so many pages, and waits for it; more are moved beside it.
 const PAGES_FEW: i32 = 256;
@@ -31,8 +36,10 @@ pub(super) struct Checkpointer {
     /// How many of its pages are in the file.
     moved: Arc<AtomicI32>,
     busy: Arc<AtomicBool>,
-    /// The length at which to move it.
+    /// The length at which to move all of it.
     next: Cell<i32>,
+    /// When the thread beside was last asked.
+    asked: Cell<Instant>,
     queue: mpsc::Sender<()>,
     thread: thread::JoinHandle<()>,
 }
@@ -58,7 +65,15 @@ impl Checkpointer {
                 ends.store(false, Ordering::Release);
             }
         })?;
-        Ok(Self { pages, moved, busy, next: Cell::new(PAGES_MANY), queue, thread })
+        Ok(Self {
+            pages,
+            moved,
+            busy,
+            next: Cell::new(PAGES_MANY),
+            asked: Cell::new(Instant::now()),
+            queue,
+            thread,
+        })
     }
 
     /// Called between two batches, with the connection that writes.
@@ -69,16 +84,21 @@ impl Checkpointer {
             self.moved.store(0, Ordering::Relaxed);
             self.next.set(PAGES_MANY);
         }
-        if pages < self.next.get() || self.busy.load(Ordering::Acquire) {
+        let left = pages - self.moved.load(Ordering::Relaxed);
+        let is_long = pages >= self.next.get();
+        let is_some = left >= PAGES_SOME && self.asked.get().elapsed() >= REST;
+        if !(is_long || is_some) || self.busy.load(Ordering::Acquire) {
             return;
         }
-        let left = pages - self.moved.load(Ordering::Relaxed);
-        if left <= PAGES_FEW || pages >= PAGES_MOST {
+        if is_long && (left <= PAGES_FEW || pages >= PAGES_MOST) {
             self.moved.store(checkpoint(db), Ordering::Relaxed);
             // Where a long read is in the way the log grows on, and is tried again later.
             self.next.set(pages + PAGES_MANY);
-        } else if !self.busy.swap(true, Ordering::AcqRel) && self.queue.send(()).is_err() {
-            tracing::error!("nobody moves the log into the file");
+        } else if !self.busy.swap(true, Ordering::AcqRel) {
+            self.asked.set(Instant::now());
+            if self.queue.send(()).is_err() {
+                tracing::error!("nobody moves the log into the file");
+            }
         }
     }
 
