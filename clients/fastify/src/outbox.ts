@@ -223,10 +223,10 @@ export class Outbox {
     }
     this.#writing += items.length;
     this.#follow(
-      spool.append(items).then((isWritten) => {
+      spool.append(items).then((count) => {
         this.#writing -= items.length;
-        if (isWritten) this.#stats.spooled += items.length;
-        else this.#lose(items.length);
+        this.#stats.spooled += count;
+        if (count < items.length) this.#lose(items.length - count);
       }),
     );
   }

@@ -67,11 +67,18 @@ export class Spool {
     return this.#claims;
   }
 
-  /** Whether the records were written; not when they don't fit, or the disk can't be written. */
-  async append(items: readonly Item[]): Promise<boolean> {
-    const text = items.map((item) => `${JSON.stringify(item)}\n`).join("");
-    const size = Buffer.byteLength(text);
-    if (this.#bytes + size > this.#limit) return false;
+  /** How many of the records, from the first on, were written: those that fit, or none on a disk that fails. */
+  async append(items: readonly Item[]): Promise<number> {
+    let [text, size, count] = ["", 0, 0];
+    for (const item of items) {
+      const line = `${JSON.stringify(item)}\n`;
+      const bytes = Buffer.byteLength(line);
+      if (this.#bytes + size + bytes > this.#limit) break;
+      text += line;
+      size += bytes;
+      count += 1;
+    }
+    if (count === 0) return 0;
     this.#bytes += size;
     if (this.#batch === undefined) {
       const batch = { text: "", written: Promise.resolve(false) };
@@ -84,8 +91,9 @@ export class Spool {
     }
     this.#batch.text += text;
     const written = await this.#batch.written;
-    if (!written) this.#bytes -= size;
-    return written;
+    if (written) return count;
+    this.#bytes -= size;
+    return 0;
   }
 
   /** Sets what was written apart, to be delivered. */

@@ -107,7 +107,7 @@ export class Service {
   /** Ends it without a chance to finish anything. */
   async kill(signal: NodeJS.Signals = "SIGKILL"): Promise<void> {
     const child = this.#child;
-    if (child === undefined || child.exitCode !== null || child.signalCode !== null) return;
+    if (child?.exitCode !== null || child.signalCode !== null) return;
     const exited = once(child, "exit");
     child.kill(signal);
     await exited;
@@ -176,8 +176,7 @@ export async function app(
     checkTimeoutMs: 5000,
     ...options,
   });
-  fastify.post("/reports", { config: { aiBudget: true } }, async (request) => act(request));
-  fastify.get("/free", async (request) => ({ checked: request.aiBudget !== null }));
+  fastify.post("/reports", { config: { aiBudget: true } }, async (request) => await act(request));
   await fastify.ready();
   return fastify;
 }
@@ -192,15 +191,24 @@ export async function post(
   return await fastify.inject({ method: "POST", url: "/reports", headers: { ...tenants, ...headers }, payload });
 }
 
+/** An answer that does not come from the service. */
+export interface Canned {
+  readonly status: number;
+  readonly headers?: Record<string, string>;
+  readonly body: string;
+}
+
 /** Stands between the plugin and the service, and does what networks do. */
 export class Proxy {
   readonly #server: http.Server;
-  /** Before a request is passed on. */
+  /** Before a request is passed on, */
   delayMs = 0;
+  /** where its path ends like this. */
+  delayed = "";
   /** Requests of these paths are carried out, but their answer is lost, so many times. */
   readonly lose = new Map<string, number>();
   /** Answers this instead of passing on. */
-  answer: ((path: string) => { status: number; headers?: Record<string, string>; body: string } | undefined) | undefined;
+  answer: ((path: string) => Canned | undefined) | undefined;
   /** Paths passed on, with their bodies. */
   readonly seen: { path: string; body: string; headers: http.IncomingHttpHeaders }[] = [];
 
@@ -238,7 +246,7 @@ export class Proxy {
       response.writeHead(own.status, own.headers).end(own.body);
       return;
     }
-    if (this.delayMs > 0) await sleep(this.delayMs);
+    if (this.delayMs > 0 && path.endsWith(this.delayed)) await sleep(this.delayMs, undefined, { ref: false });
     const { authorization = "" } = request.headers;
     const headers = { authorization, ...(body === "" ? {} : { "content-type": "application/json" }) };
     const answer = await fetch(target + path, { method: "POST", headers, body: body === "" ? null : body });

@@ -1,7 +1,6 @@
 /** What a request meets: checks, answers, headers, and what becomes of the money that was held for it. */
 
 import assert from "node:assert/strict";
-import { once } from "node:events";
 import http from "node:http";
 import type net from "node:net";
 import { after, before, describe, it } from "node:test";
@@ -423,7 +422,10 @@ describe("options", () => {
     assert.equal((await post(fastify, newTenant())).statusCode, 200);
     await fastify.close();
     assert.equal(calls, 2);
-    assert.ok(proxy.seen.every(({ path, headers }) => !path.includes(TOKEN) && headers.authorization === `Bearer ${TOKEN}`));
+    for (const { path, headers } of proxy.seen) {
+      assert.ok(!path.includes(TOKEN));
+      assert.equal(headers.authorization, `Bearer ${TOKEN}`);
+    }
     await proxy.stop();
   });
 });
@@ -435,6 +437,5 @@ function send(server: net.Server, tenant: string): http.ClientRequest {
   const request = http.request({ port, host: "127.0.0.1", method: "POST", path: "/reports", headers });
   request.on("error", () => undefined);
   request.end("{}");
-  void once(request, "close").catch(() => undefined);
   return request;
 }
