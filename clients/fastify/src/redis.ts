@@ -76,7 +76,9 @@ export class SharedCache {
 
 /** Opens a connection of the plugin's own. Not being able to connect is no error; it is tried again for ever. */
 export async function openRedis(url: string, stats: Stats, log: SparseLog, timeoutMs: number): Promise<SharedCache> {
-  const { Redis } = await import("ioredis");
+  const { Redis } = await import("ioredis").catch(() => {
+    throw new TypeError("@bursar/fastify: option redis is a URL, so the package ioredis has to be installed");
+  });
   const redis = new Redis(url, {
     connectTimeout: 2000,
     commandTimeout: timeoutMs * 2,

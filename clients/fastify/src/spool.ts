@@ -9,7 +9,6 @@ import { randomUUID } from "node:crypto";
 import { createReadStream } from "node:fs";
 import { appendFile, mkdir, open, readdir, rename, rm, stat } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
-import { createInterface } from "node:readline";
 
 import type { Item } from "./client.js";
 import { isObject } from "./json.js";
@@ -109,15 +108,15 @@ export class Spool {
 
   /** The records of a file that are still to be delivered, with their lines; nothing for a line that is no record. */
   async *read(claim: Claim): AsyncGenerator<{ line: number; text: string; item: Item | undefined }> {
-    const stream = createReadStream(claim.path, "utf8");
+    let line = 0;
     try {
-      let line = 0;
-      for await (const text of createInterface({ input: stream, crlfDelay: Number.POSITIVE_INFINITY })) {
+      for await (const text of lines(claim.path)) {
         if (line >= claim.done && !claim.also.has(line)) yield { line, text, item: parse(text) };
         line += 1;
       }
-    } finally {
-      stream.destroy();
+    } catch (error) {
+      // Another process has adopted the file and delivered all of it.
+      if (!(isObject(error) && error["code"] === "ENOENT")) throw error;
     }
   }
 
@@ -150,6 +149,22 @@ export class Spool {
     this.#exclusive = result.catch(() => undefined);
     return await result;
   }
+}
+
+/** The lines of a file. What goes on and on without an end of line is cut, and is no record then. */
+async function* lines(path: string): AsyncGenerator<string> {
+  let rest = "";
+  // Not readline: it does not tell of a stream's errors.
+  for await (const chunk of createReadStream(path, "utf8") as AsyncIterable<string>) {
+    const parts = (rest + chunk).split("\n");
+    rest = parts.pop() ?? "";
+    if (rest.length > LINE_MOST) {
+      parts.push(rest);
+      rest = "";
+    }
+    yield* parts;
+  }
+  if (rest !== "") yield rest;
 }
 
 const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
