@@ -7,6 +7,7 @@ use clap::{Parser, Subcommand};
 
 mod bench;
 mod ci;
+mod clients;
 mod contract;
 mod services;
 mod shell;
@@ -25,7 +26,7 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Run every test: units, integration on SQLite and Postgres, doc tests, the API contract.
+    /// Run every test: units, integration on SQLite and Postgres, doc tests, the API contract, clients.
     Test(suite::Arguments),
     /// Check the architecture and the house rules.
     Tidy,

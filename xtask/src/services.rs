@@ -1,4 +1,4 @@
-//! Services that tests need: Postgres.
+//! Services that tests need: Postgres, and Redis.
 //!
 //! Owns: finding one that lets us in, or a private cluster under the target folder. Never touches a database
 //! that it did not create. Invariant: what a run started, the run stops, unless `services up` asked for it.
@@ -9,6 +9,8 @@ use std::process::Command as Program;
 use anyhow::{Context, Result, bail};
 
 use crate::{shell, workspace};
+
+pub(crate) mod redis;
 
 /// What to do with the services.
 #[derive(clap::Subcommand)]

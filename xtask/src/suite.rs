@@ -1,10 +1,10 @@
-//! Every test in one command: services first, then cargo's tests, then the API contract.
+//! Every test in one command: services first, then cargo's tests, the API contract, the clients.
 //!
 //! Invariant: a test that cannot run fails. Nothing here skips.
 
 use anyhow::{Context, Result};
 
-use crate::{contract, services, shell, workspace};
+use crate::{clients, contract, services, shell, workspace};
 
 /// Which tests, and by which runner.
 #[derive(clap::Args, Default)]
@@ -15,6 +15,9 @@ pub(crate) struct Arguments {
     /// Leave the API contract out; the whole check never does.
     #[arg(long)]
     pub(crate) no_contract: bool,
+    /// Leave the packages for other languages out; the whole check never does.
+    #[arg(long)]
+    pub(crate) no_clients: bool,
     /// Seed of the API contract's requests, to repeat a failing run.
     #[arg(long, default_value_t = contract::SEED)]
     pub(crate) seed: u64,
@@ -62,6 +65,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Vec<String>> {
     if !arguments.no_contract {
         let empty = postgres.database("contract")?;
         contract::run(arguments.seed, &empty.url())?;
+    }
+    if !arguments.no_clients {
+        clients::run()?;
     }
     Ok(closing)
 }
