@@ -31,7 +31,12 @@ const RESERVATIONS: &str = concat!(include_str!("sql/reservation.sql"), "where k
 const BUDGETS: &str = concat!(include_str!("sql/budget.sql"), include_str!("sql/load_budgets.sql"));
 const ACCOUNTS: &str =
     concat!(include_str!("sql/account.sql"), include_str!("sql/load_accounts.sql"));
-const NAMED: &str = include_str!("sql/load_named.sql");
+const NAMED: &str = concat!(
+    "select a.*, b.tenant_id from (",
+    include_str!("sql/account.sql"),
+    ") as a ",
+    include_str!("sql/load_named.sql")
+);
 const SPENT: &str = include_str!("sql/load_spent.sql");
 const OPEN: &str = concat!(include_str!("sql/reservation.sql"), include_str!("sql/load_open.sql"));
 
