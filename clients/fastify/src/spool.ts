@@ -11,7 +11,7 @@ import { appendFile, mkdir, open, readdir, rename, rm, stat } from "node:fs/prom
 import { basename, dirname, join } from "node:path";
 
 import type { Item } from "./client.js";
-import { isObject } from "./json.js";
+import { isObject, parseObject } from "./json.js";
 
 /** Longer lines are not ours. */
 const LINE_MOST = 16 * 1024;
@@ -171,13 +171,8 @@ const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 
 function parse(text: string): Item | undefined {
   if (text.length > LINE_MOST) return undefined;
-  let value: unknown;
-  try {
-    value = JSON.parse(text);
-  } catch {
-    return undefined;
-  }
-  if (!isObject(value)) return undefined;
+  const value = parseObject(text)?.value;
+  if (value === undefined) return undefined;
   const { kind, requestId, body } = value as { kind?: unknown; requestId?: unknown; body?: unknown };
   // The id becomes part of a path.
   if (kind === "release" && typeof requestId === "string" && UUID.test(requestId)) return { kind, requestId };

@@ -1,19 +1,19 @@
 //! Redis, for packages that share verdicts through it: one that answers, or one of our own in memory.
 
+use std::fs::File;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::process::{Command as Program, Stdio};
-use std::time::{Duration, Instant};
+use std::process::Command as Program;
+use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 
-use crate::shell;
-use crate::workspace::Process;
+use crate::workspace::{self, Process};
+use crate::{contract, shell};
 
 /// Set by people who have a Redis of their own; used as it is.
 pub(crate) const URL_VARIABLE: &str = "BURSAR_TEST_REDIS_URL";
 const USUAL_PORT: u16 = 6379;
-const START_MAX: Duration = Duration::from_secs(10);
 
 pub(crate) struct Redis {
     pub(crate) url: String,
@@ -36,17 +36,13 @@ impl Redis {
         let port = shell::free_port()?;
         let mut command = Program::new("redis-server");
         command.args(["--bind", "127.0.0.1", "--port", &port.to_string()]);
-        command.args(["--save", "", "--appendonly", "no"]).stdout(Stdio::null());
-        let child = command.spawn().context("failed to start redis-server")?;
-        let started = Some(Process(child));
-        let begin = Instant::now();
-        while !answers(port) {
-            if begin.elapsed() > START_MAX {
-                bail!("redis-server does not answer on port {port} after {START_MAX:?}");
-            }
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        Ok(Self { url: url(port), _started: started })
+        let folder = workspace::target()?.join("services");
+        std::fs::create_dir_all(&folder)?;
+        let log = folder.join("redis.log");
+        command.args(["--save", "", "--appendonly", "no"]).stdout(File::create(&log)?);
+        let mut process = Process(command.spawn().context("failed to start redis-server")?);
+        contract::wait_until_up(&mut process, port, &log)?;
+        Ok(Self { url: url(port), _started: Some(process) })
     }
 }
 

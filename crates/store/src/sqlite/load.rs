@@ -143,10 +143,20 @@ pub(super) struct Arm {
     pub(super) by: &'static str,
 }
 
-/// Selects the rows of an index's table, as `t`, that fulfil conditions on the columns of the index,
+/// What the index of a table goes by.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum By {
+    Tenant,
+    Time,
+}
+
+/// Selects the rows of a table, as `t`, that fulfil conditions on the columns of one of its indexes,
 /// written with `@.` before each: those that the index has, and the others.
-pub(super) fn arms(index: &str, conditions: &str, is_behind: bool) -> Vec<Arm> {
-    let table = index.split('_').next().unwrap_or(index);
+pub(super) fn arms(table: &str, by: By, conditions: &str, is_behind: bool) -> Vec<Arm> {
+    let index = match by {
+        By::Tenant => format!("{table}_by_tenant"),
+        By::Time => format!("{table}_by_time"),
+    };
     let indexed = conditions.replace("@.", "i.");
     let mut found = Arm {
         sql: format!(
@@ -182,7 +192,7 @@ pub(super) fn opening(
 ) -> Result<(Opening, Vec<(Key, i64)>), StoreError> {
     let scope = &budget.scope;
     let of_period = "@.tenant_id = ?1 and @.created_at >= ?2 and @.created_at < ?3";
-    let source = union(&arms("reservation_by_tenant", of_period, is_behind));
+    let source = union(&arms("reservation", By::Tenant, of_period, is_behind));
     let covered = "(?4 is null or model = ?4)
         and (?5 is null or user_id = ?5)
         and (?6 is null or report_type = ?6)";

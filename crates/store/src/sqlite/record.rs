@@ -14,7 +14,7 @@ use rusqlite::{Connection, Row, types::Value};
 use super::{
     Sqlite,
     behind::{Numbered, Place},
-    load::{self, Arm},
+    load::{self, Arm, By},
     row,
     row::whole,
 };
@@ -119,25 +119,25 @@ impl Conditions {
     }
 }
 
-/// What finds reservations that are chosen by tenant, or by time alone.
-fn index(tenant: Option<&TenantId>) -> &'static str {
-    if tenant.is_some() { "reservation_by_tenant" } else { "reservation_by_time" }
+/// Reservations that are chosen by tenant, or by time alone.
+fn chosen(tenant: Option<&TenantId>, found: &Conditions, is_behind: bool) -> Vec<Arm> {
+    let by = if tenant.is_some() { By::Tenant } else { By::Time };
+    load::arms("reservation", by, found.text(), is_behind)
 }
 
 /// The reservations of a filter. Those that are open are found by their state, which is not bound:
 /// SQLite uses an index of few rows only where it sees its condition.
 fn arms(filter: &ReservationFilter, found: &Conditions, is_behind: bool) -> Vec<Arm> {
-    let Some(state) = filter.state else {
-        return load::arms(index(filter.tenant.as_ref()), found.text(), is_behind);
-    };
-    if let State::Held | State::Unresolved | State::Unpriced = state {
+    if let Some(state @ (State::Held | State::Unresolved | State::Unpriced)) = filter.state {
         let conditions = found.text().replace("@.", "t.");
         let sql =
             format!("select t.* from reservation as t where t.state = '{state}' and {conditions}");
         return vec![Arm { sql, by: "t" }];
     }
-    let mut arms = load::arms(index(filter.tenant.as_ref()), found.text(), is_behind);
-    arms.iter_mut().for_each(|arm| arm.sql.push_str(&format!(" and t.state = '{state}'")));
+    let mut arms = chosen(filter.tenant.as_ref(), found, is_behind);
+    if let Some(state) = filter.state {
+        arms.iter_mut().for_each(|arm| arm.sql.push_str(&format!(" and t.state = '{state}'")));
+    }
     arms
 }
 
@@ -180,7 +180,7 @@ fn entries(
         found.and("(@.tenant_id, @.seq) > (?, ?)", after);
     }
     let mut rows = Vec::new();
-    for Arm { sql, by } in load::arms("entry_by_tenant", found.text(), is_behind) {
+    for Arm { sql, by } in load::arms("entry", By::Tenant, found.text(), is_behind) {
         let most = filter.page.limit;
         let sql = format!("{sql} order by {by}.tenant_id, {by}.seq limit {most}");
         rows.extend(load::rows_where(db, &sql, &found.values, row::entry)?);
@@ -224,7 +224,7 @@ fn usage(
         found.and("@.tenant_id = ?", [text(tenant.as_str())]);
     }
     found.created(Some(query.from), Some(query.to));
-    let arms = load::arms(index(query.tenant.as_ref()), found.text(), is_behind);
+    let arms = chosen(query.tenant.as_ref(), &found, is_behind);
     let source = load::union(&arms);
     sql.push_str(&format!(
         " from ({source})

@@ -142,7 +142,8 @@ const ACCOUNT: &str = "insert into account
     from account_tail
     where row_number = ?1
     on conflict (budget_id, period_start) do update
-    set opened_at = excluded.opened_at, settled_nanos = excluded.settled_nanos, held_nanos = excluded.held_nanos,
+    set opened_at = excluded.opened_at, settled_nanos = excluded.settled_nanos,
+        held_nanos = excluded.held_nanos,
         unresolved_nanos = excluded.unresolved_nanos, tokens_input = excluded.tokens_input,
         tokens_output = excluded.tokens_output, fired = excluded.fired,
         exhausted = excluded.exhausted";
