@@ -1,0 +1,1 @@
+//! A budget check around any Rust service.
