@@ -117,6 +117,8 @@ pub struct Amounts {
     pub service_tier: String,
     /// The caller named the amount itself.
     pub amount_given: bool,
+    /// The amount is what was seen of the call, not what its vendor has reported.
+    pub amount_estimated: bool,
 }
 
 impl From<&Quote> for Amounts {
@@ -130,6 +132,7 @@ impl From<&Quote> for Amounts {
             cache_write_1h_tokens: cache_write_1h,
             service_tier: quote.tier.as_str().to_owned(),
             amount_given: quote.given,
+            amount_estimated: quote.estimated,
         }
     }
 }

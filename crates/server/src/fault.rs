@@ -138,7 +138,7 @@ impl Fault {
     }
 
     fn refused(refusal: &Refusal, now: Timestamp) -> Self {
-        let Refusal { scope, standing, resets_at, by_holds } = refusal;
+        let Refusal { scope, standing, resets_at, by_holds, .. } = refusal;
         let used = Percent::of(standing.counted, standing.limit);
         let soon = if *by_holds { "; calls in flight may free some before then" } else { "" };
         let message = format!(

@@ -122,13 +122,13 @@ impl Stated {
             if amount.is_zero() {
                 return Err(Fault::invalid("amount_usd", "must be more than 0"));
             }
-            return Ok(Quote { usage, tier, amount: Some(amount), given: true });
+            return Ok(Quote { usage, tier, amount: Some(amount), given: true, estimated: false });
         }
         if usage.prompt() == 0 && usage.output == 0 {
             let message = "the call names no tokens: at least one count must be more than 0";
             return Err(Fault::unprocessable("no_tokens", message));
         }
-        Ok(Quote { amount: price(&usage, tier)?, usage, tier, given: false })
+        Ok(Quote { amount: price(&usage, tier)?, usage, tier, given: false, estimated: false })
     }
 }
 
