@@ -103,7 +103,6 @@ impl Inner {
             return self.pass(&endpoint, head, Dialect::Anthropic, body).await;
         }
         let granted = self.grant(call).await?;
-        let tenant = &call.payer.tenant;
         let wants_trailer = wants_trailer(&call.head.headers);
         let Granted { tally, is_stream, edits, fallback } = granted;
         if gone.is_closed() {
@@ -112,7 +111,12 @@ impl Inner {
         }
         let outgoing = outgoing(call, &edits)?;
         let endpoint = tally.endpoint().clone();
-        let refresh = self.terms.refresh(tenant, &*self.rooms.budgets, self.now());
+        let refresh = async {
+            if let Some(outcome) = &tally.promise().outcome {
+                let budgets = &*self.rooms.budgets;
+                self.terms.refresh(&outcome.reservation, budgets, self.now()).await;
+            }
+        };
         let (answer, ()) = tokio::join!(endpoint.send(&outgoing), refresh);
         let response = match answer {
             Ok(response) => response,

@@ -137,9 +137,19 @@ impl Gateway {
         loop {
             tokio::select! {
                 () = &mut stopped => return,
-                _ = ticks.tick() => self.0.tend().await,
+                _ = ticks.tick() => self.tend().await,
             }
         }
+    }
+
+    /// Delivers what waits in the spool, and tells how much is in flight.
+    pub async fn tend(&self) {
+        self.0.tend().await;
+    }
+
+    /// How many charges wait in the spool.
+    pub fn spooled(&self) -> usize {
+        self.0.spool.records()
     }
 
     /// Waits for what is still to be charged.

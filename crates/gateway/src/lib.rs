@@ -21,6 +21,8 @@ mod reply;
 mod settle;
 mod spool;
 mod standing;
+#[cfg(test)]
+mod tests;
 mod upstream;
 pub mod usage;
 mod wait;

@@ -64,10 +64,19 @@ impl Terms {
         self.rooms.insert(reservation.call.tenant.clone(), room);
     }
 
-    /// Reads a tenant's terms where they are not known or have run out.
-    pub(crate) async fn refresh(&self, tenant: &TenantId, budgets: &dyn Budgets, now: Timestamp) {
+    /// Reads a tenant's terms where they are not known, have run out, or lack a call's budget.
+    pub(crate) async fn refresh(
+        &self,
+        reservation: &Reservation,
+        budgets: &dyn Budgets,
+        now: Timestamp,
+    ) {
+        let tenant = &reservation.call.tenant;
         let is_fresh = |known: &Known| {
-            known.read_at.elapsed() < FRESH && known.terms.iter().all(|term| now < term.resets_at)
+            let has = |id: BudgetId| known.terms.iter().any(|term| term.budget == id);
+            known.read_at.elapsed() < FRESH
+                && known.terms.iter().all(|term| now < term.resets_at)
+                && reservation.accounts.iter().all(|account| has(account.budget))
         };
         if self.terms.get(tenant).is_some_and(|known| is_fresh(&known)) {
             return;
