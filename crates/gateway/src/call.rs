@@ -11,6 +11,7 @@ use tokio::{
     sync::oneshot,
     time::{Instant, timeout_at},
 };
+use uuid::Uuid;
 
 use crate::{
     demand::{self, Edits},
@@ -68,7 +69,8 @@ impl Inner {
         body: Bytes,
     ) -> Result<Response<Reply>, Fault> {
         let path = below_base(&head, dialect);
-        let call = Outgoing { method: head.method, path, headers: head.headers, body };
+        let id = Uuid::now_v7().to_string();
+        let call = Outgoing { id, method: head.method, path, headers: head.headers, body };
         let response = endpoint.send(&call).await.map_err(|failure| fault(&failure))?;
         let (mut head, body) = response.into_parts();
         let until = Instant::now() + endpoint.config.timeout;
@@ -234,6 +236,7 @@ fn outgoing(call: &Call, edits: &Edits) -> Result<Outgoing, Fault> {
         Bytes::from(edited.map_err(unmetered)?)
     };
     Ok(Outgoing {
+        id: call.key.to_string(),
         method: call.head.method.clone(),
         path: below_base(&call.head, call.api.dialect()),
         headers: call.head.headers.clone(),

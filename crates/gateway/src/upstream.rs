@@ -89,6 +89,7 @@ pub(crate) struct Endpoint {
 
 /// A call on its way out.
 pub(crate) struct Outgoing {
+    pub(crate) id: String,
     pub(crate) method: Method,
     /// Path below the vendor's base URL, with its query.
     pub(crate) path: String,
@@ -201,6 +202,10 @@ impl Endpoint {
         *headers = call.headers.clone();
         for name in NOT_FORWARDED {
             headers.remove(name);
+        }
+        // What the ledger calls it, so that the vendor's log and ours can be laid side by side.
+        if let Ok(id) = HeaderValue::from_str(&call.id) {
+            headers.insert("x-client-request-id", id);
         }
         if let Some((name, value)) = &self.authorization {
             headers.insert(name.clone(), value.clone());

@@ -5,8 +5,10 @@
 
 mod exactness;
 mod export;
+mod gateway;
 mod kill;
 mod operator;
 mod replay;
 mod service;
 mod support;
+mod vendor;
