@@ -5,4 +5,5 @@
 //! hold is durable before the first byte goes upstream and is never below what the call can cost;
 //! every hold is settled or released exactly once; prompts and answers are neither kept nor logged.
 
+pub mod demand;
 pub mod dialect;

@@ -1,0 +1,243 @@
+//! What a request to a model vendor can cost at most.
+//!
+//! Owns how a body is read into a [`Demand`], what a demand holds at a price, and how a body is
+//! changed before it goes upstream. Pure: no clock, no I/O. Invariant: the hold is never below what
+//! the vendor can bill for the request; what has no such bound is refused as [`Unmetered`] or
+//! [`Unbounded`], with words for the caller on what to send instead.
+
+mod chat;
+mod embeddings;
+mod hold;
+mod image;
+mod json;
+mod messages;
+mod prompt;
+mod responses;
+mod rewrite;
+
+use std::num::NonZeroU32;
+
+pub use self::hold::Unbounded;
+pub use self::rewrite::{Edits, rewrite};
+
+use self::json::Node;
+use self::prompt::{Prompt, Tokenizer};
+use crate::dialect::Api;
+
+/// What a request asks for, as far as it decides its cost.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Demand {
+    /// The model, as the caller wrote it.
+    pub model: String,
+    /// Whether the answer is to be a stream.
+    pub is_stream: bool,
+    /// Whether the caller asked a chat stream to end with its usage.
+    pub wants_usage: bool,
+    /// Upper bound of the prompt's tokens.
+    pub prompt: PromptBound,
+    /// The request's own limit of output tokens per choice.
+    pub output: Option<u64>,
+    /// Output tokens that may come on top: a thinking budget above the limit, a predicted output.
+    pub output_extra: u64,
+    /// How many answers are asked for.
+    pub choices: u64,
+    /// The service tier asked for.
+    pub tier: TierAsked,
+    /// The caches that the prompt may be written to.
+    pub cache: CacheAsked,
+    /// Tools of the vendor that have a fee.
+    pub fees: Vec<FeeAsked>,
+    /// How often the vendor may bill the prompt: once, and once more for each use of its tools.
+    pub rounds: u64,
+    /// What the vendor multiplies every token's price with.
+    pub multiplier: Ratio,
+}
+
+/// Upper bound of a prompt's tokens.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum PromptBound {
+    /// So many tokens.
+    Tokens(u64),
+    /// Only the model's context window bounds it: files by id, PDFs, stored conversations.
+    Window,
+}
+
+/// The service tier that a request asks for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum TierAsked {
+    /// The list price and no other.
+    Standard,
+    /// The vendor chooses; it may serve and bill priority.
+    Auto,
+    /// Cheaper and later, or standard.
+    Flex,
+    /// Dearer and sooner, or standard.
+    Priority,
+    /// A batch.
+    Batch,
+}
+
+/// The caches that a prompt may be written to.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+pub struct CacheAsked {
+    /// The five-minute (or only) cache.
+    pub write_5m: bool,
+    /// The one-hour cache.
+    pub write_1h: bool,
+}
+
+/// A vendor's tool with a fee for each use.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Fee {
+    /// Anthropic's web search: $10 per 1,000 searches.
+    /// <https://platform.claude.com/docs/en/about-claude/pricing>, 2026-11-25.
+    AnthropicWebSearch,
+    /// OpenAI's web search: $10 per 1,000 calls.
+    /// <https://developers.openai.com/api/docs/pricing>, 2026-11-25.
+    OpenAiWebSearch,
+    /// OpenAI's web search preview: up to $25 per 1,000 calls, by model. Same source.
+    OpenAiWebSearchPreview,
+    /// OpenAI's file search: $2.50 per 1,000 calls. Same source.
+    OpenAiFileSearch,
+}
+
+/// A tool with a fee that a request allows.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct FeeAsked {
+    /// The tool.
+    pub fee: Fee,
+    /// The most uses; without it the request has no bound.
+    pub uses_most: Option<u64>,
+}
+
+/// An exact factor.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Ratio {
+    /// Above the line.
+    pub numerator: u32,
+    /// Below the line.
+    pub denominator: NonZeroU32,
+}
+
+impl Ratio {
+    /// Nothing changes.
+    pub const ONE: Ratio = Ratio { numerator: 1, denominator: NonZeroU32::MIN };
+    /// Anthropic's factor for inference in the United States: 1.1 on all tokens.
+    /// <https://platform.claude.com/docs/en/about-claude/pricing>, 2026-11-25.
+    pub const UNITED_STATES: Ratio = Ratio {
+        numerator: 11,
+        denominator: match NonZeroU32::new(10) {
+            Some(ten) => ten,
+            None => NonZeroU32::MIN,
+        },
+    };
+}
+
+/// A request whose cost has no known bound.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("{field} can't be metered: {message}")]
+pub struct Unmetered {
+    /// The field that it is about, as in `tools`.
+    pub field: String,
+    /// Why, and what to send instead.
+    pub message: String,
+}
+
+impl Unmetered {
+    fn new(field: impl Into<String>, message: impl Into<String>) -> Unmetered {
+        Unmetered { field: field.into(), message: message.into() }
+    }
+}
+
+/// Reads a body by the quick bound: text counts by its bytes, images by their size.
+///
+/// A batch is read by [`read_batch`] and refused here.
+pub fn read(api: Api, body: &[u8]) -> Result<Demand, Unmetered> {
+    read_node(api, &json::parse(body)?, Tokenizer::Bytes)
+}
+
+/// Lowers a demand's prompt to the tight bound: a tokenizer's count where the model has a public
+/// one, a conservative multiple of another's elsewhere. Never raises it.
+///
+/// `demand` was read from this same body. The tokenizer is chosen by `demand.model`, so whoever
+/// sends the request to another model sets that first.
+pub fn tighten(api: Api, body: &[u8], demand: &mut Demand) {
+    let tokenizer = Tokenizer::of(&demand.model);
+    let Ok(node) = json::parse(body) else { return };
+    let Ok(tight) = read_node(api, &node, tokenizer) else { return };
+    demand.output_extra = demand.output_extra.min(tight.output_extra);
+    if let (PromptBound::Tokens(quick), PromptBound::Tokens(tight)) = (demand.prompt, tight.prompt)
+    {
+        demand.prompt = PromptBound::Tokens(quick.min(tight));
+    }
+}
+
+/// Reads a batch of messages: each request's name and demand, in order.
+pub fn read_batch(body: &[u8]) -> Result<Vec<(String, Demand)>, Unmetered> {
+    let node = json::parse(body)?;
+    let Some(Node::List(requests)) = node.get("requests") else {
+        return Err(Unmetered::new("requests", "it must be a list"));
+    };
+    let one = |request: &Node<'_>| {
+        let Some(Node::Text(name)) = request.get("custom_id") else {
+            return Err(Unmetered::new("requests.custom_id", "it must be text"));
+        };
+        let Some(params) = request.get("params") else {
+            return Err(Unmetered::new("requests.params", "it must be an object"));
+        };
+        let mut demand = read_node(Api::Messages, params, Tokenizer::Bytes)?;
+        demand.tier = TierAsked::Batch;
+        Ok((name.clone().into_owned(), demand))
+    };
+    requests.iter().map(one).collect()
+}
+
+fn read_node(
+    api: Api,
+    node: &Node<'_>,
+    tokenizer: Tokenizer,
+) -> Result<Demand, Unmetered> {
+    if !matches!(node, Node::Object(_)) {
+        return Err(Unmetered::new("body", "it must be a JSON object"));
+    }
+    let model = match node.get("model") {
+        Some(Node::Text(model)) if !model.is_empty() => model.as_ref(),
+        _ => return Err(Unmetered::new("model", "it must name a model")),
+    };
+    let mut demand = Demand::plain(model);
+    demand.is_stream = node.flag("stream")?;
+    let mut prompt = Prompt::new(tokenizer);
+    match api {
+        Api::Messages => messages::read(node, &mut prompt, &mut demand)?,
+        Api::ChatCompletions => chat::read(node, &mut prompt, &mut demand)?,
+        Api::Responses => responses::read(node, &mut prompt, &mut demand)?,
+        Api::Embeddings => embeddings::read(node, &mut prompt, &mut demand)?,
+        // It is free: nothing of it is billed.
+        Api::CountTokens => demand.output = Some(0),
+        Api::MessageBatches => {
+            return Err(Unmetered::new("requests", "a batch is read request by request"));
+        }
+    }
+    demand.prompt = prompt.bound();
+    Ok(demand)
+}
+
+impl Demand {
+    /// One choice of one round at the list price, with nothing in its prompt.
+    fn plain(model: &str) -> Demand {
+        Demand {
+            model: model.to_owned(),
+            is_stream: false,
+            wants_usage: false,
+            prompt: PromptBound::Tokens(0),
+            output: None,
+            output_extra: 0,
+            choices: 1,
+            tier: TierAsked::Standard,
+            cache: CacheAsked::default(),
+            fees: Vec::new(),
+            rounds: 1,
+            multiplier: Ratio::ONE,
+        }
+    }
+}
