@@ -192,11 +192,7 @@ pub fn read_batch(body: &[u8]) -> Result<Vec<(String, Demand)>, Unmetered> {
     requests.iter().map(one).collect()
 }
 
-fn read_node(
-    api: Api,
-    node: &Node<'_>,
-    tokenizer: Tokenizer,
-) -> Result<Demand, Unmetered> {
+fn read_node(api: Api, node: &Node<'_>, tokenizer: Tokenizer) -> Result<Demand, Unmetered> {
     if !matches!(node, Node::Object(_)) {
         return Err(Unmetered::new("body", "it must be a JSON object"));
     }

@@ -7,3 +7,4 @@
 
 pub mod demand;
 pub mod dialect;
+pub mod usage;

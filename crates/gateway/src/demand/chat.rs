@@ -139,11 +139,7 @@ fn messages(list: &Node<'_>, model: &str, prompt: &mut Prompt) -> Result<(), Unm
 }
 
 /// Text, or a list of parts.
-pub(super) fn content(
-    value: &Node<'_>,
-    model: &str,
-    prompt: &mut Prompt,
-) -> Result<(), Unmetered> {
+pub(super) fn content(value: &Node<'_>, model: &str, prompt: &mut Prompt) -> Result<(), Unmetered> {
     match value {
         Node::List(parts) => parts.iter().try_for_each(|one| part(one, model, prompt)),
         Node::Object(_) => part(value, model, prompt),

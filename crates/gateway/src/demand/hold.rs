@@ -11,13 +11,17 @@ const OUTPUT_MOST: u64 = 1 << 24;
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum Unbounded {
     /// Neither the request nor the price limits the output.
-    #[error("the answer's length has no limit: send max_tokens, or give {model:?} a price with max_output_tokens")]
+    #[error(
+        "the answer's length has no limit: send max_tokens, or give {model:?} a price with max_output_tokens"
+    )]
     Output {
         /// The model.
         model: String,
     },
     /// The prompt is bounded by the context window alone, and the price doesn't say how long it is.
-    #[error("the prompt's length can't be known: send it as text, or give {model:?} a price with max_input_tokens")]
+    #[error(
+        "the prompt's length can't be known: send it as text, or give {model:?} a price with max_input_tokens"
+    )]
     Window {
         /// The model.
         model: String,

@@ -101,7 +101,8 @@ fn thinking(value: &Node<'_>, demand: &mut Demand) -> Result<(), Unmetered> {
 fn context_management(value: &Node<'_>, prompt: &mut Prompt) -> Result<(), Unmetered> {
     let edits = value.get("edits").map_or(&[][..], Node::items);
     if edits.iter().any(|edit| !edit.word("type").starts_with("clear_")) {
-        let message = "only edits of the types clear_… are metered; compaction runs the model again";
+        let message =
+            "only edits of the types clear_… are metered; compaction runs the model again";
         return Err(Unmetered::new("context_management", message));
     }
     prompt.value(value);

@@ -91,7 +91,8 @@ fn stretches(text: &str, count: impl Fn(&str) -> usize) -> u64 {
 /// that is neither, nor an apostrophe, which may belong to the word; or a line break is followed
 /// by a letter or a digit.
 fn is_border(text: &[u8], at: usize) -> bool {
-    let (Some(&before), Some(&after)) = (at.checked_sub(1).and_then(|at| text.get(at)), text.get(at))
+    let (Some(&before), Some(&after)) =
+        (at.checked_sub(1).and_then(|at| text.get(at)), text.get(at))
     else {
         return false;
     };

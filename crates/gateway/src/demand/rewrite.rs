@@ -32,7 +32,7 @@ pub fn rewrite(api: Api, body: &[u8], edits: &Edits) -> Result<Vec<u8>, Unmetere
         changes.set("model", serde_json::Value::from(model.as_str()).to_string());
     }
     if let Some(limit) = edits.output_limit {
-        let names = limits(api);
+        let names = limits(api, edits.model.as_deref().unwrap_or(model_of(&members)));
         let present = names.iter().filter(|name| has(&members, name));
         let present: Vec<_> = present.copied().collect();
         let chosen = match present.as_slice() {
@@ -49,11 +49,23 @@ pub fn rewrite(api: Api, body: &[u8], edits: &Edits) -> Result<Vec<u8>, Unmetere
     Ok(changes.apply(body, &members))
 }
 
-/// The fields that limit the output, the one to add first.
-fn limits(api: Api) -> &'static [&'static str] {
+/// The model's name, if it is written without escapes.
+fn model_of<'a>(members: &Members<'a>) -> &'a str {
+    let (_, model) = match members.iter().find(|(key, _)| key == "model") {
+        Some(member) => member,
+        None => return "",
+    };
+    model.get().trim_matches('"')
+}
+
+/// The fields that limit the output, the one to add first. OpenAI's models that reason know only
+/// the newer name of it, and most other vendors only the older.
+fn limits(api: Api, model: &str) -> &'static [&'static str] {
+    let reasons = ["o1", "o3", "o4", "gpt-5", "gpt-6"].iter().any(|name| model.starts_with(name));
     match api {
         Api::Messages => &["max_tokens"],
-        Api::ChatCompletions => &["max_completion_tokens", "max_tokens"],
+        Api::ChatCompletions if reasons => &["max_completion_tokens", "max_tokens"],
+        Api::ChatCompletions => &["max_tokens", "max_completion_tokens"],
         Api::Responses => &["max_output_tokens"],
         Api::CountTokens | Api::MessageBatches | Api::Embeddings => &[],
     }
