@@ -25,9 +25,9 @@ pub struct UsageChunkFilter {
 
 #[derive(Clone, Copy)]
 enum Belongs {
-    ToEvent,
-    ToPassed,
-    ToRemoved,
+    Event,
+    Passed,
+    Removed,
 }
 
 impl UsageChunkFilter {
@@ -43,9 +43,9 @@ impl UsageChunkFilter {
                 && *first == b'\n'
             {
                 match belongs {
-                    Belongs::ToEvent => self.hold(b"\n", out),
-                    Belongs::ToPassed => out.push(b'\n'),
-                    Belongs::ToRemoved => {}
+                    Belongs::Event => self.hold(b"\n", out),
+                    Belongs::Passed => out.push(b'\n'),
+                    Belongs::Removed => {}
                 }
                 bytes = rest;
                 continue;
@@ -58,7 +58,7 @@ impl UsageChunkFilter {
             self.hold(line, out);
             let is_empty = end == 0 && !std::mem::take(&mut self.line_begun);
             self.line_begun = false;
-            let belongs = if is_empty { self.close(out) } else { Belongs::ToEvent };
+            let belongs = if is_empty { self.close(out) } else { Belongs::Event };
             self.after_return = line.ends_with(b"\r").then_some(belongs);
             bytes = rest;
         }
@@ -82,10 +82,10 @@ impl UsageChunkFilter {
     fn close(&mut self, out: &mut Vec<u8>) -> Belongs {
         if !std::mem::take(&mut self.is_passing) && is_usage_chunk(&self.held) {
             self.held.clear();
-            return Belongs::ToRemoved;
+            return Belongs::Removed;
         }
         out.append(&mut self.held);
-        Belongs::ToPassed
+        Belongs::Passed
     }
 }
 
