@@ -14,6 +14,8 @@ mod messages;
 mod prompt;
 mod responses;
 mod rewrite;
+#[cfg(test)]
+mod tests;
 
 use std::num::NonZeroU32;
 

@@ -8,6 +8,8 @@
 mod event;
 mod filter;
 mod stream;
+#[cfg(test)]
+mod tests;
 mod vendor;
 
 use money::{Money, Price, PriceError, Rates, Rounding, ServiceTier, TokenUsage, UnitPrice};
