@@ -44,6 +44,25 @@ const FREE: [&str; 25] = [
     "best_of",
 ];
 
+/// Fields whose cost has no bound: sound, searches, answers out of sight, and, of other vendors,
+/// lists of other models and templates that write the prompt anew.
+pub(super) const REFUSED: [&str; 14] = [
+    "modalities",
+    "audio",
+    "web_search_options",
+    "web_search",
+    "enable_search",
+    "search_parameters",
+    "background",
+    "plugins",
+    "models",
+    "fallbacks",
+    "route",
+    "chat_template",
+    "chat_template_kwargs",
+    "mm_processor_kwargs",
+];
+
 pub(super) fn read(
     node: &Node<'_>,
     prompt: &mut Prompt,
@@ -62,21 +81,19 @@ pub(super) fn read(
                        web_search and max_tool_calls";
         return Err(Unmetered::new("model", message));
     }
-    prompt.add(AROUND_PROMPT);
+    prompt.frame(AROUND_PROMPT);
     for (key, value) in node.members().iter().filter(|(_, value)| !value.is_null()) {
         match key.as_ref() {
             "messages" => messages(value, &demand.model, prompt)?,
             "tools" => tools(value, prompt)?,
             "functions" => {
-                prompt.add(AROUND_TOOL.saturating_mul(value.items().len() as u64));
+                prompt.frame(AROUND_TOOL.saturating_mul(value.items().len() as u64));
                 prompt.value(value);
             }
             "prediction" => prediction(value, prompt, demand),
             "modalities" if value.items().iter().all(|word| word.as_str() == Some("text")) => {}
             "background" if matches!(value, Node::Bool(false)) => {}
-            "modalities" | "audio" | "web_search_options" | "background" | "plugins" => {
-                return Err(refused(key));
-            }
+            known if REFUSED.contains(&known) => return Err(refused(key)),
             known if FREE.contains(&known) => {}
             _ => prompt.member(key, value),
         }
@@ -84,7 +101,7 @@ pub(super) fn read(
     Ok(())
 }
 
-fn refused(field: &str) -> Unmetered {
+pub(super) fn refused(field: &str) -> Unmetered {
     let message = match field {
         "modalities" => "only text is metered; leave it out",
         "audio" => "audio has no price here; leave it out",
@@ -123,7 +140,7 @@ fn messages(list: &Node<'_>, model: &str, prompt: &mut Prompt) -> Result<(), Unm
         return Err(Unmetered::new("messages", "it must be a list"));
     };
     for message in messages {
-        prompt.add(AROUND_MESSAGE);
+        prompt.frame(AROUND_MESSAGE);
         for (key, value) in message.members().iter().filter(|(_, value)| !value.is_null()) {
             match key.as_ref() {
                 "role" => prompt.text(value.as_str().unwrap_or_default()),
@@ -155,7 +172,7 @@ pub(super) fn content(value: &Node<'_>, model: &str, prompt: &mut Prompt) -> Res
 }
 
 fn part(part: &Node<'_>, model: &str, prompt: &mut Prompt) -> Result<(), Unmetered> {
-    prompt.add(AROUND_PART);
+    prompt.frame(AROUND_PART);
     let kind = part.word("type");
     // The members that say what a part is, by its type; all others count as text.
     let known: &[&str] = match kind {
@@ -176,8 +193,17 @@ fn part(part: &Node<'_>, model: &str, prompt: &mut Prompt) -> Result<(), Unmeter
         "file" | "input_file" => prompt.fill_window(),
         _ => {}
     }
-    let others = part.members().iter().filter(|(key, _)| !known.contains(&key.as_ref()));
-    others.for_each(|(key, value)| prompt.member(key, value));
+    for (key, value) in part.members().iter().filter(|(key, _)| !known.contains(&key.as_ref())) {
+        // Some vendors tell a part's type by its members.
+        if ["audio", "video"].iter().any(|word| key.contains(word)) {
+            let field = format!("content.{}", key.chars().take(64).collect::<String>());
+            return Err(Unmetered::new(field, "sound and film have no price here; send text"));
+        }
+        if ["image", "file"].iter().any(|word| key.contains(word)) {
+            prompt.fill_window();
+        }
+        prompt.member(key, value);
+    }
     Ok(())
 }
 
@@ -204,7 +230,7 @@ fn tools(list: &Node<'_>, prompt: &mut Prompt) -> Result<(), Unmetered> {
             let message = "only tools of the types function and custom are metered";
             return Err(Unmetered::new("tools.type", message));
         }
-        prompt.add(AROUND_TOOL);
+        prompt.frame(AROUND_TOOL);
     }
     prompt.value(list);
     Ok(())

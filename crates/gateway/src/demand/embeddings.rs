@@ -13,6 +13,9 @@ pub(super) fn read(
     demand: &mut Demand,
 ) -> Result<(), Unmetered> {
     demand.output = Some(0);
+    if node.get("messages").is_some() {
+        return Err(Unmetered::new("messages", "only input is metered; leave it out"));
+    }
     let Some(input) = node.get("input") else {
         return Err(Unmetered::new("input", "it must be text or a list"));
     };

@@ -38,13 +38,18 @@ pub(super) fn read(
 ) -> Result<(), Unmetered> {
     demand.output = node.count("max_tokens")?;
     demand.tier = TierAsked::Auto;
-    prompt.add(AROUND_PROMPT);
+    prompt.frame(AROUND_PROMPT);
     for (key, value) in node.members().iter().filter(|(_, value)| !value.is_null()) {
         match key.as_ref() {
             "messages" => messages(value, prompt)?,
             "system" => content(value, prompt)?,
             "tools" => tools(value, prompt, demand)?,
-            "tool_choice" | "output_config" | "output_format" => prompt.value(value),
+            "tool_choice" => prompt.value(value),
+            // A schema for the answer comes with a system prompt of its own.
+            "output_config" | "output_format" => {
+                prompt.add(TOOLS_PROMPT);
+                prompt.value(value);
+            }
             "thinking" => thinking(value, demand)?,
             "service_tier" => demand.tier = tier(value)?,
             "inference_geo" => demand.multiplier = geography(value)?,
@@ -114,7 +119,7 @@ fn messages(list: &Node<'_>, prompt: &mut Prompt) -> Result<(), Unmetered> {
         return Err(Unmetered::new("messages", "it must be a list"));
     };
     for message in messages {
-        prompt.add(AROUND_MESSAGE);
+        prompt.frame(AROUND_MESSAGE);
         for (key, value) in message.members() {
             match key.as_ref() {
                 "role" => {}
@@ -128,7 +133,7 @@ fn messages(list: &Node<'_>, prompt: &mut Prompt) -> Result<(), Unmetered> {
 
 /// Text, or a list of blocks.
 fn content(value: &Node<'_>, prompt: &mut Prompt) -> Result<(), Unmetered> {
-    prompt.add(AROUND_MESSAGE);
+    prompt.frame(AROUND_MESSAGE);
     match value {
         Node::List(blocks) => blocks.iter().try_for_each(|one| block(one, prompt)),
         Node::Object(_) => block(value, prompt),
@@ -144,7 +149,7 @@ fn content(value: &Node<'_>, prompt: &mut Prompt) -> Result<(), Unmetered> {
 }
 
 fn block(block: &Node<'_>, prompt: &mut Prompt) -> Result<(), Unmetered> {
-    prompt.add(AROUND_BLOCK);
+    prompt.frame(AROUND_BLOCK);
     match block.word("type") {
         "text" => rest(block, prompt, &["type", "text", "cache_control"], |prompt| {
             prompt.text(block.word("text"));
@@ -155,6 +160,10 @@ fn block(block: &Node<'_>, prompt: &mut Prompt) -> Result<(), Unmetered> {
             Ok(())
         }),
         "document" => rest(block, prompt, &["type", "source", "cache_control"], |prompt| {
+            // A document that is cited is cut into sentences, each with a mark of unknown size.
+            if block.get("citations").is_some_and(|how| !matches!(how.flag("enabled"), Ok(false))) {
+                prompt.fill_window();
+            }
             document(block.get("source"), prompt)
         }),
         "tool_result" => rest(block, prompt, &["type", "content", "cache_control"], |prompt| {
@@ -164,8 +173,26 @@ fn block(block: &Node<'_>, prompt: &mut Prompt) -> Result<(), Unmetered> {
             let message = "a container is billed by the hour, which no request bounds";
             Err(Unmetered::new("messages.content.container_upload", message))
         }
-        _ => {
-            prompt.value(block);
+        _ => inside(block, prompt),
+    }
+}
+
+/// A value of another kind counts as text, but for the pictures and documents in it: a tool's
+/// results carry them.
+fn inside(node: &Node<'_>, prompt: &mut Prompt) -> Result<(), Unmetered> {
+    let one = |node: &Node<'_>, prompt: &mut Prompt| match node.word("type") {
+        "image" | "document" | "tool_result" => block(node, prompt),
+        _ => inside(node, prompt),
+    };
+    prompt.frame(AROUND_BLOCK);
+    match node {
+        Node::List(items) => items.iter().try_for_each(|item| one(item, prompt)),
+        Node::Object(members) => members.iter().try_for_each(|(key, value)| {
+            prompt.text(key);
+            one(value, prompt)
+        }),
+        leaf => {
+            prompt.value(leaf);
             Ok(())
         }
     }
@@ -215,7 +242,7 @@ fn tools(list: &Node<'_>, prompt: &mut Prompt, demand: &mut Demand) -> Result<()
     }
     for tool in tools {
         prompt.value(tool);
-        prompt.add(AROUND_MESSAGE);
+        prompt.frame(AROUND_MESSAGE);
         let kind = tool.word("type");
         let is = |names: &[&str]| names.iter().any(|name| kind.starts_with(name));
         match () {

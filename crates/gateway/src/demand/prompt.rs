@@ -136,6 +136,15 @@ impl Prompt {
         self.tokens = self.tokens.saturating_add(tokens);
     }
 
+    /// What a vendor puts around text. The published figures are for models with a public
+    /// tokenizer and half of what is reckoned with elsewhere.
+    pub(super) fn frame(&mut self, tokens: u64) {
+        self.add(match self.tokenizer {
+            Tokenizer::Own(_) => tokens.div_ceil(2),
+            Tokenizer::Bytes | Tokenizer::Other(_) => tokens,
+        });
+    }
+
     /// Something is in it that only the model's context window bounds.
     pub(super) fn fill_window(&mut self) {
         self.is_window = true;
@@ -147,7 +156,7 @@ impl Prompt {
 
     /// A value that the vendor may write into the prompt, keys and all, in whatever form.
     pub(super) fn value(&mut self, node: &Node<'_>) {
-        self.add(AROUND_VALUE);
+        self.frame(AROUND_VALUE);
         match node {
             Node::Null | Node::Bool(_) => {}
             Node::Number(_) => self.add(NUMBER_MAX),

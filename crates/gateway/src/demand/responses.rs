@@ -1,6 +1,6 @@
 //! OpenAI's Responses API.
 
-use super::chat::{AROUND_MESSAGE, AROUND_PROMPT, AROUND_TOOL, content, tier};
+use super::chat::{AROUND_MESSAGE, AROUND_PROMPT, AROUND_TOOL, REFUSED, content, refused, tier};
 use super::json::Node;
 use super::prompt::Prompt;
 use super::{Demand, Fee, FeeAsked, Unmetered};
@@ -43,28 +43,22 @@ pub(super) fn read(
     // Vendors that price cache writes apart fill their cache unasked.
     demand.cache.write_5m = true;
     let calls = node.count("max_tool_calls")?;
-    prompt.add(AROUND_PROMPT);
+    prompt.frame(AROUND_PROMPT);
     for (key, value) in node.members().iter().filter(|(_, value)| !value.is_null()) {
         match key.as_ref() {
             "input" => input(value, &demand.model, prompt)?,
             "instructions" => {
-                prompt.add(AROUND_MESSAGE);
+                prompt.frame(AROUND_MESSAGE);
                 input(value, &demand.model, prompt)?;
             }
             "tools" => tools(value, calls, prompt, demand)?,
             "previous_response_id" | "conversation" | "prompt" => prompt.fill_window(),
             "background" if matches!(value, Node::Bool(false)) => {}
-            "background" => {
-                let message = "an answer in the background is not seen here; leave it out";
-                return Err(Unmetered::new("background", message));
-            }
             "context_management" => {
                 let message = "compaction runs the model again without a bound; leave it out";
                 return Err(Unmetered::new("context_management", message));
             }
-            "modalities" | "audio" => {
-                return Err(Unmetered::new(key.as_ref(), "only text is metered; leave it out"));
-            }
+            known if REFUSED.contains(&known) => return Err(refused(key)),
             known if FREE.contains(&known) => {}
             _ => prompt.member(key, value),
         }
@@ -78,11 +72,11 @@ pub(super) fn read(
 /// Text, or a list of items.
 fn input(value: &Node<'_>, model: &str, prompt: &mut Prompt) -> Result<(), Unmetered> {
     let Node::List(items) = value else {
-        prompt.add(AROUND_MESSAGE);
+        prompt.frame(AROUND_MESSAGE);
         return content(value, model, prompt);
     };
     for item in items {
-        prompt.add(AROUND_MESSAGE);
+        prompt.frame(AROUND_MESSAGE);
         match item.word("type") {
             "item_reference" | "compaction" => prompt.fill_window(),
             "mcp_call" | "mcp_list_tools" | "code_interpreter_call" | "image_generation_call" => {
@@ -120,7 +114,7 @@ fn tools(
         let kind = tool.word("type");
         let fee = match kind {
             "function" | "custom" => {
-                prompt.add(AROUND_TOOL);
+                prompt.frame(AROUND_TOOL);
                 continue;
             }
             // The caller runs these.
