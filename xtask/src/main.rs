@@ -46,6 +46,12 @@ enum Command {
     /// The baseline of the benchmarks: a handler that decides nothing.
     #[command(hide = true)]
     BareServer(bench::bare::Arguments),
+    /// The vendor of the gateway's benchmark.
+    #[command(hide = true)]
+    BenchVendor(bench::gateway::vendor::Arguments),
+    /// The proxy that the gateway's benchmark compares with.
+    #[command(hide = true)]
+    BenchProxy(bench::gateway::proxy::Arguments),
 }
 
 fn main() -> anyhow::Result<()> {
@@ -62,5 +68,7 @@ fn main() -> anyhow::Result<()> {
         }
         Command::Ci => ci::run(),
         Command::BareServer(arguments) => bench::bare::run(&arguments),
+        Command::BenchVendor(arguments) => bench::gateway::vendor::run(&arguments),
+        Command::BenchProxy(arguments) => bench::gateway::proxy::run(&arguments),
     }
 }
