@@ -4,7 +4,7 @@
 
 use anyhow::{Context, Result};
 
-use crate::{clients, contract, services, shell, workspace};
+use crate::{clients, contract, prompts, services, shell, workspace};
 
 /// Which tests, and by which runner.
 #[derive(clap::Args, Default)]
@@ -36,11 +36,13 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Vec<String>> {
             data.display()
         );
     }
+    let prompts = prompts::prepare()?;
     services::install_server()?;
     let postgres = services::Postgres::find_or_start()?;
     let database = postgres.database("test")?;
     let with_services = |mut command: std::process::Command| {
         command.env(services::URL_VARIABLE, database.url()).env("BURSAR_TEST_DATA", &data);
+        command.env(prompts::VARIABLE, &prompts);
         command
     };
 

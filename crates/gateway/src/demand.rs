@@ -41,6 +41,8 @@ pub struct Demand {
     pub output: Option<u64>,
     /// Output tokens that may come on top: a thinking budget above the limit, a predicted output.
     pub output_extra: u64,
+    /// A limit must be above this many tokens: the vendor refuses one that its thinking fills.
+    pub output_floor: u64,
     /// How many answers are asked for.
     pub choices: u64,
     /// The service tier asked for.
@@ -230,6 +232,7 @@ impl Demand {
             prompt: PromptBound::Tokens(0),
             output: None,
             output_extra: 0,
+            output_floor: 0,
             choices: 1,
             tier: TierAsked::Standard,
             cache: CacheAsked::default(),

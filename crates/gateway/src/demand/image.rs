@@ -47,6 +47,10 @@ pub(super) type Size = (u64, u64);
 pub(super) fn size_of_base64(text: &str) -> Option<Size> {
     let head = &text.as_bytes()[..text.len().min(HEADER) & !3];
     let bytes = LENIENT.decode(head).ok()?;
+    // A GIF's frames may be larger than its header says.
+    if imagesize::image_type(&bytes).ok()? == imagesize::ImageType::Gif {
+        return None;
+    }
     let size = imagesize::blob_size(&bytes).ok()?;
     Some((u64::try_from(size.width).ok()?.max(1), u64::try_from(size.height).ok()?.max(1)))
 }

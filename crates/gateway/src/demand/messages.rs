@@ -99,6 +99,7 @@ fn geography(value: &Node<'_>) -> Result<Ratio, Unmetered> {
 fn thinking(value: &Node<'_>, demand: &mut Demand) -> Result<(), Unmetered> {
     let budget = value.count("budget_tokens")?.unwrap_or(0);
     demand.output_extra = budget.saturating_sub(demand.output.unwrap_or(0));
+    demand.output_floor = budget;
     Ok(())
 }
 
