@@ -94,10 +94,10 @@ pub struct CacheAsked {
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Fee {
     /// Anthropic's web search: $10 per 1,000 searches.
-    /// <https://platform.claude.com/docs/en/about-claude/pricing>, 2026-11-25.
+    /// <https://platform.claude.com/docs/en/about-claude/pricing>; to be confirmed there.
     AnthropicWebSearch,
     /// OpenAI's web search: $10 per 1,000 calls.
-    /// <https://developers.openai.com/api/docs/pricing>, 2026-11-25.
+    /// <https://developers.openai.com/api/docs/pricing>; to be confirmed there.
     OpenAiWebSearch,
     /// OpenAI's web search preview: up to $25 per 1,000 calls, by model. Same source.
     OpenAiWebSearchPreview,
@@ -127,7 +127,7 @@ impl Ratio {
     /// Nothing changes.
     pub const ONE: Ratio = Ratio { numerator: 1, denominator: NonZeroU32::MIN };
     /// Anthropic's factor for inference in the United States: 1.1 on all tokens.
-    /// <https://platform.claude.com/docs/en/about-claude/pricing>, 2026-11-25.
+    /// <https://platform.claude.com/docs/en/about-claude/pricing>; to be confirmed there.
     pub const UNITED_STATES: Ratio = Ratio {
         numerator: 11,
         denominator: match NonZeroU32::new(10) {

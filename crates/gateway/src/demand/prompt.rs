@@ -25,16 +25,14 @@ pub(super) enum Tokenizer {
     /// The model's own, so that the count is exact.
     Own(&'static CoreBPE),
     /// Another model's. Each of its tokens counts for three of the model's, or for one per two
-    /// bytes if that is more, but never for more than its bytes. Vendors say of their own
-    /// tokenizers that they take up to 1.35 times the tokens of their older ones
-    /// (<https://platform.claude.com/docs/en/about-claude/models/migration-guide>), and those took
-    /// up to 1.3 times as many as o200k in English and twice as many in other scripts.
+    /// bytes if that is more, but never for more than its bytes. The three is a cautious guess:
+    /// it was not measured against those vendors' own counts.
     Other(&'static CoreBPE),
 }
 
 impl Tokenizer {
     /// The public tokenizer that OpenAI names for a model, or the conservative multiple.
-    /// From <https://github.com/openai/tiktoken/blob/main/tiktoken/model.py>, 2026-11.
+    /// From <https://github.com/openai/tiktoken/blob/main/tiktoken/model.py>.
     pub(super) fn of(model: &str) -> Tokenizer {
         const O200K: [&str; 8] =
             ["gpt-4o", "gpt-4.1", "chatgpt-4o", "o1", "o3", "o4-mini", "gpt-5", "gpt-4.5"];
