@@ -39,8 +39,6 @@ enum Command {
     Bench(bench::Command),
     /// Run seeded histories with crashes on the store and on its model.
     Simulate(simulate::Arguments),
-    /// Make the prompts that the gateway's bounds are measured with, and show their folder.
-    Prompts,
     /// Run the whole check, as a build machine does.
     Ci,
     /// The baseline of the benchmarks: a handler that decides nothing.
@@ -61,11 +59,6 @@ fn main() -> anyhow::Result<()> {
         Command::Services(command) => services::run(&command),
         Command::Bench(command) => bench::run(&command),
         Command::Simulate(arguments) => simulate::run(&arguments),
-        Command::Prompts => {
-            let folder = prompts::prepare()?;
-            println!("{}={}", prompts::VARIABLE, folder.display());
-            Ok(())
-        }
         Command::Ci => ci::run(),
         Command::BareServer(arguments) => bench::bare::run(&arguments),
         Command::BenchVendor(arguments) => bench::gateway::vendor::run(&arguments),

@@ -1,8 +1,10 @@
-//! Prompts to measure the gateway's bounds with: real text in ten languages and real code, as chat requests.
+//! Prompts to measure the gateway's bounds with: real text in nine languages and real code, as
+//! chat requests.
 //!
-//! The text is fetched and cut anew on each machine and never committed: manual pages from Debian's translated
-//! packages (each under its page's licence, named in `/usr/share/doc/manpages-*/copyright`), and the sources of the
-//! crates that Bursar is built with (MIT or Apache-2.0 and the like). The same packages give the same prompts.
+//! The text is fetched and cut anew on each machine and never committed: manual pages from Debian's
+//! translated packages (each under its page's licence, named in the package's `copyright`), and the
+//! sources of the crates that Bursar is built with (MIT or Apache-2.0 and the like). The same
+//! packages give the same prompts.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -182,7 +184,7 @@ fn request(index: usize, sources: &[String]) -> Value {
     }
     for turn in 0..=dice.roll(5) * 2 {
         let role = if turn % 2 == 0 { "user" } else { "assistant" };
-        let text = dice.excerpt(source, 3_000);
+        let text = dice.excerpt(source, 1_000);
         messages.push(match (role, dice.roll(4)) {
             ("user", 0) => json!({"role": role, "name": "anna", "content": text}),
             ("user", 1) => json!({"role": role, "content": [{"type": "text", "text": text}]}),

@@ -36,13 +36,13 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Vec<String>> {
             data.display()
         );
     }
+    let prompts = prompts::prepare()?;
     services::install_server()?;
     let postgres = services::Postgres::find_or_start()?;
     let database = postgres.database("test")?;
-    let texts = prompts::prepare()?;
     let with_services = |mut command: std::process::Command| {
         command.env(services::URL_VARIABLE, database.url()).env("BURSAR_TEST_DATA", &data);
-        command.env(prompts::VARIABLE, &texts);
+        command.env(prompts::VARIABLE, &prompts);
         command
     };
 

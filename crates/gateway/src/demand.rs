@@ -41,6 +41,8 @@ pub struct Demand {
     pub output: Option<u64>,
     /// Output tokens that may come on top: a thinking budget above the limit, a predicted output.
     pub output_extra: u64,
+    /// A limit must be above this many tokens: the vendor refuses one that its thinking fills.
+    pub output_floor: u64,
     /// How many answers are asked for.
     pub choices: u64,
     /// The service tier asked for.
@@ -92,10 +94,10 @@ pub struct CacheAsked {
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Fee {
     /// Anthropic's web search: $10 per 1,000 searches.
-    /// <https://platform.claude.com/docs/en/about-claude/pricing>, 2026-11-25.
+    /// <https://platform.claude.com/docs/en/about-claude/pricing>; to be confirmed there.
     AnthropicWebSearch,
     /// OpenAI's web search: $10 per 1,000 calls.
-    /// <https://developers.openai.com/api/docs/pricing>, 2026-11-25.
+    /// <https://developers.openai.com/api/docs/pricing>; to be confirmed there.
     OpenAiWebSearch,
     /// OpenAI's web search preview: up to $25 per 1,000 calls, by model. Same source.
     OpenAiWebSearchPreview,
@@ -125,7 +127,7 @@ impl Ratio {
     /// Nothing changes.
     pub const ONE: Ratio = Ratio { numerator: 1, denominator: NonZeroU32::MIN };
     /// Anthropic's factor for inference in the United States: 1.1 on all tokens.
-    /// <https://platform.claude.com/docs/en/about-claude/pricing>, 2026-11-25.
+    /// <https://platform.claude.com/docs/en/about-claude/pricing>; to be confirmed there.
     pub const UNITED_STATES: Ratio = Ratio {
         numerator: 11,
         denominator: match NonZeroU32::new(10) {
@@ -230,6 +232,7 @@ impl Demand {
             prompt: PromptBound::Tokens(0),
             output: None,
             output_extra: 0,
+            output_floor: 0,
             choices: 1,
             tier: TierAsked::Standard,
             cache: CacheAsked::default(),

@@ -8,7 +8,7 @@ use super::{Demand, TierAsked, Unmetered};
 /// What surrounds a message, a part of one, a tool and the prompt. The figures that OpenAI
 /// publishes are 3 for a message, 1 for its name, 3 for the reply's beginning, and up to 22 for a
 /// function besides 3 for each property and value of an enumeration
-/// (<https://developers.openai.com/cookbook/examples/how_to_count_tokens_with_tiktoken>, 2026-11).
+/// (<https://developers.openai.com/cookbook/examples/how_to_count_tokens_with_tiktoken>).
 /// They are for models that frame messages by themselves; other vendors' templates take more.
 pub(super) const AROUND_MESSAGE: u64 = 12;
 pub(super) const AROUND_PART: u64 = 4;

@@ -12,7 +12,8 @@ const OUTPUT_MOST: u64 = 1 << 24;
 pub enum Unbounded {
     /// Neither the request nor the price limits the output.
     #[error(
-        "the answer's length has no limit: send max_tokens, or give {model:?} a price with max_output_tokens"
+        "the answer's length has no limit: send max_tokens, or give {model:?} a price \
+         with max_output_tokens"
     )]
     Output {
         /// The model.
@@ -20,7 +21,8 @@ pub enum Unbounded {
     },
     /// The prompt is bounded by the context window alone, and the price doesn't say how long it is.
     #[error(
-        "the prompt's length can't be known: send it as text, or give {model:?} a price with max_input_tokens"
+        "the prompt's length can't be known: send it as text, or give {model:?} a price \
+         with max_input_tokens"
     )]
     Window {
         /// The model.
@@ -62,7 +64,7 @@ impl Demand {
     }
 
     /// The largest output limit per choice whose hold is at most `amount`; `None` if there is none
-    /// from one token on. It is never above the request's own limit.
+    /// above [`Demand::output_floor`]. It is never above the request's own limit.
     pub fn affordable_output(&self, price: &Price, amount: Money) -> Option<u64> {
         let fits = |limit: u64| self.hold_with(price, limit).is_ok_and(|hold| hold <= amount);
         let (mut fitting, mut beyond) = (0, self.output_limit(price).unwrap_or(OUTPUT_MOST));
@@ -75,7 +77,7 @@ impl Demand {
                 false => beyond = middle,
             }
         }
-        (fitting > 0).then_some(fitting)
+        (fitting > self.output_floor).then_some(fitting)
     }
 
     /// The tokens that the hold is for, for the record beside it. What has no bound is zero.

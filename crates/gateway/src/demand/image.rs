@@ -47,6 +47,10 @@ pub(super) type Size = (u64, u64);
 pub(super) fn size_of_base64(text: &str) -> Option<Size> {
     let head = &text.as_bytes()[..text.len().min(HEADER) & !3];
     let bytes = LENIENT.decode(head).ok()?;
+    // A GIF's frames may be larger than its header says.
+    if imagesize::image_type(&bytes).ok()? == imagesize::ImageType::Gif {
+        return None;
+    }
     let size = imagesize::blob_size(&bytes).ok()?;
     Some((u64::try_from(size.width).ok()?.max(1), u64::try_from(size.height).ok()?.max(1)))
 }
@@ -59,7 +63,8 @@ pub(super) fn size_of_url(url: &str) -> Option<Size> {
 
 /// Anthropic: a token for 28 by 28 pixels or for 750, after the image was scaled down to at most
 /// 4,784 tokens on the newest models and 1,568 on older ones.
-/// <https://platform.claude.com/docs/en/build-with-claude/vision>, 2026-11.
+/// <https://platform.claude.com/docs/en/build-with-claude/vision> names the
+/// vendor's rules; the patches were inferred from figures that others measured.
 pub(super) fn anthropic(size: Option<Size>) -> u64 {
     const MOST: u64 = 4_784;
     let tokens = size.map_or(MOST, |(width, height)| {
@@ -71,7 +76,7 @@ pub(super) fn anthropic(size: Option<Size>) -> u64 {
 
 /// OpenAI and those who speak its API; `None` if only the window bounds it.
 ///
-/// <https://developers.openai.com/api/docs/guides/images-vision>, 2026-11: tiles of 512 pixels for
+/// <https://developers.openai.com/api/docs/guides/images-vision>: tiles of 512 pixels for
 /// the 4o family, 4.1, o1, o3 and 5; patches of 32 pixels times a factor for the others.
 pub(super) fn openai(model: &str, detail: Detail, size: Option<Size>) -> Option<u64> {
     let tokens = match family(model) {

@@ -5,7 +5,7 @@ use super::prompt::Prompt;
 use super::{Demand, Fee, FeeAsked, Ratio, TierAsked, Unmetered, image};
 
 /// The system prompt that makes tools usable. Published figures go from 159 to 530 tokens by model
-/// (<https://platform.claude.com/docs/en/agents-and-tools/tool-use/overview>, 2026-11); twice the
+/// (<https://platform.claude.com/docs/en/agents-and-tools/tool-use/overview>); twice the
 /// largest, for models that are newer than the table.
 const TOOLS_PROMPT: u64 = 1_060;
 /// What the definition of one of Anthropic's own client tools adds. Published: 245 for bash, 700
@@ -99,6 +99,7 @@ fn geography(value: &Node<'_>) -> Result<Ratio, Unmetered> {
 fn thinking(value: &Node<'_>, demand: &mut Demand) -> Result<(), Unmetered> {
     let budget = value.count("budget_tokens")?.unwrap_or(0);
     demand.output_extra = budget.saturating_sub(demand.output.unwrap_or(0));
+    demand.output_floor = budget;
     Ok(())
 }
 

@@ -1,5 +1,8 @@
 //! Changes to a body before it goes upstream. Everything else stays byte for byte.
 
+#[cfg(test)]
+mod tests;
+
 use std::borrow::Cow;
 use std::fmt;
 

@@ -1,4 +1,5 @@
-//! Server-sent events, by the rules of <https://html.spec.whatwg.org/multipage/server-sent-events.html>.
+//! Server-sent events, by the rules of
+//! <https://html.spec.whatwg.org/multipage/server-sent-events.html>.
 //!
 //! Owns how bytes become lines and lines become an event's data, whatever way they are cut.
 //! Invariant: memory is bounded; an event that is larger is counted, not kept.

@@ -30,7 +30,8 @@ fn an_answers_usage_is_read_by_its_vendors_rules() {
         ),
         (
             r#"{"input_tokens": 5, "output_tokens": 7, "cache_creation_input_tokens": 11,
-                "cache_creation": {"ephemeral_5m_input_tokens": 4, "ephemeral_1h_input_tokens": 7}}"#,
+                "cache_creation": {"ephemeral_5m_input_tokens": 4,
+                                   "ephemeral_1h_input_tokens": 7}}"#,
             Some([5, 7, 0, 4, 7]),
         ),
         (r#"{"input_tokens": 5}"#, None),
@@ -109,7 +110,8 @@ const OPENAI: &str = "data: {\"choices\":[{\"index\":0,\"delta\":{\"role\":\"ass
 : a comment\n\n\
 data:{\"choices\":[{\"index\":0,\"delta\":{\"content\":\"lo\"},\"finish_reason\":\"stop\"}],\
 \"usage\":null}\n\n\
-data: {\"model\":\"gpt\",\"choices\":[],\"usage\":{\"prompt_tokens\":9,\"completion_tokens\":2}}\n\n\
+data: {\"model\":\"gpt\",\"choices\":[],\"usage\":\
+{\"prompt_tokens\":9,\"completion_tokens\":2}}\n\n\
 data: [DONE]\n\n";
 
 const RESPONSES: &str = "event: response.created\n\

@@ -12,11 +12,11 @@ const VARIABLE: &str = "BURSAR_TEST_PROMPTS";
 /// Requests as text, one a line.
 fn prompts() -> String {
     let folder = std::env::var_os(VARIABLE).unwrap_or_else(|| {
-        panic!("{VARIABLE} names no folder: `cargo xtask prompts` makes one and shows its name")
+        panic!("{VARIABLE} names no folder: `cargo xtask test` makes one below the target folder")
     });
     let file = PathBuf::from(folder).join("prompts.jsonl");
     std::fs::read_to_string(&file).unwrap_or_else(|error| {
-        panic!("failed to read {}: {error}; run `cargo xtask prompts`", file.display())
+        panic!("failed to read {}: {error}; run `cargo xtask test`", file.display())
     })
 }
 
@@ -83,7 +83,7 @@ fn true_count(request: &Value, model: &str) -> u64 {
         }
     }
     let Some(tools) = request["tools"].as_array() else { return u64::try_from(sum).unwrap() };
-    let is_new = tokenizer(model) as *const _ == tiktoken_rs::o200k_base_singleton() as *const _;
+    let is_new = std::ptr::eq(bpe, tiktoken_rs::o200k_base_singleton());
     let without_stop = |text: &str| text.strip_suffix('.').unwrap_or(text).to_owned();
     for tool in tools {
         let function = &tool["function"];
