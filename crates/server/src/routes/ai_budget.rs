@@ -6,7 +6,7 @@ use api::{
 };
 use axum::{Json as Answer, extract::State};
 use budget::{
-    Budget, BudgetId, Enforcement, EscrowError, Line, Origin, Outcome, Reservation, Reserve,
+    Budget, BudgetId, Enforcement, EscrowError, Key, Line, Origin, Outcome, Reservation, Reserve,
     Settle, Standing, State as Is,
 };
 use focus::{Attribution, ModelName, PeriodUnit, Scope, TenantId};
@@ -49,6 +49,7 @@ pub(crate) async fn check(
     let shelf = state.prices.get();
     let tokens = |tokens: Option<api::Tokens>| tokens.unwrap_or_default().0;
     let stated = Stated {
+        quoted: caller.quotes(request.quoted_usd)?,
         usage: TokenUsage {
             input: request.estimated_input_tokens.0,
             output: request.estimated_output_tokens.0,
@@ -58,7 +59,6 @@ pub(crate) async fn check(
         },
         tier: request.service_tier.unwrap_or_default(),
         amount: None,
-        has_tokens: true,
     };
     let (book, model) = (&shelf.book, request.model);
     let estimate =
@@ -82,6 +82,7 @@ fn allowed(standing: &Standing, reservation: Option<&Reservation>) -> CheckRespo
         allowed: true,
         current_usage_usd: Usd(standing.settled),
         monthly_limit_usd: Usd(standing.limit),
+        counted_usd: Usd(standing.counted),
         percentage_used: Percent::of(standing.counted, standing.limit),
         request_id: reservation.map(|reservation| reservation.key),
         held_usd: reservation.map(|reservation| Usd(reservation.hold)),
@@ -105,10 +106,9 @@ pub(crate) async fn track(
     caller.acts_for(&request.tenant_id)?;
     let now = state.now();
     let key = request_id(request.request_id)?;
-    let shelf = state.prices.get();
-    let book = &shelf.book;
     let tokens = |tokens: Option<api::Tokens>| tokens.unwrap_or_default().0;
     let stated = Stated {
+        quoted: None,
         usage: TokenUsage {
             input: request.prompt_tokens.0,
             output: request.completion_tokens.0,
@@ -118,10 +118,28 @@ pub(crate) async fn track(
         },
         tier: request.service_tier.unwrap_or_default(),
         amount: None,
-        has_tokens: true,
     };
-    let named = request.model;
-    let (tenant, user, report_type) = (request.tenant_id, request.user_id, request.report_type);
+    let call = Attribution {
+        tenant: request.tenant_id,
+        model: request.model,
+        user: request.user_id,
+        report_type: request.report_type,
+    };
+    let outcome = charge(&state, key, call, stated, now).await?;
+    Ok(Answer(tracked(&outcome.reservation)))
+}
+
+/// Charges a call whether it was reserved or not; `named` has the model as its caller names it.
+pub(super) async fn charge(
+    state: &Shared,
+    key: Key,
+    named: Attribution,
+    stated: Stated,
+    now: Timestamp,
+) -> Result<Outcome, Fault> {
+    let shelf = state.prices.get();
+    let book = &shelf.book;
+    let Attribution { tenant, model: named, user, report_type } = named;
     let call = attribution(book, tenant, named.clone(), user, report_type);
     let model = &call.model;
     let at = if shelf.is_dated(model.as_str()) || shelf.is_dated(named.as_str()) {
@@ -137,14 +155,13 @@ pub(crate) async fn track(
     let settle = Settle { key, call: Some(call.clone()), actual: quote(&named, at)? };
     let mut outcome = state.settle(settle).await;
     if let Err(EscrowError::Conflict(_)) = outcome
-        && let Some(known) = renamed(&state, book, key, &named, model).await?
+        && let Some(known) = renamed(state, book, key, &named, model).await?
     {
         let actual = quote(&known.call.model, known.created_at)?;
         let call = Some(Attribution { model: known.call.model, ..call });
         outcome = state.settle(Settle { key, call, actual }).await;
     }
-    let outcome = outcome.map_err(|error| Fault::escrow(error, now))?;
-    Ok(Answer(tracked(&outcome.reservation)))
+    outcome.map_err(|error| Fault::escrow(error, now))
 }
 
 /// A charge; nothing for a model without a price, whose call has happened all the same.
