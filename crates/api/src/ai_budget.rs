@@ -46,7 +46,11 @@ pub struct CheckRequest {
     #[schema(schema_with = schema::service_tier)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub service_tier: Option<ServiceTier>,
-    /// What it costs by the caller's own prices, which are then not asked here. Administrators only.
+    /// What it costs at most. Tokens beside it are kept, not priced.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub amount_usd: Option<Usd>,
+    /// What the tokens cost by the caller's own prices, which are then not asked here.
+    /// Administrators only.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub quoted_usd: Option<Usd>,
 }

@@ -58,7 +58,7 @@ pub(crate) async fn check(
             cache_write_1h: tokens(request.cache_write_1h_tokens),
         },
         tier: request.service_tier.unwrap_or_default(),
-        amount: None,
+        amount: request.amount_usd.map(|amount| amount.0),
     };
     let (book, model) = (&shelf.book, request.model);
     let estimate =
