@@ -70,11 +70,7 @@ struct Inner {
 pub struct Call(Arc<Inner>);
 
 impl Call {
-    pub(crate) fn new(
-        asked: Asked,
-        hold: Hold,
-        approval: Option<CheckResponse>,
-    ) -> Self {
+    pub(crate) fn new(asked: Asked, hold: Hold, approval: Option<CheckResponse>) -> Self {
         let (request_id, payer, estimate, tracker) = asked.disarm();
         let state = Mutex::new(State { hold, is_tracked: false });
         Self(Arc::new(Inner { request_id, payer, estimate, approval, tracker, state }))

@@ -237,7 +237,8 @@ fn seconds(headers: &HeaderMap) -> Option<u64> {
 
 fn trusting_nobody() -> ClientConfig {
     let provider = std::sync::Arc::new(ring::default_provider());
-    let versions = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+    let versions =
+        ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
     let builder = match versions {
         Ok(builder) => builder,
         // The provider above is built with both versions of the protocol.

@@ -36,12 +36,8 @@ impl MeterLayer {
     /// A layer that asks `remote` and reports through `tracker`. Clones share what is cached.
     pub fn new(remote: Remote, tracker: Tracker, settings: Settings) -> Result<Self, SetupError> {
         let shared = shared(&settings, &tracker)?;
-        let verdicts = Verdicts::new(
-            remote.address(),
-            settings.cache_ttl,
-            settings.cache_entries,
-            shared,
-        );
+        let verdicts =
+            Verdicts::new(remote.address(), settings.cache_ttl, settings.cache_entries, shared);
         let remote = remote.with_timeout(settings.timeout).with_attempts(2);
         Ok(Self(Arc::new(Guard { remote, tracker, settings, verdicts })))
     }
@@ -126,7 +122,7 @@ struct Guard {
 }
 
 /// A call that may be made, and how full its budget is, where that is known; or why it may not.
-type Admission = Result<(Call, Option<Percent>), Response<Full<Bytes>>>;
+type Admission = Result<(Call, Option<Percent>), Box<Response<Full<Bytes>>>>;
 
 impl Guard {
     fn asked(&self, parts: &Parts) -> Result<Asked, Wrong> {
@@ -136,15 +132,15 @@ impl Guard {
     }
 
     async fn admit(&self, asked: Result<Asked, Wrong>) -> Admission {
-        let mut asked = asked.map_err(|wrong| answer::wrong(&wrong))?;
+        let mut asked = asked.map_err(|wrong| Box::new(answer::wrong(&wrong)))?;
         let counters = self.tracker.counters();
         let now = Timestamp::now();
         if let Some(refusal) = self.verdicts.find(&asked.payer, &asked.estimate, now).await {
             counters.refused.increment(1);
             counters.cache_hits.increment(1);
-            return Err(self.refused(&refusal));
+            return Err(Box::new(self.refused(&refusal)));
         }
-        let request = check(&asked).map_err(|wrong| answer::wrong(&wrong))?;
+        let request = check(&asked).map_err(|wrong| Box::new(answer::wrong(&wrong)))?;
         asked.holds(Hold::Unknown);
         match self.remote.ask(&request).await {
             Ok(Verdict::Approved(approval)) => {
@@ -155,12 +151,12 @@ impl Guard {
                 asked.holds(Hold::No);
                 counters.refused.increment(1);
                 self.verdicts.put(&asked.payer, &asked.estimate, &refusal, Timestamp::now());
-                Err(self.refused(&refusal))
+                Err(Box::new(self.refused(&refusal)))
             }
             Err(RemoteError::Invalid(problem)) => {
                 asked.holds(Hold::No);
                 let api::Problem { code, message, field, .. } = *problem;
-                Err(answer::wrong(&Wrong { code, message, field }))
+                Err(Box::new(answer::wrong(&Wrong { code, message, field })))
             }
             Err(error) => self.unanswered(asked, &error),
         }
@@ -185,7 +181,7 @@ impl Guard {
                     RemoteError::Busy { retry_after: Some(seconds), .. } => *seconds,
                     _ => 1,
                 };
-                Err(answer::unavailable(retry_after))
+                Err(Box::new(answer::unavailable(retry_after)))
             }
         }
     }
@@ -228,6 +224,3 @@ fn check(asked: &Asked) -> Result<CheckRequest, Wrong> {
         quoted_usd: None,
     })
 }
-
-#[cfg(test)]
-mod tests;

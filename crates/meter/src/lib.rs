@@ -13,6 +13,8 @@ mod redis;
 mod remote;
 mod settings;
 mod spool;
+#[cfg(test)]
+mod tests;
 mod tracker;
 mod verdict;
 

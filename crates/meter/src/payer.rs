@@ -94,7 +94,8 @@ fn header<T>(
         return Err(Wrong::new("invalid_field", format!("{name} is there twice"), name));
     }
     let text = std::str::from_utf8(value.as_bytes());
-    let text = text.map_err(|_| Wrong::new("invalid_field", format!("{name} is not UTF-8"), name))?;
+    let text =
+        text.map_err(|_| Wrong::new("invalid_field", format!("{name} is not UTF-8"), name))?;
     parse(text)
         .map(Some)
         .map_err(|error| Wrong::new("invalid_field", format!("{name} {error}"), name))

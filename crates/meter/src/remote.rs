@@ -79,7 +79,9 @@ impl Remote {
         });
         let Some(problem) = refused else { return Err(failure(&answer)) };
         let refusal = Refusal::of(problem, answer.retry_after);
-        refusal.map(|refusal| Verdict::Refused(Box::new(refusal))).ok_or_else(|| answer.unexpected())
+        refusal
+            .map(|refusal| Verdict::Refused(Box::new(refusal)))
+            .ok_or_else(|| answer.unexpected())
     }
 
     /// Delivers a record. [`RemoteError::Invalid`] means that it will never be taken.
@@ -100,7 +102,10 @@ impl Remote {
                     // Nothing was held, or it has been charged meanwhile: nothing is left to release.
                     RemoteError::Invalid(problem)
                         if problem.request_id == Some(*request_id)
-                            && matches!(problem.code.as_str(), "not_found" | "reservation_state") =>
+                            && matches!(
+                                problem.code.as_str(),
+                                "not_found" | "reservation_state"
+                            ) =>
                     {
                         Ok(())
                     }

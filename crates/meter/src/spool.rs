@@ -118,10 +118,12 @@ fn run(mut files: Files, work: &Receiver<Job>) {
                 append(&mut files, batch);
             }
             // An answer that nobody waits for any more is dropped, and its locks with it.
-            Job::Claim(answer) => drop(answer.send(files.claim())),
+            Job::Claim(answer) => {
+                let _ = answer.send(files.claim());
+            }
             Job::Finish(claim, answer) => {
                 files.finish(claim);
-                drop(answer.send(()));
+                let _ = answer.send(());
             }
             Job::Reject(line) => files.reject(&line),
         }

@@ -306,7 +306,9 @@ impl Inner {
                 _ = closed => return self.keep(record),
             };
             let wanted = match error {
-                RemoteError::Busy { retry_after: Some(seconds), .. } => Duration::from_secs(seconds),
+                RemoteError::Busy { retry_after: Some(seconds), .. } => {
+                    Duration::from_secs(seconds)
+                }
                 _ => Duration::ZERO,
             };
             let pause = backoff.next().max(wanted.min(self.config.pause_most));
@@ -336,6 +338,3 @@ async fn work(inner: Arc<Inner>, records: Arc<Mutex<mpsc::Receiver<Record>>>) {
 fn pause(config: &TrackerConfig) -> Duration {
     jittered(config.spool_every.saturating_mul(2))
 }
-
-#[cfg(test)]
-mod tests;

@@ -64,7 +64,7 @@ pub(super) struct Files {
 impl Files {
     pub(super) fn open(path: PathBuf, limit: u64, bytes: Arc<AtomicU64>) -> io::Result<Self> {
         fs::create_dir_all(folder(&path))?;
-        let mut files = Self { path, limit, claimed: BTreeSet::new(), bytes };
+        let files = Self { path, limit, claimed: BTreeSet::new(), bytes };
         let lock = files.lock()?;
         writable(&files.path)?;
         // What a crash has cut off must not be continued, and what is there may be delivered now.
