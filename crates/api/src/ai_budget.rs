@@ -53,6 +53,9 @@ pub struct CheckRequest {
     /// Administrators only.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub quoted_usd: Option<Usd>,
+    /// Asks for `counted_usd`, of which `percentage_used` is the rounded part.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub exact: Option<bool>,
 }
 
 /// The request fits.
@@ -66,9 +69,13 @@ pub struct CheckResponse {
     /// The limit of the period.
     #[serde(deserialize_with = "number::answered")]
     pub monthly_limit_usd: Usd,
-    /// Charged and promised in the running period, with this request.
-    #[serde(default, deserialize_with = "number::answered")]
-    pub counted_usd: Usd,
+    /// Charged and promised in the running period, with this request; answered where it is asked for.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "number::answered_optional"
+    )]
+    pub counted_usd: Option<Usd>,
     /// All that counts against the limit with this request.
     pub percentage_used: Percent,
     /// The reservation made.

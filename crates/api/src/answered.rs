@@ -29,14 +29,15 @@ pub fn moment(text: &str) -> Result<jiff::Timestamp, Unreadable> {
     text.parse().map_err(|_| Unreadable::Time(text.to_owned()))
 }
 
-impl From<&CheckResponse> for Standing {
-    fn from(answer: &CheckResponse) -> Self {
-        Self {
-            settled: answer.current_usage_usd.0,
-            counted: answer.counted_usd.0,
-            limit: answer.monthly_limit_usd.0,
-            would_refuse: answer.would_refuse,
-        }
+impl CheckResponse {
+    /// How the fullest budget would stand; nothing where it was not asked for exactly.
+    pub fn standing(&self) -> Option<Standing> {
+        Some(Standing {
+            settled: self.current_usage_usd.0,
+            counted: self.counted_usd?.0,
+            limit: self.monthly_limit_usd.0,
+            would_refuse: self.would_refuse,
+        })
     }
 }
 
@@ -113,3 +114,6 @@ impl TryFrom<&ReservationView> for Outcome {
         Ok(Self { reservation, replayed: view.replayed, first_use: view.first_use })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -222,5 +222,6 @@ fn check(asked: &Asked) -> Result<CheckRequest, Wrong> {
         service_tier: Some(estimate.tier),
         amount_usd: None,
         quoted_usd: None,
+        exact: None,
     })
 }

@@ -25,3 +25,7 @@ pub use payer::{Estimate, Payer};
 pub use remote::Remote;
 pub use settings::{FailMode, Settings};
 pub use tracker::{Tracker, TrackerConfig};
+
+// What the above is said in, so that a service needs no other crate of ours.
+pub use focus::{ModelName, ReportType, TenantId, UserId};
+pub use money::{Money, ServiceTier, TokenUsage};

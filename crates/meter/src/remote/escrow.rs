@@ -142,13 +142,14 @@ impl Escrow for Remote {
             service_tier: Some(request.estimate.tier),
             amount_usd: amount,
             quoted_usd: quoted,
+            exact: Some(true),
         };
         let answer = self.client.post("/api/ai-budget/check", Some(&body)).await.map_err(store)?;
         if !answer.status.is_success() {
             return Err(error(&answer, request.key, Some(&request.call)));
         }
-        let answer: CheckResponse = answer.read().map_err(store)?;
-        Ok(Standing::from(&answer))
+        let read: CheckResponse = answer.read().map_err(store)?;
+        read.standing().ok_or_else(|| store(answer.unexpected()))
     }
 
     async fn reserve(&self, request: Reserve) -> Result<Outcome, EscrowError> {

@@ -65,16 +65,21 @@ pub(crate) async fn check(
         stated.quote(|usage, tier| Ok(Some(book.hold(model.as_str(), usage, tier, now)?)))?;
     let named = model.clone();
     let call = attribution(book, request.tenant_id, model, request.user_id, request.report_type);
+    let is_exact = request.exact == Some(true);
+    let answer = |standing: &Standing, reservation: Option<&Reservation>| {
+        let counted_usd = is_exact.then_some(Usd(standing.counted));
+        Answer(CheckResponse { counted_usd, ..allowed(standing, reservation) })
+    };
     let fault = |error| Fault::escrow(error, now);
     let Some(key) = request.request_id else {
         let reserve = Reserve { key: Uuid::nil(), call, estimate, timeout: None };
         let standing = state.store.check(reserve).await.map_err(fault)?;
-        return Ok(Answer(allowed(&standing, None)));
+        return Ok(answer(&standing, None));
     };
     let reserve = Reserve { key: request_id(key)?, call, estimate, timeout: None };
     let outcome = super::reserve(&state, book, &named, reserve).await;
     let Outcome { reservation, .. } = outcome.map_err(fault)?;
-    Ok(Answer(allowed(&reservation.standing, Some(&reservation))))
+    Ok(answer(&reservation.standing, Some(&reservation)))
 }
 
 fn allowed(standing: &Standing, reservation: Option<&Reservation>) -> CheckResponse {
@@ -82,7 +87,7 @@ fn allowed(standing: &Standing, reservation: Option<&Reservation>) -> CheckRespo
         allowed: true,
         current_usage_usd: Usd(standing.settled),
         monthly_limit_usd: Usd(standing.limit),
-        counted_usd: Usd(standing.counted),
+        counted_usd: None,
         percentage_used: Percent::of(standing.counted, standing.limit),
         request_id: reservation.map(|reservation| reservation.key),
         held_usd: reservation.map(|reservation| Usd(reservation.hold)),
