@@ -92,7 +92,9 @@ fn has_doc_tests() -> Result<bool> {
         let text = std::fs::read_to_string(workspace::root().join(path)).unwrap_or_default();
         text.lines().any(|line| {
             let line = line.trim_start();
-            line.starts_with("/// ```") || line.starts_with("//! ```")
+            // A crate's README that is its documentation has an example, too.
+            let begins = |start| line.starts_with(start);
+            begins("/// ```") || begins("//! ```") || begins("#![doc = include_str!")
         })
     }))
 }

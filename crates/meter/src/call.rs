@@ -144,7 +144,7 @@ impl Call {
             cache_write_1h_tokens: some(cache_write_1h),
             service_tier: Some(usage.tier.unwrap_or(inner.estimate.tier)),
         };
-        inner.tracker.put(Record::Track { body });
+        inner.tracker.put(Record::Track { body: Box::new(body) });
         true
     }
 

@@ -11,7 +11,11 @@ use hyper_util::{
     client::legacy::{Client as Pool, connect::HttpConnector},
     rt::{TokioExecutor, TokioTimer},
 };
-use rustls::{ClientConfig, RootCertStore, crypto::ring};
+use rustls::{
+    ClientConfig, RootCertStore,
+    crypto::ring,
+    pki_types::{CertificateDer, pem::PemObject},
+};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 use thiserror::Error;
@@ -35,8 +39,8 @@ pub enum SetupError {
     /// Characters that can't stand in a header. The token is not shown.
     #[error("the token has characters that can't stand in a header")]
     Token,
-    /// The system trusts no certificate authority.
-    #[error("failed to read the certificates that the system trusts")]
+    /// There are no certificate authorities to trust.
+    #[error("failed to read the certificates to trust")]
     Certificates(#[source] std::io::Error),
     /// No address of a Redis. It is not shown: it may hold a password.
     #[error("the address of Redis can't be read")]
@@ -130,19 +134,21 @@ impl fmt::Debug for Client {
 }
 
 impl Client {
-    pub(crate) fn new(url: &str) -> Result<Self, SetupError> {
+    /// A client of the service at `url`, trusting the authorities of a PEM text, or else the system's.
+    pub(crate) fn new(url: &str, authorities: Option<&[u8]>) -> Result<Self, SetupError> {
         let base = base(url).ok_or_else(|| SetupError::Url(url.to_owned()))?;
         let mut connector = HttpConnector::new();
         connector.enforce_http(false);
         connector.set_nodelay(true);
         connector.set_connect_timeout(Some(Duration::from_secs(5)));
         let builder = HttpsConnectorBuilder::new();
-        let provider = ring::default_provider();
-        let builder = if base.starts_with("https:") {
-            builder.with_provider_and_native_roots(provider).map_err(SetupError::Certificates)?
-        } else {
+        let builder = match authorities {
+            Some(pem) => builder.with_tls_config(trusting(roots(pem)?)),
+            None if base.starts_with("https:") => builder
+                .with_provider_and_native_roots(ring::default_provider())
+                .map_err(SetupError::Certificates)?,
             // A service in the clear needs no authorities, and a small container has none.
-            builder.with_tls_config(trusting_nobody())
+            None => builder.with_tls_config(trusting(RootCertStore::empty())),
         };
         let connector = builder.https_or_http().enable_http1().wrap_connector(connector);
         let pool = Pool::builder(TokioExecutor::new())
@@ -235,7 +241,23 @@ fn seconds(headers: &HeaderMap) -> Option<u64> {
     headers.get(header::RETRY_AFTER)?.to_str().ok()?.parse().ok()
 }
 
-fn trusting_nobody() -> ClientConfig {
+fn roots(pem: &[u8]) -> Result<RootCertStore, SetupError> {
+    let wrong = |error: &dyn std::error::Error| {
+        SetupError::Certificates(std::io::Error::other(error.to_string()))
+    };
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(pem) {
+        let certificate = certificate.map_err(|error| wrong(&error))?;
+        roots.add(certificate).map_err(|error| wrong(&error))?;
+    }
+    if roots.is_empty() {
+        let error = std::io::Error::other("there is no certificate in it");
+        return Err(SetupError::Certificates(error));
+    }
+    Ok(roots)
+}
+
+fn trusting(roots: RootCertStore) -> ClientConfig {
     let provider = std::sync::Arc::new(ring::default_provider());
     let versions =
         ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
@@ -244,7 +266,7 @@ fn trusting_nobody() -> ClientConfig {
         // The provider above is built with both versions of the protocol.
         Err(_) => unreachable!("ring speaks TLS"),
     };
-    builder.with_root_certificates(RootCertStore::empty()).with_no_client_auth()
+    builder.with_root_certificates(roots).with_no_client_auth()
 }
 
 /// Scheme, host and path in lower case where case has no meaning, without the port that goes without

@@ -10,7 +10,7 @@ use uuid::Uuid;
 #[serde(tag = "kind", rename_all = "lowercase")]
 pub(crate) enum Record {
     Track {
-        body: TrackRequest,
+        body: Box<TrackRequest>,
     },
     Release {
         #[serde(rename = "requestId")]

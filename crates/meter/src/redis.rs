@@ -2,7 +2,7 @@
 //! from requests.
 
 use std::{
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -12,7 +12,6 @@ use redis::{
     aio::{ConnectionManager, ConnectionManagerConfig},
 };
 use secrecy::{ExposeSecret, SecretString};
-use std::sync::{Mutex, PoisonError};
 
 use crate::{client::SetupError, names::Counters, verdict::Shared};
 
@@ -29,7 +28,8 @@ pub(crate) struct Redis {
 }
 
 impl Redis {
-    /// Connects when it is first asked, and again for ever. Not being able to is no error.
+    /// Connects in the background, and again for ever. Not being able to is no error. Within a Tokio
+    /// runtime.
     pub(crate) fn open(
         url: &SecretString,
         timeout: Duration,
@@ -42,6 +42,12 @@ impl Redis {
             .set_number_of_retries(2);
         let manager = ConnectionManager::new_lazy_with_config(client, config);
         let manager = manager.map_err(|_| SetupError::Redis)?;
+        let mut first = manager.clone();
+        tokio::spawn(async move {
+            // The first request should not have to wait for the connection; where there is none yet,
+            // it will do without.
+            let _: Result<(), _> = redis::cmd("PING").query_async(&mut first).await;
+        });
         Ok(Self { manager, timeout, counters, paused_until: Mutex::default() })
     }
 

@@ -37,7 +37,13 @@ pub(crate) enum Verdict {
 impl Remote {
     /// The service at an address such as `http://bursar:3010`. Connects when it is first asked.
     pub fn new(url: &str) -> Result<Self, SetupError> {
-        Ok(Self { client: Client::new(url)? })
+        Ok(Self { client: Client::new(url, None)? })
+    }
+
+    /// The service at an address such as `https://bursar.internal`, whose certificate one of these
+    /// authorities has signed, in PEM, instead of those that the system trusts.
+    pub fn trusting(url: &str, authorities: &[u8]) -> Result<Self, SetupError> {
+        Ok(Self { client: Client::new(url, Some(authorities))? })
     }
 
     /// With the admin token or a tenant's key.

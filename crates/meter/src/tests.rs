@@ -24,6 +24,19 @@ mod delivery;
 mod layer;
 #[cfg(feature = "redis")]
 mod shared;
+mod tls;
+
+#[test]
+fn every_metric_is_told_in_the_readme() {
+    let source = include_str!("names.rs");
+    let constants =
+        source.lines().filter(|line| line.starts_with("pub const ") && line.ends_with("\";"));
+    let listed: Vec<_> = constants.filter_map(|line| line.split('"').nth(1)).collect();
+    assert_eq!(listed, crate::names::ALL.map(|(name, _)| name));
+    for name in listed {
+        assert!(include_str!("../README.md").contains(&format!("`{name}`")), "{name}");
+    }
+}
 
 const SONNET: &str = "claude-3-5-sonnet-20241022";
 

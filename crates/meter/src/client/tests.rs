@@ -20,11 +20,19 @@ fn an_address_is_written_as_a_browser_would() {
 
 #[test]
 fn a_token_appears_nowhere() {
-    let mut client = Client::new("http://127.0.0.1:1").unwrap();
+    let mut client = Client::new("http://127.0.0.1:1", None).unwrap();
     client.set_token("a-secret-token".into()).unwrap();
     assert!(!format!("{client:?}").contains("a-secret"));
     for wrong in ["", "two words", "line\nfeed", "ümlaut"] {
         let error = client.set_token(wrong.into()).unwrap_err();
         assert!(wrong.is_empty() || !format!("{error} {error:?}").contains(wrong));
+    }
+}
+
+#[test]
+fn authorities_that_can_t_be_read_are_told() {
+    for wrong in ["", "no PEM", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"] {
+        let error = Client::new("https://host", Some(wrong.as_bytes())).unwrap_err();
+        assert!(matches!(error, SetupError::Certificates(_)), "{wrong:?}");
     }
 }

@@ -173,7 +173,7 @@ async fn what_the_service_will_never_take_is_kept_for_people() {
     tracker.flush().await;
     // The same id with other content: a fault of somebody's, which no repeat will mend.
     let record = crate::record::Record::Track {
-        body: api::TrackRequest {
+        body: Box::new(api::TrackRequest {
             request_id: twice.request_id(),
             tenant_id: tenant(),
             model: ModelName::parse(SONNET).unwrap(),
@@ -185,7 +185,7 @@ async fn what_the_service_will_never_take_is_kept_for_people() {
             cache_write_5m_tokens: None,
             cache_write_1h_tokens: None,
             service_tier: None,
-        },
+        }),
     };
     tracker.put(record);
     tracker.flush().await;
