@@ -19,7 +19,7 @@ async fn summarise(Extension(call): Extension<Call>) -> &'static str {
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     let bursar = Remote::new("http://127.0.0.1:3010")?;
-    let spool = Some("ai-usage/spool.jsonl".into());
+    let spool = Some(std::env::temp_dir().join("ai-usage.jsonl"));
     let config = TrackerConfig { spool, ..TrackerConfig::default() };
     let tracker = Tracker::open(bursar.clone(), config)?;
     let largest = Estimate::new("claude-3-5-sonnet-20241022".parse()?, 1000, 500);
