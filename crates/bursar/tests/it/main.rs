@@ -6,6 +6,7 @@
 mod exactness;
 mod export;
 mod kill;
+mod meter;
 mod operator;
 mod replay;
 mod service;
