@@ -75,6 +75,7 @@ impl TryFrom<&Amounts> for Quote {
             tier: amounts.service_tier.parse()?,
             amount: amounts.amount_usd.map(|amount| amount.0),
             given: amounts.amount_given,
+            estimated: amounts.amount_estimated,
         })
     }
 }

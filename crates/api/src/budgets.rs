@@ -1,6 +1,6 @@
 //! `/api/v1/budgets`.
 
-use budget::{Account, Budget, Line};
+use budget::{Account, Budget, Line, Overflow};
 use focus::{PeriodUnit, ReportType, TenantId, UserId};
 use jiff::civil::Date;
 use money::Money;
@@ -45,6 +45,13 @@ pub struct BudgetRequest {
     /// `hard` (default) or `shadow`, which counts and lets through.
     #[schema(schema_with = schema::enforcement_optional)]
     pub enforcement: Option<budget::Enforcement>,
+    /// What the gateway does instead of refusing: `refuse` (default) nothing, `clamp` limits the
+    /// answer to what is affordable, `fallback` calls one of `fallback_models`.
+    #[schema(schema_with = schema::overflow_optional)]
+    pub overflow: Option<String>,
+    /// The models that `fallback` tries, in this order.
+    #[schema(max_items = 16)]
+    pub fallback_models: Option<Vec<String>>,
 }
 
 /// What a budget becomes. Whom it covers and its period stay.
@@ -58,6 +65,12 @@ pub struct BudgetUpdate {
     /// `hard` or `shadow`; as it was when absent.
     #[schema(schema_with = schema::enforcement_optional)]
     pub enforcement: Option<budget::Enforcement>,
+    /// `refuse`, `clamp` or `fallback`; as it was when absent.
+    #[schema(schema_with = schema::overflow_optional)]
+    pub overflow: Option<String>,
+    /// The models that `fallback` tries, in this order.
+    #[schema(max_items = 16)]
+    pub fallback_models: Option<Vec<String>>,
 }
 
 /// Which budgets.
@@ -107,6 +120,12 @@ pub struct BudgetView {
     /// `hard` or `shadow`.
     #[schema(schema_with = schema::enforcement)]
     pub enforcement: String,
+    /// `refuse`, `clamp` or `fallback`.
+    #[schema(schema_with = schema::overflow)]
+    pub overflow: String,
+    /// The models that `fallback` tries, in this order.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub fallback_models: Vec<String>,
     /// Nobody set it: it holds until a budget is set that covers the same calls.
     pub is_default: bool,
     /// When it was last changed.
@@ -134,6 +153,11 @@ impl BudgetView {
             time_zone: rule.zone().to_owned(),
             thresholds: budget.thresholds.percents().to_vec(),
             enforcement: schema::enforcement_word(budget.enforcement).to_owned(),
+            overflow: schema::overflow_word(&budget.overflow).to_owned(),
+            fallback_models: match &budget.overflow {
+                Overflow::Fallback(models) => models.iter().map(ToString::to_string).collect(),
+                Overflow::Refuse | Overflow::Clamp => Vec::new(),
+            },
             is_default: budget.origin == budget::Origin::Default,
             updated_at: budget.updated_at.to_string(),
             current: account.map(|account| PeriodView::new(account, budget.limit)),

@@ -48,6 +48,9 @@ pub struct Problem {
     /// The request would fit if the calls in flight cost nothing: trying again soon may help.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub by_holds: Option<bool>,
+    /// What that budget wants done instead: `refuse`, `clamp`, or `fallback` and models behind it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub overflow: Option<String>,
     /// The budget that it does not fit.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub budget: Option<BudgetScope>,

@@ -55,6 +55,9 @@ pub struct ReservationRequest {
     /// Administrators only.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub quoted_usd: Option<Usd>,
+    /// The amount is what was seen of the call, not what its vendor has reported.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub amount_estimated: Option<bool>,
     /// How long to wait for a settle.
     #[schema(minimum = 1, maximum = 86400)]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -91,6 +94,9 @@ pub struct SettleRequest {
     /// Administrators only.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub quoted_usd: Option<Usd>,
+    /// The amount is what was seen of the call, not what its vendor has reported.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub amount_estimated: Option<bool>,
     /// Who pays; with `model`, the call is charged even where nothing was reserved.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(schema_with = schema::tenant_optional)]
@@ -158,6 +164,9 @@ pub struct Amounts {
     pub service_tier: String,
     /// The caller named the amount itself.
     pub amount_given: bool,
+    /// The amount is what was seen of the call, not what its vendor has reported.
+    #[serde(default)]
+    pub amount_estimated: bool,
     /// What it costs; absent while the model has no price.
     #[serde(
         default,
@@ -178,6 +187,7 @@ impl From<&Quote> for Amounts {
             cache_write_1h_tokens: cache_write_1h,
             service_tier: quote.tier.as_str().to_owned(),
             amount_given: quote.given,
+            amount_estimated: quote.estimated,
             amount_usd: quote.amount.map(Usd),
         }
     }

@@ -1,6 +1,6 @@
 //! Schemas of values that come from other crates, and the model that may be "all".
 
-use budget::{Enforcement, State, Tier};
+use budget::{Enforcement, Overflow, State, Tier};
 use focus::ModelName;
 use serde::{Deserialize, Deserializer, de::Error as _};
 use utoipa::openapi::{
@@ -112,6 +112,14 @@ pub(crate) fn enforcement_optional() -> Object {
     words_optional(&["hard", "shadow"])
 }
 
+pub(crate) fn overflow() -> Object {
+    words(&OVERFLOWS)
+}
+
+pub(crate) fn overflow_optional() -> Object {
+    words_optional(&OVERFLOWS)
+}
+
 pub(crate) fn resolution() -> Object {
     words(&["charge", "release"])
 }
@@ -128,6 +136,16 @@ pub(crate) fn tier_optional() -> Object {
     words_optional(
         &[Tier::Starter, Tier::Professional, Tier::Enterprise, Tier::Custom].map(Tier::as_str),
     )
+}
+
+const OVERFLOWS: [&str; 3] = ["refuse", "clamp", "fallback"];
+
+pub(crate) const fn overflow_word(overflow: &Overflow) -> &'static str {
+    match overflow {
+        Overflow::Refuse => OVERFLOWS[0],
+        Overflow::Clamp => OVERFLOWS[1],
+        Overflow::Fallback(_) => OVERFLOWS[2],
+    }
 }
 
 pub(crate) const fn enforcement_word(enforcement: Enforcement) -> &'static str {

@@ -2,7 +2,7 @@
 
 use std::{fmt, str::FromStr};
 
-use focus::{PeriodRule, PeriodUnit, Scope};
+use focus::{ModelName, PeriodRule, PeriodUnit, Scope};
 use jiff::Timestamp;
 use money::Money;
 use serde::{Deserialize, Serialize};
@@ -74,6 +74,57 @@ pub enum Enforcement {
     Shadow,
 }
 
+/// What happens instead of a refusal where a caller's way in can bend a call: the gateway's can.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Overflow {
+    /// Nothing: it is refused.
+    #[default]
+    Refuse,
+    /// Its answer is limited to what is still affordable.
+    Clamp,
+    /// The first of these models that fits is called.
+    Fallback(Vec<ModelName>),
+}
+
+impl Overflow {
+    /// Models that a budget may fall back to, at most.
+    pub const MODELS_MOST: usize = 16;
+}
+
+/// As tables keep it: `refuse`, `clamp`, or `fallback` and the models behind it.
+impl fmt::Display for Overflow {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Refuse => f.write_str("refuse"),
+            Self::Clamp => f.write_str("clamp"),
+            Self::Fallback(models) => {
+                f.write_str("fallback")?;
+                models.iter().try_for_each(|model| write!(f, " {model}"))
+            }
+        }
+    }
+}
+
+impl FromStr for Overflow {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let mut words = text.split_ascii_whitespace();
+        let word = words.next().unwrap_or_default();
+        let parse = |name| ModelName::parse(name).map_err(|error| format!("{name}: {error}"));
+        let models: Vec<ModelName> = words.map(parse).collect::<Result<_, _>>()?;
+        match word {
+            "refuse" if models.is_empty() => Ok(Self::Refuse),
+            "clamp" if models.is_empty() => Ok(Self::Clamp),
+            "fallback" if (1..=Self::MODELS_MOST).contains(&models.len()) => {
+                Ok(Self::Fallback(models))
+            }
+            "fallback" => Err(format!("fallback takes 1 to {} models", Self::MODELS_MOST)),
+            _ => Err(format!("{text:?} is none of refuse, clamp, fallback MODEL...")),
+        }
+    }
+}
+
 /// Who made a budget.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -133,6 +184,8 @@ pub struct Budget {
     pub thresholds: Thresholds,
     /// Whether to refuse.
     pub enforcement: Enforcement,
+    /// What to do instead of refusing.
+    pub overflow: Overflow,
     /// Who made it.
     pub origin: Origin,
     /// From when its accounts count by themselves; what the running period had spent before is
@@ -168,6 +221,7 @@ impl Budget {
             rule,
             thresholds: Thresholds::default(),
             enforcement: Enforcement::Hard,
+            overflow: Overflow::Refuse,
             origin: Origin::Set,
             since: now,
             updated_at: now,

@@ -6,7 +6,7 @@ use money::{Money, ServiceTier, TokenUsage};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::{Key, Reservation, Standing, State, StoreError};
+use crate::{Key, Overflow, Reservation, Standing, State, StoreError};
 
 /// An amount and what it was computed from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,6 +20,9 @@ pub struct Quote {
     pub amount: Option<Money>,
     /// The caller named the amount itself; prices were not asked.
     pub given: bool,
+    /// The amount is what was seen of the call, not what its vendor has reported.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub estimated: bool,
 }
 
 impl Quote {
@@ -148,6 +151,8 @@ pub struct Refusal {
     pub standing: Standing,
     /// When its next period starts.
     pub resets_at: Timestamp,
+    /// What that budget wants done instead.
+    pub overflow: Overflow,
     /// It would fit if the calls in flight cost nothing: trying again soon may help.
     pub by_holds: bool,
 }

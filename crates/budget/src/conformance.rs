@@ -110,7 +110,13 @@ pub fn call(model_name: &str, user: Option<&str>, report: Option<&str>) -> Attri
 /// Tokens with a price that says what they cost.
 pub fn quote(tokens: u64, amount: Option<&str>) -> Quote {
     let usage = TokenUsage { input: tokens, output: tokens / 2, ..TokenUsage::default() };
-    Quote { usage, tier: ServiceTier::Standard, amount: amount.map(usd), given: false }
+    Quote {
+        usage,
+        tier: ServiceTier::Standard,
+        amount: amount.map(usd),
+        given: false,
+        estimated: false,
+    }
 }
 
 impl Bench {

@@ -27,7 +27,7 @@ mod verifier;
 pub use account::{Account, AccountId, Posting};
 pub use batch::{Batch, Changes, Opening};
 pub use book::{Book, Defaults, Head, Line};
-pub use budget::{Budget, BudgetError, BudgetId, Enforcement, Origin, Thresholds, Tier};
+pub use budget::{Budget, BudgetError, BudgetId, Enforcement, Origin, Overflow, Thresholds, Tier};
 pub use command::{
     Command, CommandResult, EscrowError, Outcome, Quote, Refusal, Release, Reserve, Resolution,
     Resolve, Settle,

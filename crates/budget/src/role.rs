@@ -7,6 +7,7 @@ use focus::{ModelName, ReportType, TenantId, UserId};
 use jiff::Timestamp;
 use money::{Money, Price};
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 use thiserror::Error;
 use uuid::Uuid;
 
@@ -252,6 +253,16 @@ pub struct KeyRecord {
     pub created_at: Timestamp,
     /// From when it is refused.
     pub revoked_at: Option<Timestamp>,
+}
+
+impl KeyRecord {
+    /// What every tenant's secret begins with.
+    pub const MARK: &'static str = "bsr_";
+
+    /// SHA-256 of a secret: what is kept and compared.
+    pub fn hash(secret: &str) -> [u8; 32] {
+        Sha256::digest(secret.as_bytes()).into()
+    }
 }
 
 /// API keys are kept here, hashed.

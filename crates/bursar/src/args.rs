@@ -50,6 +50,7 @@ pub struct Args {
 #[derive(Debug, Subcommand)]
 enum Command {
     Serve(command::serve::Args),
+    Gateway(command::gateway::Args),
     Demo(command::demo::Args),
     Budget(command::budget::Args),
     Reservation(command::reservation::Args),
@@ -71,6 +72,7 @@ impl Args {
             Context { config_file: self.config, format: self.output, colored: colored(self.color) };
         match self.command {
             Command::Serve(args) => args.run(&context),
+            Command::Gateway(args) => args.run(&context),
             Command::Demo(args) => args.run(&context),
             Command::Budget(args) => args.run(&context),
             Command::Reservation(args) => args.run(&context),

@@ -5,6 +5,8 @@ pub mod budget;
 pub mod completions;
 pub mod config;
 pub mod demo;
+pub(crate) mod door;
+pub mod gateway;
 pub mod key;
 pub mod ledger;
 pub mod man;

@@ -6,13 +6,16 @@
 use std::{
     collections::BTreeMap,
     fmt, fs,
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     num::NonZeroU32,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use budget::{Defaults, Resolution};
+use gateway::Fail;
+use ipnet::IpNet;
 use jiff::SignedDuration;
 use money::Money;
 use secrecy::SecretString;
@@ -22,6 +25,7 @@ pub mod file;
 pub mod setting;
 #[cfg(test)]
 mod tests;
+mod upstream;
 
 use setting::{SETTINGS, Setting};
 
@@ -55,6 +59,18 @@ pub struct Config {
     pub resolve_after: Option<SignedDuration>,
     /// Requests a second that one key may make.
     pub rate_per_second: NonZeroU32,
+    /// Networks whose word on who pays is believed.
+    pub gateway_trusted: Option<Vec<IpNet>>,
+    /// How long a call may wait for others to settle.
+    pub gateway_wait: Duration,
+    /// What becomes of calls while the store is down.
+    pub gateway_fail: Fail,
+    /// Calls in flight at a time.
+    pub gateway_calls: NonZeroU32,
+    /// The folder of charges to come.
+    pub gateway_spool: Option<PathBuf>,
+    /// The vendors, in the order of the file.
+    pub upstreams: Vec<gateway::Upstream>,
     /// The form of the log.
     pub log_format: LogFormat,
     /// What the log says.
@@ -74,6 +90,12 @@ impl Config {
             resolution: defaults.resolution,
             resolve_after: defaults.resolve_after,
             rate_per_second: NonZeroU32::MIN.saturating_add(999),
+            gateway_trusted: None,
+            gateway_wait: Duration::from_secs(2),
+            gateway_fail: Fail::Closed,
+            gateway_calls: NonZeroU32::MIN.saturating_add(4095),
+            gateway_spool: None,
+            upstreams: Vec::new(),
             log_format: LogFormat::Text,
             log_level: "info".to_owned(),
         }
@@ -115,6 +137,13 @@ impl Config {
             "rate_limit.per_second" => {
                 self.rate_per_second = parsed(text, "a whole number from 1 to 4294967295")?;
             }
+            "gateway.trusted_networks" => self.gateway_trusted = Some(networks(text)?),
+            "gateway.wait" => self.gateway_wait = wait(text)?,
+            "gateway.fail" => self.gateway_fail = fail(text)?,
+            "gateway.calls_most" => {
+                self.gateway_calls = parsed(text, "a whole number from 1 to 4294967295")?;
+            }
+            "gateway.spool_dir" => self.gateway_spool = Some(PathBuf::from(text)),
             "log.format" => self.log_format = log_format(text)?,
             "log.level" => self.log_level = log_level(text)?,
             _ => return Err(format!("no setting is called {key}")),
@@ -181,6 +210,30 @@ pub fn resolution(text: &str) -> Result<Resolution, String> {
         "charge" => Ok(Resolution::Charge),
         "release" => Ok(Resolution::Release),
         _ => Err(format!("{text:?} is neither charge nor release")),
+    }
+}
+
+fn networks(text: &str) -> Result<Vec<IpNet>, String> {
+    let words = text.split(',').map(str::trim).filter(|word| !word.is_empty());
+    let network = |word: &str| {
+        let address = || word.parse::<IpAddr>().map(IpNet::from);
+        let network = word.parse().or_else(|_| address());
+        network.map_err(|_| format!("{word:?} is no network, as 10.0.0.0/8"))
+    };
+    words.map(network).collect()
+}
+
+fn wait(text: &str) -> Result<Duration, String> {
+    let span: SignedDuration = parsed(text, "a duration, as 2s or 500ms")?;
+    let wait = Duration::try_from(span).ok().filter(|wait| *wait <= Duration::from_secs(60));
+    wait.ok_or_else(|| format!("{text:?} is not between 0s and 60s"))
+}
+
+fn fail(text: &str) -> Result<Fail, String> {
+    match text {
+        "closed" => Ok(Fail::Closed),
+        "open" => Ok(Fail::Open),
+        _ => Err(format!("{text:?} is neither closed nor open")),
     }
 }
 
@@ -314,9 +367,10 @@ pub fn load(
     let path = named.or_else(|| usual.exists().then_some(usual));
     let mut faults = Vec::new();
     let mut texts = Vec::new();
+    let mut upstreams = Vec::new();
     if let Some(path) = path {
         match fs::read_to_string(path) {
-            Ok(text) => texts = file::read(path, &text, &mut faults),
+            Ok(text) => (texts, upstreams) = file::read(path, &text, &mut faults),
             Err(error) => faults.push(Fault {
                 source: Source::File(path.to_owned(), 1),
                 key: None,
@@ -343,6 +397,7 @@ pub fn load(
             }
         }
     }
+    config.upstreams = upstreams.into_iter().filter_map(|one| one.read(&mut faults)).collect();
     if faults.is_empty() { Ok(Loaded { config, given }) } else { Err(ConfigError { faults }) }
 }
 

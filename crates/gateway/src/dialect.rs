@@ -1,4 +1,44 @@
-//! The vendors' APIs that are spoken here.
+//! The vendors' APIs that are spoken here, and the paths that belong to them.
+
+use std::{fmt, str::FromStr};
+
+use http::{HeaderMap, Method};
+
+/// Whose shapes a request and its errors have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Dialect {
+    /// Anthropic's Messages API.
+    Anthropic,
+    /// OpenAI's API, which many vendors speak.
+    OpenAi,
+}
+
+impl Dialect {
+    /// The dialect as the config and labels write it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Anthropic => "anthropic",
+            Self::OpenAi => "openai",
+        }
+    }
+}
+
+impl fmt::Display for Dialect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for Dialect {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        [Self::Anthropic, Self::OpenAi]
+            .into_iter()
+            .find(|dialect| dialect.as_str() == text)
+            .ok_or_else(|| format!("{text:?} is neither anthropic nor openai"))
+    }
+}
 
 /// A vendor's API that can be metered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -15,4 +55,77 @@ pub enum Api {
     Responses,
     /// `POST /v1/embeddings`.
     Embeddings,
+}
+
+impl Api {
+    /// The path below the vendor's base URL, which for OpenAI ends in `/v1`.
+    pub const fn path(self) -> &'static str {
+        match self {
+            Self::Messages => "/v1/messages",
+            Self::CountTokens => "/v1/messages/count_tokens",
+            Self::MessageBatches => "/v1/messages/batches",
+            Self::ChatCompletions => "/chat/completions",
+            Self::Responses => "/responses",
+            Self::Embeddings => "/embeddings",
+        }
+    }
+
+    /// The API's name as labels write it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Messages => "messages",
+            Self::CountTokens => "count_tokens",
+            Self::MessageBatches => "message_batches",
+            Self::ChatCompletions => "chat_completions",
+            Self::Responses => "responses",
+            Self::Embeddings => "embeddings",
+        }
+    }
+
+    /// Whose API it is.
+    pub const fn dialect(self) -> Dialect {
+        match self {
+            Self::Messages | Self::CountTokens | Self::MessageBatches => Dialect::Anthropic,
+            Self::ChatCompletions | Self::Responses | Self::Embeddings => Dialect::OpenAi,
+        }
+    }
+}
+
+/// What a path asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Route {
+    /// A call that may cost money.
+    Call(Api),
+    /// The vendor's models: free, and answered by the vendor.
+    Models,
+}
+
+/// Paths that are the gateway's: all of the vendors'.
+pub(crate) fn is_vendor_path(path: &str) -> bool {
+    path == "/v1" || path.starts_with("/v1/")
+}
+
+/// What is asked for, and in whose dialect errors are told.
+pub(crate) fn route(method: &Method, path: &str, headers: &HeaderMap) -> (Dialect, Option<Route>) {
+    const CALLS: [Api; 6] = [
+        Api::Messages,
+        Api::CountTokens,
+        Api::MessageBatches,
+        Api::ChatCompletions,
+        Api::Responses,
+        Api::Embeddings,
+    ];
+    let place = path.strip_prefix("/v1").unwrap_or(path);
+    let is_models = place == "/models" || place.starts_with("/models/");
+    let anthropic = place.starts_with("/messages") || headers.contains_key("anthropic-version");
+    let dialect = if anthropic { Dialect::Anthropic } else { Dialect::OpenAi };
+    if is_models && *method == Method::GET {
+        return (dialect, Some(Route::Models));
+    }
+    let call = CALLS.into_iter().find(|api| place == api.path().trim_start_matches("/v1"));
+    match call {
+        Some(api) if *method == Method::POST => (api.dialect(), Some(Route::Call(api))),
+        Some(api) => (api.dialect(), None),
+        None => (dialect, None),
+    }
 }

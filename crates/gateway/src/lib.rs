@@ -5,4 +5,30 @@
 //! hold is durable before the first byte goes upstream and is never below what the call can cost;
 //! every hold is settled or released exactly once; prompts and answers are neither kept nor logged.
 
-pub mod dialect;
+mod bend;
+mod call;
+mod caller;
+mod config;
+pub mod demand;
+mod dialect;
+mod ending;
+mod fault;
+mod fee;
+mod gateway;
+mod hold;
+pub mod names;
+mod reply;
+mod settle;
+mod spool;
+mod standing;
+#[cfg(test)]
+mod tests;
+mod upstream;
+pub mod usage;
+mod wait;
+
+pub use config::{Config, Fail, Upstream};
+pub use dialect::{Api, Dialect};
+pub use fee::Fee;
+pub use gateway::{Clock, Gateway, PriceSource, Rooms};
+pub use reply::{BrokenStream, Reply};

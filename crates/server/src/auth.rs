@@ -17,7 +17,6 @@ use governor::{
 use jiff::Timestamp;
 use money::Money;
 use secrecy::ExposeSecret;
-use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 use uuid::Uuid;
 
@@ -95,7 +94,7 @@ pub(crate) struct Auth {
 
 impl Auth {
     pub(crate) fn new(config: &Config) -> Self {
-        let admin = config.admin_token.as_ref().map(|token| secret_hash(token.expose_secret()));
+        let admin = config.admin_token.as_ref().map(|token| KeyRecord::hash(token.expose_secret()));
         let limit = |rate: NonZeroU32| RateLimiter::keyed(Quota::per_second(rate));
         let limiter = config.rate_limit_per_second.filter(|_| admin.is_some()).map(limit);
         Self { admin, limiter }
@@ -117,7 +116,7 @@ impl Auth {
         let secret = secret(headers).ok_or_else(|| {
             Fault::unauthorized("send Authorization: Bearer with the admin token or a tenant's key")
         })?;
-        let hash = secret_hash(secret);
+        let hash = KeyRecord::hash(secret);
         if bool::from(hash.ct_eq(admin)) {
             self.limit(Uuid::nil())?;
             return Ok(Caller::Admin);
@@ -156,11 +155,6 @@ fn secret(headers: &HeaderMap) -> Option<&str> {
     headers.get("x-api-key")?.to_str().ok()
 }
 
-/// SHA-256 of a secret: what is kept and compared.
-pub fn secret_hash(secret: &str) -> [u8; 32] {
-    Sha256::digest(secret.as_bytes()).into()
-}
-
 /// A new key for a tenant, and its secret, which is nowhere else.
 pub fn new_key(
     tenant: TenantId,
@@ -169,12 +163,12 @@ pub fn new_key(
 ) -> Result<(KeyRecord, String), getrandom::Error> {
     let mut bytes = [0; 32];
     getrandom::fill(&mut bytes)?;
-    let secret = format!("bsr_{}", URL_SAFE_NO_PAD.encode(bytes));
+    let secret = format!("{}{}", KeyRecord::MARK, URL_SAFE_NO_PAD.encode(bytes));
     let record = KeyRecord {
         id: Uuid::new_v4(),
         tenant,
         name,
-        hash: secret_hash(&secret),
+        hash: KeyRecord::hash(&secret),
         prefix: secret.chars().take(10).collect(),
         created_at: now,
         revoked_at: None,

@@ -20,6 +20,8 @@ pub struct Config {
     pub head_timeout: Duration,
     /// The longest body in bytes.
     pub body_limit: usize,
+    /// Whether the API and the pages are answered; without them, probes and metrics alone are.
+    pub has_api: bool,
     /// Connections at a time; more wait to be accepted.
     pub connections_most: usize,
     /// How long requests in flight may take once the service is told to stop.
@@ -35,6 +37,7 @@ impl Default for Config {
             body_timeout: Duration::from_secs(10),
             head_timeout: Duration::from_secs(60),
             body_limit: 1024 * 1024,
+            has_api: true,
             connections_most: 10_000,
             drain_timeout: Duration::from_secs(30),
         }

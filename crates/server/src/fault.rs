@@ -153,7 +153,7 @@ impl Fault {
     }
 
     fn refused(refusal: &Refusal, now: Timestamp) -> Self {
-        let Refusal { scope, standing, resets_at, by_holds } = refusal;
+        let Refusal { scope, standing, resets_at, overflow, by_holds } = refusal;
         let used = Percent::of(standing.counted, standing.limit);
         let soon = if *by_holds { "; calls in flight may free some before then" } else { "" };
         let message = format!(
@@ -169,6 +169,7 @@ impl Fault {
         problem.resets_at = Some(resets_at.to_string());
         problem.counted_usd = Some(Usd(standing.counted));
         problem.by_holds = Some(*by_holds);
+        problem.overflow = Some(overflow.to_string());
         problem.budget = Some(BudgetScope::from(scope));
         fault.retry_after(wait)
     }

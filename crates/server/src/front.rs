@@ -1,7 +1,7 @@
 //! What happens to every request before and after its handler: one function, no layers, for the
 //! hot path pays for each.
 
-use std::{panic::AssertUnwindSafe, sync::Arc, time::Instant};
+use std::{net::IpAddr, panic::AssertUnwindSafe, sync::Arc, time::Instant};
 
 use axum::{
     Router,
@@ -9,14 +9,18 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use futures_util::FutureExt;
+use hyper::body::Incoming;
 use tower_service::Service as _;
 
 use crate::{
-    auth,
+    Beside, auth,
     fault::Fault,
     router::{self, Access, Index},
     service::{Service, Shared},
 };
+
+/// What is answered where there is no API.
+const PROBES: [&str; 4] = ["/healthz", "/readyz", "/metrics", "/api/ai-budget/health"];
 
 /// The service as connections see it: [`crate::run`] puts it behind a socket; tests and fuzzers ask
 /// it directly.
@@ -54,9 +58,32 @@ impl Front {
         response
     }
 
+    /// Lets the door beside answer. It has time limits of its own; a page that is open on this
+    /// machine gets no further than here either.
+    pub(crate) async fn pass(
+        &self,
+        beside: &Arc<dyn Beside>,
+        request: hyper::Request<Incoming>,
+        peer: IpAddr,
+    ) -> Response {
+        if self.0.state.auth.is_open()
+            && let Err(fault) = auth::guard_open(request.method(), request.headers())
+        {
+            return fault.into_response();
+        }
+        let answer = AssertUnwindSafe(beside.answer(request, peer)).catch_unwind().await;
+        answer.unwrap_or_else(|_| {
+            tracing::error!("a request made the gateway panic; the lines above say where");
+            Fault::internal().into_response()
+        })
+    }
+
     /// Lets a request in with its caller, or says why not.
     async fn admit(&self, mut request: Request, access: Access) -> Result<Request, Fault> {
         let state = &self.0.state;
+        if !state.config.has_api && !PROBES.contains(&request.uri().path()) {
+            return Err(Fault::not_found("this is a gateway alone: it has no API and no pages"));
+        }
         if state.auth.is_open() {
             auth::guard_open(request.method(), request.headers())?;
         }

@@ -6,6 +6,7 @@
 //! for that tenant alone; the clock is asked through [`Service`] and nowhere else.
 
 mod auth;
+mod beside;
 mod calls;
 mod config;
 mod extract;
@@ -27,10 +28,11 @@ mod service;
 mod tests;
 mod usage;
 
-pub use auth::{new_key, secret_hash};
+pub use auth::new_key;
+pub use beside::Beside;
 pub use config::{Config, ListenError, check_listen};
 pub use front::Front;
 pub use metrics::{Metrics, names};
 pub use openapi::document;
 pub use run::{RunError, run};
-pub use service::{Clock, Service};
+pub use service::{Clock, PriceSource, Service};

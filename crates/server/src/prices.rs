@@ -10,7 +10,7 @@ use money::PriceBook;
 
 /// A price book, and which of its models have had more than one price.
 pub(crate) struct Shelf {
-    pub(crate) book: PriceBook,
+    pub(crate) book: Arc<PriceBook>,
     dated: HashSet<String>,
 }
 
@@ -26,7 +26,7 @@ impl Shelf {
         }
         let several = times.into_iter().filter(|(_, count)| *count > 1);
         let dated = several.map(|(model, _)| model.to_owned()).collect();
-        Self { book, dated }
+        Self { book: Arc::new(book), dated }
     }
 
     /// Whether it matters at which moment the model was used.

@@ -106,6 +106,8 @@ struct Stated {
     amount: Option<Money>,
     /// What the tokens cost by the caller's prices.
     quoted: Option<Money>,
+    /// The amount is what was seen of the call.
+    estimated: bool,
 }
 
 impl Stated {
@@ -114,7 +116,7 @@ impl Stated {
         self,
         price: impl FnOnce(&TokenUsage, ServiceTier) -> Result<Option<Money>, Fault>,
     ) -> Result<Quote, Fault> {
-        let Self { usage, tier, amount, quoted } = self;
+        let Self { usage, tier, amount, quoted, estimated } = self;
         if amount.is_some() && quoted.is_some() {
             return Err(Fault::invalid("quoted_usd", "stands instead of amount_usd: name one"));
         }
@@ -122,16 +124,16 @@ impl Stated {
             if amount.is_zero() {
                 return Err(Fault::invalid("amount_usd", "must be more than 0"));
             }
-            return Ok(Quote { usage, tier, amount: Some(amount), given: true });
+            return Ok(Quote { usage, tier, amount: Some(amount), given: true, estimated });
         }
         if quoted.is_some() {
-            return Ok(Quote { usage, tier, amount: quoted, given: false });
+            return Ok(Quote { usage, tier, amount: quoted, given: false, estimated });
         }
         if usage.prompt() == 0 && usage.output == 0 {
             let message = "the call names no tokens: at least one count must be more than 0";
             return Err(Fault::unprocessable("no_tokens", message));
         }
-        Ok(Quote { amount: price(&usage, tier)?, usage, tier, given: false })
+        Ok(Quote { amount: price(&usage, tier)?, usage, tier, given: false, estimated })
     }
 }
 

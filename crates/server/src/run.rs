@@ -1,6 +1,6 @@
 //! Accepts connections until told to stop, then lets what is in flight finish.
 
-use std::{sync::Arc, time::Duration};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use axum::body::Body;
 use budget::StoreError;
@@ -51,7 +51,8 @@ pub async fn run(
             accepted = accept(&listener, &slots) => accepted,
         };
         let Some((stream, slot)) = accepted else { continue };
-        let connection = connection(&front, &connections, stream);
+        let Ok(peer) = stream.peer_addr() else { continue };
+        let connection = connection(&front, &connections, stream, peer.ip());
         tokio::spawn(async move {
             connection.await;
             drop(slot);
@@ -62,6 +63,9 @@ pub async fn run(
     tracing::info!(connections = connections.count(), "stopping: finishing what is in flight");
     if tokio::time::timeout(state.config.drain_timeout, connections.shutdown()).await.is_err() {
         tracing::warn!("stopping: some requests did not finish in time");
+    }
+    if let Some(beside) = &state.beside {
+        beside.close().await;
     }
     // A send fails when all jobs have ended already.
     let _ = stop.send(true);
@@ -99,12 +103,20 @@ fn connection(
     front: &Front,
     connections: &GracefulShutdown,
     stream: TcpStream,
+    peer: IpAddr,
 ) -> impl Future<Output = ()> + Send + use<> {
     let front = front.clone();
     let state = front.state().clone();
     let answer = service_fn(move |request: hyper::Request<Incoming>| {
         let front = front.clone();
-        async move { Ok::<_, std::convert::Infallible>(front.answer(request.map(Body::new)).await) }
+        async move {
+            let beside = front.state().beside.as_ref();
+            let response = match beside.filter(|beside| beside.takes(request.uri().path())) {
+                Some(beside) => front.pass(beside, request, peer).await,
+                None => front.answer(request.map(Body::new)).await,
+            };
+            Ok::<_, std::convert::Infallible>(response)
+        }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())

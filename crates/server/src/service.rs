@@ -5,16 +5,21 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
-use budget::{EscrowError, Outcome, Settle, Store};
+use async_trait::async_trait;
+use budget::{Escrow, EscrowError, Outcome, Release, Reserve, Resolve, Settle, Standing, Store};
 use jiff::Timestamp;
+use money::PriceBook;
 
 use crate::{
-    Config, Metrics, auth::Auth, calls::Calls, finish::Finish, overview::Overview,
+    Beside, Config, Metrics, auth::Auth, calls::Calls, finish::Finish, overview::Overview,
     prices::PriceShelf, usage::UsageCounters,
 };
 
 /// Tells the time.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
+
+/// Tells the prices in force.
+pub type PriceSource = Arc<dyn Fn() -> Arc<PriceBook> + Send + Sync>;
 
 /// The service before it runs.
 pub struct Service {
@@ -22,12 +27,23 @@ pub struct Service {
     pub(crate) config: Config,
     pub(crate) clock: Clock,
     pub(crate) metrics: Metrics,
+    prices: Arc<PriceShelf>,
+    usage: Arc<UsageCounters>,
+    beside: Option<Arc<dyn Beside>>,
 }
 
 impl Service {
     /// A service on a store, with the system's clock and metrics of its own.
     pub fn new(store: Arc<dyn Store>, config: Config) -> Self {
-        Self { store, config, clock: Arc::new(Timestamp::now), metrics: Metrics::new() }
+        Self {
+            store,
+            config,
+            clock: Arc::new(Timestamp::now),
+            metrics: Metrics::new(),
+            prices: Arc::new(PriceShelf::shipped()),
+            usage: Arc::new(UsageCounters::default()),
+            beside: None,
+        }
     }
 
     /// With another clock.
@@ -44,16 +60,36 @@ impl Service {
         self
     }
 
+    /// With another door on the same listener.
+    #[must_use]
+    pub fn with_beside(mut self, beside: Arc<dyn Beside>) -> Self {
+        self.beside = Some(beside);
+        self
+    }
+
+    /// The store's escrow for another door: what it settles is counted here, too.
+    pub fn escrow(&self) -> Arc<dyn Escrow> {
+        let (store, usage) = (self.store.clone(), self.usage.clone());
+        Arc::new(Counted { store, usage, metrics: self.metrics.clone() })
+    }
+
+    /// The prices that the service charges by.
+    pub fn prices(&self) -> PriceSource {
+        let shelf = self.prices.clone();
+        Arc::new(move || shelf.get().book.clone())
+    }
+
     pub(crate) fn into_state(self) -> Shared {
         Arc::new(State {
             auth: Auth::new(&self.config),
-            prices: PriceShelf::shipped(),
+            prices: self.prices,
             store: self.store,
             config: self.config,
             clock: self.clock,
             metrics: self.metrics,
             calls: Calls::default(),
-            usage: UsageCounters::default(),
+            usage: self.usage,
+            beside: self.beside,
             overview: Overview::default(),
             draining: AtomicBool::new(false),
         })
@@ -63,12 +99,13 @@ impl Service {
 /// What every request can reach.
 pub(crate) struct State {
     pub(crate) store: Arc<dyn Store>,
-    pub(crate) prices: PriceShelf,
+    pub(crate) prices: Arc<PriceShelf>,
     pub(crate) auth: Auth,
     pub(crate) config: Config,
     pub(crate) metrics: Metrics,
     pub(crate) calls: Calls,
-    pub(crate) usage: UsageCounters,
+    pub(crate) usage: Arc<UsageCounters>,
+    pub(crate) beside: Option<Arc<dyn Beside>>,
     pub(crate) overview: Overview,
     clock: Clock,
     draining: AtomicBool,
@@ -89,23 +126,11 @@ impl State {
             let outcome = state.store.settle(settle).await?;
             state.calls.forget(key);
             if !outcome.replayed {
-                state.settled(&outcome);
+                count(&state.usage, &state.metrics, &outcome);
             }
             Ok(outcome)
         })
         .await
-    }
-
-    fn settled(&self, outcome: &Outcome) {
-        let call = &outcome.reservation;
-        self.usage.count(call, outcome.first_use);
-        if call.state == budget::State::Unpriced {
-            self.metrics.unpriced().increment(1);
-            tracing::warn!(
-                model = %call.call.model,
-                "a call has no price and waits for one: import it with `bursar prices import`"
-            );
-        }
     }
 
     /// From now on the service says that it is not ready.
@@ -115,5 +140,52 @@ impl State {
 
     pub(crate) fn is_draining(&self) -> bool {
         self.draining.load(Ordering::Relaxed)
+    }
+}
+
+/// Counts what a settle was the first to record.
+fn count(usage: &UsageCounters, metrics: &Metrics, outcome: &Outcome) {
+    let call = &outcome.reservation;
+    usage.count(call, outcome.first_use);
+    if call.state == budget::State::Unpriced {
+        metrics.unpriced().increment(1);
+        tracing::warn!(
+            model = %call.call.model,
+            "a call has no price and waits for one: import it with `bursar prices import`"
+        );
+    }
+}
+
+/// The store's escrow, whose settles are counted.
+struct Counted {
+    store: Arc<dyn Store>,
+    usage: Arc<UsageCounters>,
+    metrics: Metrics,
+}
+
+#[async_trait]
+impl Escrow for Counted {
+    async fn check(&self, request: Reserve) -> Result<Standing, EscrowError> {
+        self.store.check(request).await
+    }
+
+    async fn reserve(&self, request: Reserve) -> Result<Outcome, EscrowError> {
+        self.store.reserve(request).await
+    }
+
+    async fn settle(&self, request: Settle) -> Result<Outcome, EscrowError> {
+        let outcome = self.store.settle(request).await?;
+        if !outcome.replayed {
+            count(&self.usage, &self.metrics, &outcome);
+        }
+        Ok(outcome)
+    }
+
+    async fn release(&self, request: Release) -> Result<Outcome, EscrowError> {
+        self.store.release(request).await
+    }
+
+    async fn resolve(&self, request: Resolve) -> Result<Outcome, EscrowError> {
+        self.store.resolve(request).await
     }
 }

@@ -7,7 +7,8 @@ use crate::{BudgetScope, Percent, ReservationView, Usd};
 
 fn outcome(amount: Option<Money>) -> Outcome {
     let usage = TokenUsage { input: 1, output: 2, cache_read: 3, ..TokenUsage::default() };
-    let quote = Quote { usage, tier: ServiceTier::Flex, amount, given: amount.is_some() };
+    let given = amount.is_some();
+    let quote = Quote { usage, tier: ServiceTier::Flex, amount, given, estimated: given };
     let at = |text: &str| moment(text).unwrap();
     let budget = BudgetId(uuid::Uuid::from_u128(9));
     let reservation = Reservation {

@@ -77,7 +77,8 @@ pub(super) fn fit(
         let fuller = refusal.as_ref().is_none_or(|other| is_fuller(&standing, &other.standing));
         if fuller {
             let (scope, resets_at) = (budget.scope.clone(), account.end);
-            refusal = Some(Refusal { scope, standing, resets_at, by_holds });
+            let overflow = budget.overflow.clone();
+            refusal = Some(Refusal { scope, standing, resets_at, overflow, by_holds });
         }
     }
     if let Some(refusal) = refusal {

@@ -25,7 +25,13 @@ fn call(model: u8, user: u8) -> Attribution {
 
 fn quote(nanos: i128) -> Quote {
     let amount = Some(Money::from_nanos(nanos));
-    Quote { usage: TokenUsage::default(), tier: ServiceTier::Standard, amount, given: true }
+    Quote {
+        usage: TokenUsage::default(),
+        tier: ServiceTier::Standard,
+        amount,
+        given: true,
+        estimated: false,
+    }
 }
 
 fn book(limits: [i64; 3]) -> Book {

@@ -1,6 +1,8 @@
 //! `bursar budget`.
 
-use ::budget::{Budget, BudgetFilter, Enforcement, Line, Origin, Tenant, Thresholds, Tier};
+use ::budget::{
+    Budget, BudgetFilter, Enforcement, Line, Origin, Overflow, Tenant, Thresholds, Tier,
+};
 use clap::Subcommand;
 use focus::{ModelName, NameError, PeriodRule, PeriodUnit, ReportType, Scope, TenantId, UserId};
 use jiff::{Timestamp, civil::Date};
@@ -91,6 +93,10 @@ struct SetArgs {
     /// Count but never refuse
     #[arg(long)]
     shadow: bool,
+    /// What the gateway does with a call that does not fit: refuse it, limit its answer to what is
+    /// affordable (clamp), or call another model ("fallback MODEL...")
+    #[arg(long, value_name = "WAY", default_value = "refuse")]
+    overflow: Overflow,
 }
 
 fn model(text: &str) -> Result<String, NameError> {
@@ -110,6 +116,7 @@ const COLUMNS: &[&str] = &[
     "zone",
     "thresholds",
     "enforcement",
+    "overflow",
     "origin",
 ];
 const STATUS_COLUMNS: &[&str] = &[
@@ -165,7 +172,7 @@ impl SetArgs {
         let enforcement = if self.shadow { Enforcement::Shadow } else { Enforcement::Hard };
         let thresholds = Thresholds::new(self.thresholds.clone())?;
         let budget = Budget::with_rule(scope, limit, rule, now)?;
-        Ok(Budget { thresholds, enforcement, ..budget })
+        Ok(Budget { thresholds, enforcement, overflow: self.overflow.clone(), ..budget })
     }
 }
 
@@ -207,7 +214,7 @@ async fn list(store: &Store, tenant: Option<TenantId>) -> anyhow::Result<Report>
 }
 
 fn row(budget: &Budget) -> Vec<Cell> {
-    let Budget { scope, limit, rule, thresholds, enforcement, origin, .. } = budget;
+    let Budget { scope, limit, rule, thresholds, enforcement, overflow, origin, .. } = budget;
     let percents: Vec<String> = thresholds.percents().iter().map(u16::to_string).collect();
     let period = match (rule.days(), rule.anchor()) {
         (Some(days), Some(anchor)) => format!("{days} days from {anchor}"),
@@ -227,6 +234,7 @@ fn row(budget: &Budget) -> Vec<Cell> {
             Enforcement::Hard => "hard",
             Enforcement::Shadow => "shadow",
         }),
+        Cell::text(overflow),
         Cell::text(match origin {
             Origin::Set => "set",
             Origin::Default => "default",

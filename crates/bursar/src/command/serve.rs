@@ -12,6 +12,7 @@ use tracing::{info, warn};
 use tracing_subscriber::EnvFilter;
 
 use crate::{
+    command::door,
     config::{self, Config, LogFormat, masked_url},
     context::{self, Context, Store, block_on},
     exit::Exit,
@@ -38,7 +39,7 @@ impl Args {
         for name in config::unknown(&config::environment()) {
             warn!("the variable {name} is no setting's: see `bursar config show`");
         }
-        block_on(serve(config))?;
+        block_on(serve(config, false))?;
         Ok(Exit::Done)
     }
 }
@@ -57,7 +58,7 @@ pub(crate) fn start_log(config: &Config) -> anyhow::Result<()> {
     started.map_err(|error| anyhow::anyhow!("failed to start the log: {error}"))
 }
 
-async fn serve(config: Config) -> anyhow::Result<()> {
+pub(crate) async fn serve(config: Config, is_gateway: bool) -> anyhow::Result<()> {
     check_listen(config.listen, config.admin_token.is_some())?;
     let shutdown = shutdown()?;
     let listener = listen(config.listen).await?;
@@ -68,8 +69,9 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     if config.admin_token.is_none() {
         warn!("no admin token is set: whoever reaches {address} may do everything");
     }
-    let service = Service::new(store.clone(), server_config(&config))
-        .with_metrics(server::Metrics::install());
+    let told = server::Config { has_api: !is_gateway, ..server_config(&config) };
+    let service = Service::new(store.clone(), told).with_metrics(server::Metrics::install());
+    let service = door::beside(service, &config, store.clone())?;
     run(listener, service, store, shutdown).await
 }
 

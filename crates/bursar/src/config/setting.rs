@@ -81,6 +81,36 @@ pub const SETTINGS: &[Setting] = &[
         "1000",
         "Requests a second that one key may make",
     ),
+    setting(
+        "gateway.trusted_networks",
+        "BURSAR_GATEWAY_TRUSTED_NETWORKS",
+        "none; without an admin token, this machine",
+        "Networks whose x-tenant-id is believed, as 10.0.0.0/8, 192.168.1.0/24",
+    ),
+    setting(
+        "gateway.wait",
+        "BURSAR_GATEWAY_WAIT",
+        "2s",
+        "How long a call waits that fits but for the holds of others; 0s = not at all",
+    ),
+    setting(
+        "gateway.fail",
+        "BURSAR_GATEWAY_FAIL",
+        "closed",
+        "While the budget store is down: closed refuses calls, open lets them through",
+    ),
+    setting(
+        "gateway.calls_most",
+        "BURSAR_GATEWAY_CALLS_MOST",
+        "4096",
+        "Calls in flight at a time; more are told to come again",
+    ),
+    setting(
+        "gateway.spool_dir",
+        "BURSAR_GATEWAY_SPOOL_DIR",
+        "spool in data_dir",
+        "Folder for charges that the store could not take",
+    ),
     setting("log.format", "BURSAR_LOG_FORMAT", "text", "Form of the log on stderr: text or json"),
     setting(
         "log.level",

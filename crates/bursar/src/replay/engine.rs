@@ -41,14 +41,20 @@ impl Engine {
     /// What is promised before usage, at the prices of `at`.
     pub fn hold_quote(&self, model: &str, usage: TokenUsage, at: Timestamp) -> Quote {
         let tier = ServiceTier::Standard;
-        Quote { usage, tier, amount: self.book.hold(model, &usage, tier, at).ok(), given: false }
+        Quote {
+            usage,
+            tier,
+            amount: self.book.hold(model, &usage, tier, at).ok(),
+            given: false,
+            estimated: false,
+        }
     }
 
     /// What usage costs at the prices of `at`.
     pub fn charge_quote(&self, model: &str, usage: TokenUsage, at: Timestamp) -> Quote {
         let tier = ServiceTier::Standard;
         let amount = self.book.charge(model, &usage, tier, at, Rounding::HalfEven).ok();
-        Quote { usage, tier, amount, given: false }
+        Quote { usage, tier, amount, given: false, estimated: false }
     }
 
     /// Reserves with the true usage, then settles it.

@@ -5,9 +5,11 @@
 
 mod exactness;
 mod export;
+mod gateway;
 mod kill;
 mod meter;
 mod operator;
 mod replay;
 mod service;
 mod support;
+mod vendor;

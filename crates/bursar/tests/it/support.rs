@@ -66,8 +66,26 @@ impl Server {
         Self::spawn(program(database), address)
     }
 
-    fn spawn(mut command: Command, address: SocketAddr) -> Self {
-        command.arg("serve").env("BURSAR_LISTEN", address.to_string()).env("BURSAR_LOG", "error");
+    /// Starts with a config file and waits until it is ready.
+    pub(crate) fn start_with(database: &str, config: &Path) -> Self {
+        let mut command = program(database);
+        command.arg("--config").arg(config);
+        Self::spawn(command, free_address())
+    }
+
+    /// Starts a gateway alone.
+    pub(crate) fn start_gateway(database: &str, config: &Path) -> Self {
+        let mut command = program(database);
+        command.arg("--config").arg(config);
+        Self::spawn_as("gateway", command, free_address())
+    }
+
+    fn spawn(command: Command, address: SocketAddr) -> Self {
+        Self::spawn_as("serve", command, address)
+    }
+
+    fn spawn_as(what: &str, mut command: Command, address: SocketAddr) -> Self {
+        command.arg(what).env("BURSAR_LISTEN", address.to_string()).env("BURSAR_LOG", "error");
         let process = command.stdin(Stdio::null()).stdout(Stdio::null()).spawn();
         let mut server = Self { process: process.expect("bursar starts"), address };
         let until = Instant::now() + Duration::from_secs(30);
@@ -111,6 +129,8 @@ pub(crate) struct Client {
     stream: BufReader<TcpStream>,
     /// The admin token or a tenant's key, where one is needed.
     pub(crate) secret: String,
+    /// Who pays at a gateway, where that is believed.
+    pub(crate) tenant: String,
 }
 
 impl Client {
@@ -118,7 +138,7 @@ impl Client {
         let stream = TcpStream::connect(address)?;
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(Duration::from_secs(30)))?;
-        Ok(Self { stream: BufReader::new(stream), secret: String::new() })
+        Ok(Self { stream: BufReader::new(stream), secret: String::new(), tenant: String::new() })
     }
 
     /// Sends a request; the status and the body.
@@ -128,9 +148,13 @@ impl Client {
         path: &str,
         body: &str,
     ) -> std::io::Result<(u16, String)> {
+        let tenant = match self.tenant.as_str() {
+            "" => String::new(),
+            tenant => format!("x-tenant-id: {tenant}\r\n"),
+        };
         let text = format!(
             "{method} {path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n\
-             x-api-key: {}\r\ncontent-length: {}\r\n\r\n{body}",
+             x-api-key: {}\r\n{tenant}content-length: {}\r\n\r\n{body}",
             self.secret,
             body.len()
         );

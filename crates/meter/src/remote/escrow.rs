@@ -25,6 +25,7 @@ struct Fields {
     tokens: [Option<Tokens>; 5],
     amount: Option<Usd>,
     quoted: Option<Usd>,
+    estimated: Option<bool>,
 }
 
 impl Fields {
@@ -45,7 +46,8 @@ impl Fields {
         let amount = quote.amount.map(Usd);
         let (amount, quoted) = if quote.given { (amount, None) } else { (None, amount) };
         let tokens = classes.map(|class| (class > 0).then_some(Tokens(class)));
-        Ok(Self { tokens, amount, quoted })
+        let estimated = quote.estimated.then_some(true);
+        Ok(Self { tokens, amount, quoted, estimated })
     }
 }
 
@@ -98,6 +100,7 @@ fn refusal(problem: &api::Problem) -> Option<Refusal> {
         scope: Scope::try_from(problem.budget.as_ref()?).ok()?,
         standing,
         resets_at: api::moment(problem.resets_at.as_deref()?).ok()?,
+        overflow: problem.overflow.as_deref()?.parse().ok()?,
         by_holds: problem.by_holds?,
     })
 }
@@ -124,7 +127,7 @@ impl Remote {
 #[async_trait]
 impl Escrow for Remote {
     async fn check(&self, request: Reserve) -> Result<Standing, EscrowError> {
-        let Fields { tokens, amount, quoted } = Fields::of(&request.estimate)?;
+        let Fields { tokens, amount, quoted, .. } = Fields::of(&request.estimate)?;
         let [input, output, cache_read_tokens, cache_write_5m_tokens, cache_write_1h_tokens] =
             tokens;
         let call = request.call.clone();
@@ -153,7 +156,7 @@ impl Escrow for Remote {
     }
 
     async fn reserve(&self, request: Reserve) -> Result<Outcome, EscrowError> {
-        let Fields { tokens, amount, quoted } = Fields::of(&request.estimate)?;
+        let Fields { tokens, amount, quoted, estimated } = Fields::of(&request.estimate)?;
         let [input, output, cache_read_tokens, cache_write_5m_tokens, cache_write_1h_tokens] =
             tokens;
         let call = request.call.clone();
@@ -171,6 +174,7 @@ impl Escrow for Remote {
             service_tier: Some(request.estimate.tier),
             amount_usd: amount,
             quoted_usd: quoted,
+            amount_estimated: estimated,
             timeout_seconds: request.timeout.map(seconds).transpose()?,
         };
         let call = Some(&request.call);
@@ -178,7 +182,7 @@ impl Escrow for Remote {
     }
 
     async fn settle(&self, request: Settle) -> Result<Outcome, EscrowError> {
-        let Fields { tokens, amount, quoted } = Fields::of(&request.actual)?;
+        let Fields { tokens, amount, quoted, estimated } = Fields::of(&request.actual)?;
         let [input, output, cache_read_tokens, cache_write_5m_tokens, cache_write_1h_tokens] =
             tokens;
         let call = request.call.clone();
@@ -191,6 +195,7 @@ impl Escrow for Remote {
             service_tier: Some(request.actual.tier),
             amount_usd: amount,
             quoted_usd: quoted,
+            amount_estimated: estimated,
             tenant_id: call.as_ref().map(|call| call.tenant.clone()),
             model: call.as_ref().map(|call| call.model.clone()),
             user_id: call.as_ref().and_then(|call| call.user.clone()),

@@ -2,7 +2,8 @@
 
 use async_trait::async_trait;
 use budget::{
-    Escrow, EscrowError, Quote, Release, Reserve, Settle, StoreError, Upkeep, Verification,
+    Escrow, EscrowError, Overflow, Quote, Release, Reserve, Settle, StoreError, Upkeep,
+    Verification,
     conformance::{self, Hands, Split, call, key, usd},
 };
 use jiff::SignedDuration;
@@ -79,7 +80,7 @@ fn pair(defaults: Defaults) -> (Bursar, Remote, Arc<Memory>, Hands) {
 fn reserve(number: u64, tokens: u64, amount: Option<&str>, given: bool) -> Reserve {
     let usage = TokenUsage { input: tokens, cache_read: 7, ..TokenUsage::default() };
     let tier = ServiceTier::Batch;
-    let estimate = Quote { usage, tier, amount: amount.map(usd), given };
+    let estimate = Quote { usage, tier, amount: amount.map(usd), given, estimated: given };
     let call = call("m", Some("ada"), Some("weekly"));
     let timeout = Some(SignedDuration::from_millis(2500));
     Reserve { key: key(number), call, estimate, timeout }
@@ -116,6 +117,8 @@ async fn errors_are_the_stores() {
     assert!(matches!(ours, EscrowError::NoBudget(_)), "{ours:?}");
     same(ours, store.reserve(asked.clone()).await.unwrap_err());
     let budget = Budget::new(Scope::tenant(tenant()), usd("3"), hands.now()).unwrap();
+    let overflow = Overflow::Fallback(vec![conformance::model("n"), conformance::model("o")]);
+    let budget = Budget { overflow, ..budget };
     store.put(budget).await.unwrap();
     remote.reserve(asked.clone()).await.unwrap();
     let more = reserve(2, 10, Some("1.5"), true);

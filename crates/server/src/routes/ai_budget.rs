@@ -50,6 +50,7 @@ pub(crate) async fn check(
     let tokens = |tokens: Option<api::Tokens>| tokens.unwrap_or_default().0;
     let stated = Stated {
         quoted: caller.quotes(request.quoted_usd)?,
+        estimated: false,
         usage: TokenUsage {
             input: request.estimated_input_tokens.0,
             output: request.estimated_output_tokens.0,
@@ -114,6 +115,7 @@ pub(crate) async fn track(
     let tokens = |tokens: Option<api::Tokens>| tokens.unwrap_or_default().0;
     let stated = Stated {
         quoted: None,
+        estimated: false,
         usage: TokenUsage {
             input: request.prompt_tokens.0,
             output: request.completion_tokens.0,

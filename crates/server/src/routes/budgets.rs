@@ -7,8 +7,8 @@ use api::{
     Problem,
 };
 use axum::{Json as Answer, extract::State, http::StatusCode};
-use budget::{Budget, BudgetFilter, BudgetId, Line, Origin, Thresholds};
-use focus::{PeriodError, PeriodRule, PeriodUnit, Scope, TenantId};
+use budget::{Budget, BudgetFilter, BudgetId, Line, Origin, Overflow, Thresholds};
+use focus::{ModelName, PeriodError, PeriodRule, PeriodUnit, Scope, TenantId};
 use uuid::Uuid;
 
 use super::{canonical, find_budget, next, page};
@@ -107,6 +107,9 @@ pub(crate) async fn create(
         budget.thresholds = thresholds(percents)?;
     }
     budget.enforcement = request.enforcement.unwrap_or_default();
+    if let Some(overflow) = overflow(request.overflow, request.fallback_models)? {
+        budget.overflow = overflow;
+    }
     let id = budget.id;
     if find_budget(&state, id).await?.is_some_and(|known| known.origin == Origin::Set) {
         let message = format!("budget {id} covers these calls; change it with PUT");
@@ -119,6 +122,22 @@ pub(crate) async fn create(
 fn thresholds(percents: Vec<u16>) -> Result<Thresholds, Fault> {
     Thresholds::new(percents)
         .map_err(|error| Fault::invalid("thresholds", format!("is wrong: {error}")))
+}
+
+fn overflow(word: Option<String>, models: Option<Vec<String>>) -> Result<Option<Overflow>, Fault> {
+    let Some(word) = word else {
+        return match models {
+            None => Ok(None),
+            Some(_) => Err(Fault::invalid("fallback_models", "needs overflow: fallback")),
+        };
+    };
+    let models = models.unwrap_or_default();
+    if let Some(name) = models.iter().find(|name| ModelName::parse(name).is_err()) {
+        return Err(Fault::invalid("fallback_models", format!("has no model's name: {name:?}")));
+    }
+    let text = std::iter::once(word).chain(models).collect::<Vec<_>>().join(" ");
+    let wrong = |error| Fault::invalid("overflow", format!("is wrong: {error}"));
+    text.parse().map(Some).map_err(wrong)
 }
 
 /// One budget with its running period.
@@ -157,6 +176,9 @@ pub(crate) async fn update(
         budget.thresholds = thresholds(percents)?;
     }
     budget.enforcement = request.enforcement.unwrap_or(budget.enforcement);
+    if let Some(overflow) = overflow(request.overflow, request.fallback_models)? {
+        budget.overflow = overflow;
+    }
     budget.origin = Origin::Set;
     budget.updated_at = state.now();
     let budget = state.store.put(budget).await?;

@@ -64,6 +64,7 @@ pub(crate) async fn reserve(
     ];
     let stated = Stated {
         quoted: caller.quotes(request.quoted_usd)?,
+        estimated: request.amount_estimated == Some(true),
         usage: usage(counts),
         tier: request.service_tier.unwrap_or_default(),
         amount: request.amount_usd.map(|amount| amount.0),
@@ -169,6 +170,7 @@ pub(crate) async fn settle(
     ];
     let stated = Stated {
         quoted: caller.quotes(request.quoted_usd)?,
+        estimated: request.amount_estimated == Some(true),
         usage: usage(counts),
         tier: request.service_tier.unwrap_or_default(),
         amount: request.amount_usd.map(|amount| amount.0),

@@ -99,6 +99,7 @@ async fn put(pool: &Pool, budget: &Budget) -> Result<Timestamp, Failure> {
         Enforcement::Hard => "hard",
         Enforcement::Shadow => "shadow",
     };
+    let overflow = budget.overflow.to_string();
     let origin = match budget.origin {
         Origin::Set => "set",
         Origin::Default => "default",
@@ -132,6 +133,7 @@ async fn put(pool: &Pool, budget: &Budget) -> Result<Timestamp, Failure> {
         &rule.zone(),
         &percents,
         &enforcement,
+        &overflow,
         &origin,
         &budget.since,
         &budget.updated_at,

@@ -94,6 +94,7 @@ pub(super) fn budget(row: &Row) -> Result<Arc<Budget>, StoreError> {
             _ => Origin::Set,
         },
         since: time(row, "since")?,
+        overflow: parsed(row, "overflow")?,
         updated_at: time(row, "updated_at")?,
     }))
 }
@@ -133,7 +134,7 @@ fn quote(row: &Row, first: usize, amount: Option<Money>) -> Result<Option<Quote>
         cache_write_1h: tokens(4)?,
     };
     let given = row.try_get(first + 6).map_err(corrupt)?;
-    Ok(Some(Quote { usage, tier: parse("tier", tier)?, amount, given }))
+    Ok(Some(Quote { usage, tier: parse("tier", tier)?, amount, given, estimated: false }))
 }
 
 /// Where `reservation.sql` selects the columns of the two quotes.
@@ -142,6 +143,7 @@ const ACTUAL: usize = 13;
 
 pub(super) fn reservation(row: &Row) -> Result<Reservation, StoreError> {
     let hold = money(row, "hold_nanos")?;
+    let estimated = column(row, "actual_estimated")?;
     let cost: Option<i64> = column(row, "cost_nanos")?;
     let cost = cost.map(|nanos| Money::from_nanos(i128::from(nanos)));
     let budgets: Vec<Uuid> = column(row, "account_budgets")?;
@@ -158,7 +160,7 @@ pub(super) fn reservation(row: &Row) -> Result<Reservation, StoreError> {
         state: parsed(row, "state")?,
         estimate: quote(row, ESTIMATE, Some(hold))?,
         hold,
-        actual: quote(row, ACTUAL, cost)?,
+        actual: quote(row, ACTUAL, cost)?.map(|quote| Quote { estimated, ..quote }),
         cost,
         accounts: budgets.into_iter().zip(starts).map(account).collect(),
         standing: Standing {

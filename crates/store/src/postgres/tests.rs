@@ -102,7 +102,13 @@ fn usd(text: &str) -> Money {
 /// 1,000 input and 500 output tokens.
 fn quote(amount: &str) -> Quote {
     let usage = TokenUsage { input: 1_000, output: 500, ..TokenUsage::default() };
-    Quote { usage, tier: ServiceTier::Standard, amount: Some(usd(amount)), given: false }
+    Quote {
+        usage,
+        tier: ServiceTier::Standard,
+        amount: Some(usd(amount)),
+        given: false,
+        estimated: false,
+    }
 }
 
 fn reserve(call: &Attribution, amount: &str) -> Reserve {

@@ -7,12 +7,13 @@ use rusqlite::{Connection, TransactionBehavior};
 use crate::OpenError;
 
 /// The schema's steps; the file's `user_version` says how many it has taken.
-const STEPS: [&str; 5] = [
+const STEPS: [&str; 6] = [
     include_str!("migrations/0001_ledger.sql"),
     include_str!("migrations/0002_tail.sql"),
     include_str!("migrations/0003_arrival.sql"),
     include_str!("migrations/0004_keys.sql"),
     include_str!("migrations/0005_opened.sql"),
+    include_str!("migrations/0006_overflow.sql"),
 ];
 
 /// Marks a file as Bursar's: the ASCII letters "Burs".

@@ -134,6 +134,7 @@ pub(super) fn budget(row: &Row<'_>) -> Result<Arc<Budget>, StoreError> {
             _ => Origin::Set,
         },
         since: time(row, "since")?,
+        overflow: parsed(row, "overflow")?,
         updated_at: time(row, "updated_at")?,
     }))
 }
@@ -154,6 +155,10 @@ pub(super) fn account(row: &Row<'_>) -> Result<Account, StoreError> {
     })
 }
 
+/// `used_given` of an amount that was given, and of one that was estimated.
+pub(super) const GIVEN: i64 = 1;
+pub(super) const ESTIMATED: i64 = 2;
+
 fn used(row: &Row<'_>, cost: Option<Money>) -> Result<Option<Quote>, StoreError> {
     let Some(tier) = maybe_parsed(row, "used_tier")? else { return Ok(None) };
     let usage = TokenUsage {
@@ -163,7 +168,8 @@ fn used(row: &Row<'_>, cost: Option<Money>) -> Result<Option<Quote>, StoreError>
         cache_write_5m: count(row, "used_cache_write_5m")?,
         cache_write_1h: count(row, "used_cache_write_1h")?,
     };
-    Ok(Some(Quote { usage, tier, amount: cost, given: column(row, "used_given")? }))
+    let given: i64 = column(row, "used_given")?;
+    Ok(Some(Quote { usage, tier, amount: cost, given: given > 0, estimated: given == ESTIMATED }))
 }
 
 pub(super) fn reservation(row: &Row<'_>) -> Result<Reservation, StoreError> {

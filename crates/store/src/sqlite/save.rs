@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 
 use ::budget::{
-    Account, Budget, Changes, Enforcement, Entry, Event, Key, Origin, Reservation, StoreError,
+    Account, Budget, Changes, Enforcement, Entry, Event, Key, Origin, Quote, Reservation,
+    StoreError,
 };
 use focus::TenantId;
 use jiff::Timestamp;
@@ -11,7 +12,7 @@ use rusqlite::{Connection, ToSql};
 
 use super::{
     behind::Saved,
-    row::{accounts_text, corrupt, nanos, percents_text, whole},
+    row::{ESTIMATED, GIVEN, accounts_text, corrupt, nanos, percents_text, whole},
     unavailable,
 };
 
@@ -73,9 +74,9 @@ pub(super) fn known(db: &Connection, tenant: &TenantId, now: Timestamp) -> Resul
 
 pub(super) fn budget(db: &Connection, budget: &Budget) -> Result<(), StoreError> {
     let sql = "insert or replace into budget (budget_id, tenant_id, model, user_id, report_type,
-            limit_nanos, period, anchor, days, zone, thresholds, enforcement, origin, since,
-            updated_at)
-        values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)";
+            limit_nanos, period, anchor, days, zone, thresholds, enforcement, overflow, origin,
+            since, updated_at)
+        values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)";
     let (scope, rule) = (&budget.scope, &budget.rule);
     let enforcement = match budget.enforcement {
         Enforcement::Hard => "hard",
@@ -101,12 +102,21 @@ pub(super) fn budget(db: &Connection, budget: &Budget) -> Result<(), StoreError>
             &rule.zone(),
             &percents_text(budget.thresholds.percents()),
             &enforcement,
+            &budget.overflow.to_string(),
             &origin,
             &budget.since.as_microsecond(),
             &budget.updated_at.as_microsecond(),
         ],
     )?;
     Ok(())
+}
+
+/// How an amount came about, as `used_given` keeps it.
+fn given(quote: Quote) -> i64 {
+    match quote {
+        Quote { estimated: true, .. } => ESTIMATED,
+        Quote { given, .. } => i64::from(given) * GIVEN,
+    }
 }
 
 fn account(db: &Connection, account: &Account) -> Result<i64, StoreError> {
@@ -181,7 +191,7 @@ fn reservation(db: &Connection, reservation: &Reservation) -> Result<i64, StoreE
             &tokens(used.map(|usage| usage.cache_write_5m))?,
             &tokens(used.map(|usage| usage.cache_write_1h))?,
             &reservation.actual.map(|quote| quote.tier.as_str()),
-            &reservation.actual.map(|quote| quote.given),
+            &reservation.actual.map(given),
             &reservation.cost.map(nanos).transpose()?,
             &accounts_text(&reservation.accounts),
             &nanos(standing.settled)?,
@@ -223,7 +233,7 @@ fn reservation_again(
             &tokens(used.map(|usage| usage.cache_write_5m))?,
             &tokens(used.map(|usage| usage.cache_write_1h))?,
             &reservation.actual.map(|quote| quote.tier.as_str()),
-            &reservation.actual.map(|quote| quote.given),
+            &reservation.actual.map(given),
             &reservation.cost.map(nanos).transpose()?,
             &accounts_text(&reservation.accounts),
             &reservation.updated_at.as_microsecond(),

@@ -38,7 +38,13 @@ fn call(tenant: &str) -> Attribution {
 
 fn quote(dollars: u32) -> Quote {
     let (usage, tier) = (TokenUsage::default(), ServiceTier::Standard);
-    Quote { usage, tier, amount: Some(Money::from_dollars(dollars.into())), given: true }
+    Quote {
+        usage,
+        tier,
+        amount: Some(Money::from_dollars(dollars.into())),
+        given: true,
+        estimated: false,
+    }
 }
 
 /// A call of each tenant that is settled, and one that is held.

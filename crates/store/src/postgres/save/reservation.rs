@@ -21,8 +21,19 @@ pub(super) async fn insert(
     let tenants: Vec<&str> = calls().map(|call| call.tenant.as_str()).collect();
     let models: Vec<&str> = calls().map(|call| call.model.as_str()).collect();
     let estimates = Quotes::of(all.iter().map(|reservation| reservation.estimate))?;
-    let Changing { keys, users, types, states, actuals, holds, costs, budgets, starts, updated } =
-        Changing::of(&all)?;
+    let Changing {
+        keys,
+        users,
+        types,
+        states,
+        actuals,
+        holds,
+        costs,
+        budgets,
+        starts,
+        updated,
+        estimated,
+    } = Changing::of(&all)?;
     let amounts = |amount: fn(&Reservation) -> Money| amounts(&all, amount);
     let settled = amounts(|reservation| reservation.standing.settled)?;
     let counted = amounts(|reservation| reservation.standing.counted)?;
@@ -47,6 +58,7 @@ pub(super) async fn insert(
         &created,
         &expires,
         &updated,
+        &estimated,
     ];
     columns.extend(rest);
     db.execute(statement, &columns).await?;
@@ -58,11 +70,22 @@ pub(super) async fn update(
     statement: &Statement,
     all: Vec<&Reservation>,
 ) -> Result<(), Failure> {
-    let Changing { keys, users, types, states, actuals, holds, costs, budgets, starts, updated } =
-        Changing::of(&all)?;
+    let Changing {
+        keys,
+        users,
+        types,
+        states,
+        actuals,
+        holds,
+        costs,
+        budgets,
+        starts,
+        updated,
+        estimated,
+    } = Changing::of(&all)?;
     let mut columns: Vec<&(dyn ToSql + Sync)> = vec![&keys, &users, &types, &states];
     columns.extend(actuals.columns());
-    let rest: Parameters<'_> = &[&holds, &costs, &budgets, &starts, &updated];
+    let rest: Parameters<'_> = &[&holds, &costs, &budgets, &starts, &updated, &estimated];
     columns.extend(rest);
     db.execute(statement, &columns).await?;
     Ok(())
@@ -87,12 +110,14 @@ struct Changing<'a> {
     budgets: Vec<String>,
     starts: Vec<String>,
     updated: Vec<Timestamp>,
+    estimated: Vec<bool>,
 }
 
 impl<'a> Changing<'a> {
     fn of(all: &[&'a Reservation]) -> Result<Self, Failure> {
         let calls = || all.iter().map(|reservation| &reservation.call);
         let accounts = || all.iter().map(|reservation| &reservation.accounts);
+        let actuals = || all.iter().map(|reservation| reservation.actual);
         let costs = all.iter().map(|reservation| reservation.cost.map(nanos).transpose());
         Ok(Self {
             keys: all.iter().map(|reservation| reservation.key).collect(),
@@ -101,12 +126,13 @@ impl<'a> Changing<'a> {
                 .map(|call| call.report_type.as_ref().map(|kind| kind.as_str()))
                 .collect(),
             states: all.iter().map(|reservation| reservation.state.as_str()).collect(),
-            actuals: Quotes::of(all.iter().map(|reservation| reservation.actual))?,
+            actuals: Quotes::of(actuals())?,
             holds: amounts(all, |reservation| reservation.hold)?,
             costs: costs.collect::<Result<_, _>>()?,
             budgets: accounts().map(|ids| literal(ids.iter().map(|id| id.budget))).collect(),
             starts: accounts().map(|ids| literal(ids.iter().map(|id| id.start))).collect(),
             updated: all.iter().map(|reservation| reservation.updated_at).collect(),
+            estimated: actuals().map(|quote| quote.is_some_and(|quote| quote.estimated)).collect(),
         })
     }
 }

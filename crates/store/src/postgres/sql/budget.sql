@@ -11,6 +11,7 @@ select
     zone,
     thresholds,
     enforcement,
+    overflow,
     origin,
     since,
     updated_at

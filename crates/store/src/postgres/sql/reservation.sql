@@ -29,5 +29,6 @@ select
     standing_would_refuse,
     created_at,
     expires_at,
-    updated_at
+    updated_at,
+    actual_estimated
 from reservation

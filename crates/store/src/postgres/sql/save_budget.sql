@@ -11,6 +11,7 @@ insert into budget (
     zone,
     thresholds,
     enforcement,
+    overflow,
     origin,
     since,
     updated_at
@@ -30,7 +31,8 @@ values (
     $12,
     $13,
     $14,
-    $15
+    $15,
+    $16
 )
 on conflict (budget_id) do update
 set limit_usd = excluded.limit_usd,
@@ -39,6 +41,7 @@ set limit_usd = excluded.limit_usd,
     zone = excluded.zone,
     thresholds = excluded.thresholds,
     enforcement = excluded.enforcement,
+    overflow = excluded.overflow,
     origin = excluded.origin,
     since = case
         when (budget.anchor, budget.days, budget.zone)

@@ -13,7 +13,8 @@ set user_id = new.user_id,
     cost_usd = new.cost_usd * 0.000000001::numeric,
     account_budgets = new.account_budgets::uuid[],
     account_starts = new.account_starts::timestamptz[],
-    updated_at = new.updated_at
+    updated_at = new.updated_at,
+    actual_estimated = new.actual_estimated
 from unnest(
     $1::uuid[],
     $2::text[],
@@ -30,7 +31,8 @@ from unnest(
     $13::bigint[],
     $14::text[],
     $15::text[],
-    $16::timestamptz[]
+    $16::timestamptz[],
+    $17::boolean[]
 ) as new (
     key,
     user_id,
@@ -47,6 +49,7 @@ from unnest(
     cost_usd,
     account_budgets,
     account_starts,
-    updated_at
+    updated_at,
+    actual_estimated
 )
 where reservation.key = new.key

@@ -29,7 +29,8 @@ insert into reservation (
     standing_would_refuse,
     created_at,
     expires_at,
-    updated_at
+    updated_at,
+    actual_estimated
 )
 select
     new.key,
@@ -62,7 +63,8 @@ select
     new.standing_would_refuse,
     new.created_at,
     new.expires_at,
-    new.updated_at
+    new.updated_at,
+    new.actual_estimated
 from unnest(
     $1::uuid[],
     $2::text[],
@@ -94,7 +96,8 @@ from unnest(
     $28::boolean[],
     $29::timestamptz[],
     $30::timestamptz[],
-    $31::timestamptz[]
+    $31::timestamptz[],
+    $32::boolean[]
 ) as new (
     key,
     tenant_id,
@@ -126,5 +129,6 @@ from unnest(
     standing_would_refuse,
     created_at,
     expires_at,
-    updated_at
+    updated_at,
+    actual_estimated
 )

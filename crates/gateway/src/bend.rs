@@ -1,0 +1,89 @@
+//! What a budget may want instead of a refusal: a shorter answer, or a cheaper model.
+
+use budget::{EscrowError, Outcome, Overflow, Refusal};
+use focus::ModelName;
+use money::{Money, PriceBook};
+
+use crate::{
+    demand::Edits,
+    fault::Fault,
+    gateway::{Call, Inner},
+    hold::Bid,
+};
+
+/// How a call was changed to fit.
+pub(crate) type Bend = (Edits, Option<String>);
+
+impl Inner {
+    /// Makes a refused call fit in the way that its budget wants; `None` where it has none that
+    /// does.
+    pub(crate) async fn bend<'a>(
+        &'a self,
+        call: &Call,
+        book: &'a PriceBook,
+        bid: &mut Bid<'a>,
+        refusal: &Refusal,
+    ) -> Result<Option<(Outcome, Bend)>, Fault> {
+        match &refusal.overflow {
+            Overflow::Refuse => Ok(None),
+            Overflow::Clamp => self.clamp(call, bid, refusal).await,
+            Overflow::Fallback(models) => self.fall_back(call, book, bid, models).await,
+        }
+    }
+
+    /// Limits the answer to what is affordable with what others hold.
+    async fn clamp(
+        &self,
+        call: &Call,
+        bid: &mut Bid<'_>,
+        refusal: &Refusal,
+    ) -> Result<Option<(Outcome, Bend)>, Fault> {
+        let standing = &refusal.standing;
+        let others = standing.counted.checked_sub(bid.hold).unwrap_or(Money::MAX);
+        let room = standing.limit.saturating_sub_to_zero(others);
+        let Some(limit) = bid.demand.affordable_output(bid.price, room) else { return Ok(None) };
+        bid.demand.output = Some(limit);
+        bid.reprice()?;
+        let edits = Edits { output_limit: Some(limit), ..Edits::default() };
+        self.again(call, bid, (edits, None)).await
+    }
+
+    /// Calls the first of the budget's other models that fits.
+    async fn fall_back<'a>(
+        &'a self,
+        call: &Call,
+        book: &'a PriceBook,
+        bid: &mut Bid<'a>,
+        models: &[ModelName],
+    ) -> Result<Option<(Outcome, Bend)>, Fault> {
+        for model in models {
+            let mut demand = bid.demand.clone();
+            demand.model = model.to_string();
+            // One that has no price or no upstream here is none to fall back to.
+            let Ok(mut other) = self.bid(call, book, demand) else { continue };
+            if other.hold >= bid.hold || other.tighten(call).is_err() {
+                continue;
+            }
+            let name = model.to_string();
+            let edits = Edits { model: Some(name.clone()), ..Edits::default() };
+            if let Some(fits) = self.again(call, &other, (edits, Some(name))).await? {
+                *bid = other;
+                return Ok(Some(fits));
+            }
+        }
+        Ok(None)
+    }
+
+    async fn again(
+        &self,
+        call: &Call,
+        bid: &Bid<'_>,
+        bend: Bend,
+    ) -> Result<Option<(Outcome, Bend)>, Fault> {
+        match self.reserve(call, bid).await {
+            Ok(outcome) => Ok(Some((outcome, bend))),
+            Err(EscrowError::Refused(_)) => Ok(None),
+            Err(error) => Err(Fault::escrow(error, self.now())),
+        }
+    }
+}

@@ -1,0 +1,317 @@
+//! A metered call: held, made, and charged.
+
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, HeaderName, Response, header, request::Parts};
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use money::Money;
+use tokio::{
+    sync::oneshot,
+    time::{Instant, timeout_at},
+};
+use uuid::Uuid;
+
+use crate::{
+    demand::{self, Edits},
+    dialect::{Api, Dialect},
+    ending::Ending,
+    fault::{Fault, Kind},
+    gateway::{Call, Inner, whole},
+    hold::Granted,
+    reply::{COST, Reply, Stream},
+    settle::Tally,
+    standing::put,
+    upstream::{Endpoint, Failure, Outgoing, returned},
+    usage::{self, Partial, StreamReader, UsageChunkFilter},
+};
+
+/// Says to how many tokens an answer was limited to fit the budget.
+const CLAMPED: HeaderName = HeaderName::from_static("x-bursar-clamped-max-tokens");
+/// Says which model has answered in place of the one that was asked for.
+const FALLBACK: HeaderName = HeaderName::from_static("x-bursar-fallback-model");
+/// The most that a call may cost; what it has cost is known when its stream has ended.
+const HOLD: HeaderName = HeaderName::from_static("x-bursar-hold-usd");
+/// The call's name in the ledger.
+const OWN_ID: HeaderName = HeaderName::from_static("x-bursar-request-id");
+
+/// How the answer goes back; closed once the caller has hung up.
+pub(crate) type Gone = oneshot::Sender<Result<Response<Reply>, Fault>>;
+
+/// Where a body came to.
+enum Collected {
+    Whole(Bytes),
+    /// What came before it broke off, grew too long, or nobody waited any longer.
+    Part(Bytes),
+}
+
+impl Inner {
+    /// The vendor's list of models, or one of them: free.
+    pub(crate) async fn models(
+        &self,
+        dialect: Dialect,
+        head: Parts,
+    ) -> Result<Response<Reply>, Fault> {
+        let speaks = |endpoint: &&Arc<Endpoint>| endpoint.config.dialect == dialect;
+        let endpoint = self.endpoints.iter().find(speaks).ok_or_else(|| {
+            Fault::new(Kind::NoUpstream, format!("no upstream here speaks {dialect}"))
+        })?;
+        self.pass(endpoint, head, dialect, Bytes::new()).await
+    }
+
+    /// Passes a free request on, and its answer back.
+    async fn pass(
+        &self,
+        endpoint: &Endpoint,
+        head: Parts,
+        dialect: Dialect,
+        body: Bytes,
+    ) -> Result<Response<Reply>, Fault> {
+        let path = below_base(&head, dialect);
+        let id = Uuid::now_v7().to_string();
+        let call = Outgoing { id, method: head.method, path, headers: head.headers, body };
+        let response = endpoint.send(&call).await.map_err(|failure| fault(&failure))?;
+        let (mut head, body) = response.into_parts();
+        let until = Instant::now() + endpoint.config.timeout;
+        match collect(body, self.config.answer_limit, until).await {
+            Collected::Whole(body) => {
+                returned(&mut head.headers);
+                put(&mut head.headers, COST, "0");
+                Ok(whole(Response::from_parts(head, body)))
+            }
+            Collected::Part(_) => {
+                Err(Fault::new(Kind::UpstreamDown, "the upstream's answer could not be read"))
+            }
+        }
+    }
+
+    /// Makes a call and tells its caller, if there is one still.
+    pub(crate) async fn call(self: Arc<Self>, mut call: Call, mut gone: Gone) {
+        let answer = self.make(&mut call, &mut gone).await;
+        // A stream that nobody takes is drained by its drop.
+        let _ = gone.send(answer);
+    }
+
+    async fn make(
+        self: &Arc<Self>,
+        call: &mut Call,
+        gone: &mut Gone,
+    ) -> Result<Response<Reply>, Fault> {
+        if call.api == Api::CountTokens {
+            let demand = demand::read(call.api, &call.body).map_err(unmetered)?;
+            let endpoint = self.endpoint(Dialect::Anthropic, &demand.model)?.clone();
+            let (head, body) = (call.head.clone(), call.body.clone());
+            return self.pass(&endpoint, head, Dialect::Anthropic, body).await;
+        }
+        let granted = self.grant(call).await?;
+        let wants_trailer = wants_trailer(&call.head.headers);
+        let Granted { tally, is_stream, edits, fallback } = granted;
+        if gone.is_closed() {
+            tally.end(Ending::Unsent, None, Partial::default());
+            return Err(Fault::new(Kind::Internal, "the caller has hung up"));
+        }
+        let outgoing = outgoing(call, &edits)?;
+        let endpoint = tally.endpoint().clone();
+        let refresh = async {
+            if let Some(outcome) = &tally.promise().outcome {
+                let budgets = &*self.rooms.budgets;
+                self.terms.refresh(&outcome.reservation, budgets, self.now()).await;
+            }
+        };
+        let (answer, ()) = tokio::join!(endpoint.send(&outgoing), refresh);
+        let response = match answer {
+            Ok(response) => response,
+            Err(failure) => {
+                tracing::warn!(upstream = endpoint.config.name, "no answer: {failure:?}");
+                let ending = match failure {
+                    Failure::Unsent(_) => Ending::Unsent,
+                    Failure::Timeout | Failure::Lost(_) => Ending::Lost,
+                };
+                tally.end(ending, None, Partial::default());
+                return Err(fault(&failure));
+            }
+        };
+        let (mut head, body) = response.into_parts();
+        returned(&mut head.headers);
+        let headers = &mut head.headers;
+        put(headers, OWN_ID, &call.key.to_string());
+        if let Some(limit) = edits.output_limit {
+            put(headers, CLAMPED, &limit.to_string());
+        }
+        if let Some(model) = &fallback {
+            put(headers, FALLBACK, model);
+        }
+        let is_success = head.status.is_success();
+        if is_success && is_stream && is_event_stream(&head.headers) {
+            let filter = edits.include_usage.then(UsageChunkFilter::new);
+            return Ok(self.stream(call.api, head, body, tally, filter, wants_trailer));
+        }
+        Ok(self.whole_answer(call.api, head, body, tally, gone).await)
+    }
+
+    /// An answer whose cost is known at its end.
+    fn stream(
+        &self,
+        api: Api,
+        mut head: http::response::Parts,
+        body: Incoming,
+        tally: Tally,
+        filter: Option<UsageChunkFilter>,
+        wants_trailer: bool,
+    ) -> Response<Reply> {
+        let headers = &mut head.headers;
+        let promise = tally.promise();
+        put(headers, HOLD, &promise.bound.to_string());
+        if let Some(outcome) = &promise.outcome {
+            self.terms.tell(headers, &outcome.reservation, Money::ZERO);
+        }
+        if wants_trailer {
+            put(headers, HeaderName::from_static("trailer"), COST.as_str());
+        }
+        if filter.is_some() {
+            headers.remove(header::CONTENT_LENGTH);
+        }
+        let stream = Stream::new(body, StreamReader::new(api), filter, tally, wants_trailer);
+        Response::from_parts(head, Reply::Stream(Box::new(stream)))
+    }
+
+    /// An answer that is read to its end before it goes back, so that it can say what it cost.
+    async fn whole_answer(
+        &self,
+        api: Api,
+        mut head: http::response::Parts,
+        body: Incoming,
+        tally: Tally,
+        gone: &mut Gone,
+    ) -> Response<Reply> {
+        let until = Instant::now() + tally.endpoint().config.timeout;
+        let mut reading = std::pin::pin!(collect(body, self.config.answer_limit, until));
+        let collected = tokio::select! {
+            collected = &mut reading => collected,
+            () = gone.closed() => {
+                // Read on for what it costs, for a while.
+                let late = Instant::now() + self.config.drain;
+                let rest = timeout_at(late, &mut reading).await;
+                rest.unwrap_or(Collected::Part(Bytes::new()))
+            }
+        };
+        let promise = tally.promise().clone();
+        let (ending, used, seen, body) = match collected {
+            _ if !head.status.is_success() => {
+                let body = match collected {
+                    Collected::Whole(body) | Collected::Part(body) => body,
+                };
+                (Ending::Rejected, None, Partial::default(), Some(body))
+            }
+            Collected::Whole(body) => {
+                let used = usage::from_answer(api, &body);
+                (Ending::Whole, used, Partial::of_bytes(body.len()), Some(body))
+            }
+            Collected::Part(body) => (Ending::Cut, None, Partial::of_bytes(body.len()), None),
+        };
+        let cost = tally.end(ending, used, seen);
+        let Some(body) = body else {
+            let message = "the upstream's answer broke off or was too long to be metered";
+            let fault = Fault::new(Kind::UpstreamDown, message);
+            return fault.answer(api.dialect(), &promise.key.to_string()).map(Reply::Whole);
+        };
+        if let Some(cost) = cost {
+            put(&mut head.headers, COST, &cost.to_string());
+        }
+        if let Some(outcome) = &promise.outcome {
+            let cost = cost.unwrap_or(Money::ZERO);
+            self.terms.tell(&mut head.headers, &outcome.reservation, cost);
+        }
+        whole(Response::from_parts(head, body))
+    }
+}
+
+/// The request as it goes to the vendor.
+fn outgoing(call: &Call, edits: &Edits) -> Result<Outgoing, Fault> {
+    let body = if edits.is_none() {
+        call.body.clone()
+    } else {
+        let edited = demand::rewrite(call.api, &call.body, edits);
+        Bytes::from(edited.map_err(unmetered)?)
+    };
+    Ok(Outgoing {
+        id: call.key.to_string(),
+        method: call.head.method.clone(),
+        path: below_base(&call.head, call.api.dialect()),
+        headers: call.head.headers.clone(),
+        body,
+    })
+}
+
+pub(crate) fn unmetered(refused: demand::Unmetered) -> Fault {
+    let fault = Fault::new(Kind::Unmetered, &refused.message);
+    match refused.field {
+        Some(field) => fault.about(field),
+        None => fault,
+    }
+}
+
+/// What the caller is told of a vendor that has not answered.
+fn fault(failure: &Failure) -> Fault {
+    match failure {
+        Failure::Unsent(why) => {
+            let message = format!("the upstream can't be reached: {why}");
+            Fault::new(Kind::UpstreamDown, message).retry_after(1)
+        }
+        Failure::Lost(why) => {
+            Fault::new(Kind::UpstreamDown, format!("the upstream has not answered: {why}"))
+        }
+        Failure::Timeout => {
+            Fault::new(Kind::UpstreamTimeout, "the upstream has not answered in time")
+        }
+    }
+}
+
+/// The path below the vendor's base URL, with its query.
+fn below_base(head: &Parts, dialect: Dialect) -> String {
+    let whole = head.uri.path_and_query().map_or("/", |path| path.as_str());
+    let path = match dialect {
+        Dialect::Anthropic => whole,
+        // OpenAI's base URL has the version in it.
+        Dialect::OpenAi => whole.strip_prefix("/v1").unwrap_or(whole),
+    };
+    path.to_owned()
+}
+
+fn wants_trailer(headers: &HeaderMap) -> bool {
+    let te = headers.get(header::TE).and_then(|value| value.to_str().ok());
+    te.is_some_and(|te| te.split(',').any(|word| word.trim().eq_ignore_ascii_case("trailers")))
+}
+
+fn is_event_stream(headers: &HeaderMap) -> bool {
+    let kind = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    kind.is_some_and(|kind| kind.trim_start().starts_with("text/event-stream"))
+}
+
+/// A body within limits of size and time.
+async fn collect(mut body: Incoming, limit: usize, until: Instant) -> Collected {
+    let mut first: Option<Bytes> = None;
+    let mut whole = BytesMut::new();
+    let part = |first: Option<Bytes>, whole: BytesMut| {
+        Collected::Part(first.unwrap_or_else(|| whole.freeze()))
+    };
+    loop {
+        let frame = match timeout_at(until, body.frame()).await {
+            Ok(None) => return Collected::Whole(first.unwrap_or_else(|| whole.freeze())),
+            Ok(Some(Ok(frame))) => frame,
+            Ok(Some(Err(_))) | Err(_) => return part(first, whole),
+        };
+        let Ok(data) = frame.into_data() else { continue };
+        match first.take() {
+            None if whole.is_empty() => first = Some(data),
+            piece => {
+                whole.extend_from_slice(&piece.unwrap_or_default());
+                whole.extend_from_slice(&data);
+            }
+        }
+        if first.as_ref().map_or(whole.len(), Bytes::len) > limit {
+            return part(first, whole);
+        }
+    }
+}

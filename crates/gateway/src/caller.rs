@@ -1,0 +1,101 @@
+//! Who pays for a call.
+
+use std::net::IpAddr;
+
+use budget::{KeyRecord, Keys};
+use focus::{NameError, ReportType, TenantId, UserId};
+use http::{HeaderMap, header};
+use jiff::Timestamp;
+
+use crate::{
+    config::Config,
+    fault::{Fault, Kind},
+};
+
+/// Headers that are between the caller and us.
+pub(crate) const TENANT: &str = "x-tenant-id";
+pub(crate) const USER: &str = "x-user-id";
+pub(crate) const REPORT_TYPE: &str = "x-report-type";
+
+/// Who pays, and for whom within.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Payer {
+    pub(crate) tenant: TenantId,
+    pub(crate) user: Option<UserId>,
+    pub(crate) report_type: Option<ReportType>,
+}
+
+/// Reads who pays from a tenant's key, or, from a trusted network, from the header that names one.
+pub(crate) async fn payer(
+    headers: &HeaderMap,
+    peer: IpAddr,
+    config: &Config,
+    keys: &dyn Keys,
+    now: Timestamp,
+) -> Result<Payer, Fault> {
+    let named = name(headers, TENANT, TenantId::parse)?;
+    let keyed = match secret(headers) {
+        Some(secret) => key(secret, keys, now).await?,
+        None => None,
+    };
+    let tenant = match (keyed, named) {
+        (Some(keyed), Some(named)) if keyed != named => {
+            let message = format!("this key spends for another tenant than {TENANT} names");
+            return Err(Fault::new(Kind::Forbidden, message));
+        }
+        (Some(keyed), _) => keyed,
+        (None, Some(named)) if config.trusts(peer) => named,
+        (None, Some(_)) => {
+            let message = format!(
+                "{TENANT} is believed from trusted networks alone and {peer} is in none of them; \
+                 send a tenant's key, or add the network to gateway.trusted_networks"
+            );
+            return Err(Fault::new(Kind::Unauthorized, message));
+        }
+        (None, None) => {
+            let message = "send a tenant's Bursar key as x-api-key or Authorization: Bearer";
+            return Err(Fault::new(Kind::Unauthorized, message));
+        }
+    };
+    let user = name(headers, USER, UserId::parse)?;
+    let report_type = name(headers, REPORT_TYPE, ReportType::parse)?;
+    Ok(Payer { tenant, user, report_type })
+}
+
+/// The tenant of a key that is in force. Who names its tenant may send anything as a key: the
+/// vendors' SDKs insist on one.
+async fn key(secret: &str, keys: &dyn Keys, now: Timestamp) -> Result<Option<TenantId>, Fault> {
+    if !secret.starts_with(KeyRecord::MARK) {
+        return Ok(None);
+    }
+    let found = keys.find_key(KeyRecord::hash(secret)).await;
+    match found.map_err(|error| Fault::store(&error))? {
+        Some(key) if key.revoked_at.is_none_or(|at| now < at) => Ok(Some(key.tenant)),
+        Some(_) => Err(Fault::new(Kind::Unauthorized, "this key was revoked")),
+        None => Err(Fault::new(Kind::Unauthorized, "this is no tenant's key")),
+    }
+}
+
+fn secret(headers: &HeaderMap) -> Option<&str> {
+    if let Some(key) = headers.get("x-api-key") {
+        return key.to_str().ok();
+    }
+    let (scheme, secret) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| secret.trim())
+}
+
+fn name<N>(
+    headers: &HeaderMap,
+    header: &'static str,
+    parse: fn(&str) -> Result<N, NameError>,
+) -> Result<Option<N>, Fault> {
+    let mut values = headers.get_all(header).iter();
+    let Some(value) = values.next() else { return Ok(None) };
+    let wrong =
+        |message: String| Fault::new(Kind::Unreadable, format!("{header} {message}")).about(header);
+    if values.next().is_some() {
+        return Err(wrong("was sent more than once".to_owned()));
+    }
+    let text = value.to_str().map_err(|_| wrong("is not ASCII".to_owned()))?;
+    parse(text).map(Some).map_err(|error| wrong(error.to_string()))
+}

@@ -1,0 +1,162 @@
+//! What the gateway is told at its start.
+
+use std::{net::IpAddr, path::PathBuf, time::Duration};
+
+use http::Uri;
+use ipnet::IpNet;
+use secrecy::SecretString;
+
+use crate::dialect::Dialect;
+
+/// What happens to calls while the budget store is down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Fail {
+    /// They are refused.
+    #[default]
+    Closed,
+    /// They are let through and charged when the store is back.
+    Open,
+}
+
+/// A vendor's endpoint.
+#[derive(Debug, Clone)]
+pub struct Upstream {
+    /// Its name in logs, labels and the config.
+    pub name: String,
+    /// What it speaks.
+    pub dialect: Dialect,
+    /// Its base URL: that of Anthropic ends before `/v1`, that of OpenAI with it.
+    pub url: Uri,
+    /// The vendor's key; some of one's own servers have none.
+    pub key: Option<SecretString>,
+    /// Whose calls it takes: names, or patterns with `*`.
+    pub models: Vec<String>,
+    /// From the request to the head of the answer, and to the end of one that is not streamed.
+    pub timeout: Duration,
+    /// Between two pieces of a stream.
+    pub idle_timeout: Duration,
+    /// How often a call is tried while the vendor can't be reached or says 429 or 5xx.
+    pub attempts: u32,
+    /// Whether it understands `stream_options.include_usage`.
+    pub stream_usage: bool,
+}
+
+impl Upstream {
+    /// An endpoint with the usual limits that takes every model.
+    pub fn new(name: impl Into<String>, dialect: Dialect, url: Uri) -> Self {
+        Self {
+            name: name.into(),
+            dialect,
+            url,
+            key: None,
+            models: vec!["*".to_owned()],
+            timeout: Duration::from_secs(600),
+            idle_timeout: Duration::from_secs(120),
+            attempts: 3,
+            stream_usage: true,
+        }
+    }
+
+    /// Whether it takes a model's calls.
+    pub fn takes(&self, dialect: Dialect, model: &str) -> bool {
+        self.dialect == dialect && self.models.iter().any(|pattern| matches(pattern, model))
+    }
+}
+
+/// Whether a name fits a pattern in which `*` stands for any text.
+fn matches(pattern: &str, name: &str) -> bool {
+    let mut parts = pattern.split('*');
+    let Some(mut rest) = parts.next().and_then(|first| name.strip_prefix(first)) else {
+        return false;
+    };
+    let mut parts = parts.peekable();
+    if parts.peek().is_none() {
+        return rest.is_empty();
+    }
+    while let Some(part) = parts.next() {
+        if parts.peek().is_none() {
+            return rest.ends_with(part);
+        }
+        let Some((_, after)) = rest.split_once(part) else { return false };
+        rest = after;
+    }
+    true
+}
+
+/// What the gateway is told at its start.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Where calls go: the first that takes a model has it.
+    pub upstreams: Vec<Upstream>,
+    /// Networks whose word on who pays (`x-tenant-id`) is believed.
+    pub trusted: Vec<IpNet>,
+    /// How long a call may wait that fits but for the holds of others; zero: not at all.
+    pub wait: Duration,
+    /// While the store is down.
+    pub fail: Fail,
+    /// A folder for usage that could not be recorded.
+    pub spool: PathBuf,
+    /// The longest request body in bytes.
+    pub body_limit: usize,
+    /// How long a request body may take to arrive.
+    pub body_timeout: Duration,
+    /// Calls at a time; more are told to come again.
+    pub calls_most: usize,
+    /// Bodies above [`Config::LARGE`] at a time.
+    pub large_most: usize,
+    /// The longest answer that is not streamed to be read for its usage.
+    pub answer_limit: usize,
+    /// How long an answer is read on once its caller has hung up.
+    pub drain: Duration,
+}
+
+impl Config {
+    /// From how many bytes on a body is a large one.
+    pub const LARGE: usize = 1024 * 1024;
+
+    /// The usual limits, with no upstream and a spool in this folder.
+    pub fn new(spool: PathBuf) -> Self {
+        Self {
+            upstreams: Vec::new(),
+            trusted: Vec::new(),
+            wait: Duration::from_secs(2),
+            fail: Fail::Closed,
+            spool,
+            body_limit: 32 * 1024 * 1024,
+            body_timeout: Duration::from_secs(60),
+            calls_most: 4096,
+            large_most: 16,
+            answer_limit: 32 * 1024 * 1024,
+            drain: Duration::from_secs(120),
+        }
+    }
+
+    pub(crate) fn trusts(&self, peer: IpAddr) -> bool {
+        let peer = peer.to_canonical();
+        self.trusted.iter().any(|network| network.contains(&peer))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::matches;
+
+    #[test]
+    fn a_star_stands_for_any_text() {
+        let cases = [
+            ("*", "gpt-4o", true),
+            ("claude-*", "claude-3-opus", true),
+            ("claude-*", "gpt-4o", false),
+            ("*-mini", "gpt-4o-mini", true),
+            ("gpt-*-mini", "gpt-4o-mini", true),
+            ("gpt-*-mini", "gpt-4o", false),
+            ("gpt-4o", "gpt-4o", true),
+            ("gpt-4o", "gpt-4o-mini", false),
+            ("a*b*c", "a-b-c", true),
+            ("a*b*c", "a-c-b", false),
+        ];
+        for (pattern, name, expected) in cases {
+            assert_eq!(matches(pattern, name), expected, "{pattern} {name}");
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! How a call may end, and what that makes of its hold: the table of settles and releases.
+//!
+//! | ending | the vendor's usage | verdict |
+//! |---|---|---|
+//! | never sent (no connection, caller gone before) | – | release |
+//! | the vendor answered 4xx or 5xx | – | release: vendors don't bill for refusals and failures |
+//! | sent, and no head of an answer came | – | charge the hold, estimated |
+//! | answered to the end | whole | charge the usage |
+//! | answered to the end | none, or garbage | charge what was seen, estimated |
+//! | cut, timed out, failed midway, or left undrained | whole, before that | charge the usage |
+//! | cut, timed out, failed midway, or left undrained | none | charge what was seen, estimated |
+//!
+//! What was seen is the prompt as the vendor reported it, or else as it was held; and the output
+//! that came by, counted. Invariant: a call has one ending, and an ending one verdict.
+
+use money::TokenUsage;
+
+use crate::usage::{Partial, Used};
+
+/// How a call has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ending {
+    /// Nothing has reached the vendor.
+    Unsent,
+    /// The vendor has answered with an error instead.
+    Rejected,
+    /// It was sent; nothing came back.
+    Lost,
+    /// The answer came to its end.
+    Whole,
+    /// The answer stopped before its end.
+    Cut,
+}
+
+impl Ending {
+    /// The ending as labels write it.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Unsent => "unsent",
+            Self::Rejected => "rejected",
+            Self::Lost => "lost",
+            Self::Whole => "whole",
+            Self::Cut => "cut",
+        }
+    }
+}
+
+/// What becomes of a hold.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Verdict {
+    /// The call has cost nothing.
+    Release,
+    /// The vendor has said what was used.
+    Charge(Used),
+    /// Nobody has said what was used; this was seen.
+    Estimate(TokenUsage),
+    /// Nobody knows anything: the most that it may have cost.
+    ChargeHold,
+}
+
+/// What of a call was held, as far as an estimate needs it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Held {
+    /// The prompt and output that were held.
+    pub(crate) usage: TokenUsage,
+}
+
+/// The table.
+pub(crate) fn verdict(ending: Ending, used: Option<Used>, seen: &Partial, held: Held) -> Verdict {
+    match (ending, used) {
+        (Ending::Unsent | Ending::Rejected, _) => Verdict::Release,
+        (Ending::Lost, _) => Verdict::ChargeHold,
+        (Ending::Whole | Ending::Cut, Some(used)) => Verdict::Charge(used),
+        (Ending::Whole | Ending::Cut, None) => Verdict::Estimate(estimate(seen, held)),
+    }
+}
+
+/// The prompt as reported, or as held; the output that was seen, never more than was held.
+fn estimate(seen: &Partial, held: Held) -> TokenUsage {
+    let prompt = seen.prompt.unwrap_or(held.usage);
+    TokenUsage { output: seen.output_tokens().min(held.usage.output), ..prompt }
+}
+
+#[cfg(test)]
+mod tests {
+    use money::{ServiceTier, TokenUsage};
+
+    use super::*;
+
+    fn used() -> Used {
+        let tokens = TokenUsage { input: 10, output: 5, ..TokenUsage::default() };
+        Used { tokens, tier: ServiceTier::Standard, ..Used::default() }
+    }
+
+    fn check(ending: Ending, used: Option<Used>, seen: Partial, expected: &Verdict) {
+        let usage = TokenUsage { input: 40, output: 100, ..TokenUsage::default() };
+        let found = verdict(ending, used, &seen, Held { usage });
+        assert_eq!(&found, expected, "{ending:?}");
+    }
+
+    #[test]
+    fn every_ending_has_its_verdict() {
+        let nothing = Partial::default;
+        let some = || Partial { output_bytes: 40, deltas: 12, ..Partial::default() };
+        let estimate = |input, output| {
+            Verdict::Estimate(TokenUsage { input, output, ..TokenUsage::default() })
+        };
+        check(Ending::Unsent, None, nothing(), &Verdict::Release);
+        check(Ending::Rejected, None, nothing(), &Verdict::Release);
+        check(Ending::Lost, None, nothing(), &Verdict::ChargeHold);
+        for ending in [Ending::Whole, Ending::Cut] {
+            check(ending, Some(used()), some(), &Verdict::Charge(used()));
+            check(ending, None, nothing(), &estimate(40, 0));
+            check(ending, None, some(), &estimate(40, 12));
+        }
+    }
+
+    #[test]
+    fn an_estimate_takes_the_reported_prompt_and_stays_within_the_hold() {
+        let prompt = TokenUsage { input: 3, cache_read: 7, ..TokenUsage::default() };
+        let seen = Partial { prompt: Some(prompt), output_bytes: 10_000, ..Partial::default() };
+        let expected = TokenUsage { output: 100, ..prompt };
+        check(Ending::Cut, None, seen, &Verdict::Estimate(expected));
+    }
+}

@@ -1,0 +1,197 @@
+//! The hold: from what a call may cost to money promised, or a refusal.
+
+use std::sync::Arc;
+
+use budget::{EscrowError, Outcome, Quote, Reserve};
+use focus::{Attribution, ModelName};
+use money::{Money, Price, PriceBook, ServiceTier, TokenUsage};
+use tokio::time::Instant;
+
+use crate::{
+    call::unmetered,
+    config::Fail,
+    demand::{self, Demand, Edits},
+    dialect::Api,
+    fault::{Fault, Kind},
+    gateway::{Call, Inner},
+    names,
+    settle::{Promise, Tally},
+    upstream::Endpoint,
+};
+
+/// Below which part of the room that a tenant has left a quick bound is good enough. Above it the
+/// tight one is worth its millisecond: a bound too high would refuse what fits.
+const QUICK_PART: i128 = 8;
+
+/// A call that may be made.
+pub(crate) struct Granted {
+    pub(crate) tally: Tally,
+    pub(crate) is_stream: bool,
+    pub(crate) edits: Edits,
+    /// The model that is called in place of the one that was asked for.
+    pub(crate) fallback: Option<String>,
+}
+
+/// A call at a price, with the most that it may cost.
+pub(crate) struct Bid<'a> {
+    endpoint: &'a Arc<Endpoint>,
+    attribution: Attribution,
+    pub(crate) demand: Demand,
+    pub(crate) price: &'a Price,
+    pub(crate) hold: Money,
+    is_tight: bool,
+}
+
+impl Inner {
+    /// Holds what a call may cost.
+    pub(crate) async fn grant(self: &Arc<Self>, call: &mut Call) -> Result<Granted, Fault> {
+        let book = (self.rooms.prices)();
+        let demand = demand::read(call.api, &call.body).map_err(unmetered)?;
+        let is_stream = demand.is_stream;
+        let wants_usage = demand.wants_usage;
+        let mut bid = self.bid(call, &book, demand)?;
+        let room = self.terms.room(&call.payer.tenant);
+        let is_ample = |room: Money| bid.hold.nanos().saturating_mul(QUICK_PART) <= room.nanos();
+        if !room.is_some_and(is_ample) {
+            bid.tighten(call)?;
+        }
+        let mut edits = Edits::default();
+        let mut fallback = None;
+        let outcome = match self.hold(call, &mut bid).await {
+            Err(EscrowError::Refused(refusal)) => {
+                let bent = self.bend(call, &book, &mut bid, &refusal).await?;
+                let Some((outcome, bend)) = bent else {
+                    return Err(Fault::escrow(EscrowError::Refused(refusal), self.now()));
+                };
+                (edits, fallback) = bend;
+                Some(outcome)
+            }
+            Ok(outcome) => Some(outcome),
+            Err(EscrowError::Store(error)) if self.config.fail == Fail::Open => {
+                metrics::counter!(names::FAIL_OPEN).increment(1);
+                tracing::error!("the budget store is down; a call is let through: {error}");
+                None
+            }
+            Err(error) => return Err(Fault::escrow(error, self.now())),
+        };
+        if let Some(outcome) = &outcome {
+            self.terms.left(&outcome.reservation);
+        }
+        let takes_usage = bid.endpoint.config.stream_usage;
+        edits.include_usage =
+            is_stream && !wants_usage && takes_usage && call.api == Api::ChatCompletions;
+        let promise = Promise {
+            key: call.key,
+            bound: bid.hold,
+            usage: bid.demand.usage_bound(bid.price),
+            tier: bid.demand.tier.served(),
+            call: bid.attribution,
+            outcome: outcome.map(Box::new),
+            book: book.clone(),
+            asked_at: self.now(),
+        };
+        let place = call.place.take().ok_or_else(|| Fault::new(Kind::Internal, "no place"))?;
+        let endpoint = bid.endpoint.clone();
+        let tally = Tally::new(self.clone(), endpoint, call.api, promise, place);
+        Ok(Granted { tally, is_stream, edits, fallback })
+    }
+
+    /// A demand at its model's price.
+    pub(crate) fn bid<'a>(
+        &'a self,
+        call: &Call,
+        book: &'a PriceBook,
+        demand: Demand,
+    ) -> Result<Bid<'a>, Fault> {
+        let endpoint = self.endpoint(call.api.dialect(), &demand.model)?;
+        let price =
+            book.price(&demand.model, self.now()).ok_or_else(|| Fault::unpriced(&demand.model))?;
+        let name = book.canonical(&demand.model);
+        let model = ModelName::parse(name).map_err(|error| {
+            Fault::new(Kind::Unmetered, format!("model {error}")).about("model")
+        })?;
+        let payer = &call.payer;
+        let attribution = Attribution {
+            tenant: payer.tenant.clone(),
+            model,
+            user: payer.user.clone(),
+            report_type: payer.report_type.clone(),
+        };
+        let hold = hold(&demand, price)?;
+        Ok(Bid { endpoint, attribution, demand, price, hold, is_tight: false })
+    }
+
+    /// Reserves; with the tight bound where the quick one does not fit, and after a wait where only
+    /// other calls' holds are in the way.
+    async fn hold(&self, call: &Call, bid: &mut Bid<'_>) -> Result<Outcome, EscrowError> {
+        let until = Instant::now() + self.config.wait;
+        if let Some(place) = self.lines.behind(&bid.attribution) {
+            // Whoever waits came first.
+            bid.tighten_or_keep(call);
+            return place.wait(until, || self.reserve(call, bid)).await;
+        }
+        let mut result = self.reserve(call, bid).await;
+        if matches!(result, Err(EscrowError::Refused(_))) && !bid.is_tight {
+            bid.tighten_or_keep(call);
+            result = self.reserve(call, bid).await;
+        }
+        match result {
+            Err(EscrowError::Refused(refusal))
+                if refusal.by_holds && !self.config.wait.is_zero() =>
+            {
+                let place = self.lines.join(&refusal.scope);
+                place.wait(until, || self.reserve(call, bid)).await
+            }
+            result => result,
+        }
+    }
+
+    pub(crate) async fn reserve(&self, call: &Call, bid: &Bid<'_>) -> Result<Outcome, EscrowError> {
+        let request = Reserve {
+            key: call.key,
+            call: bid.attribution.clone(),
+            estimate: bid.quote(),
+            timeout: None,
+        };
+        self.rooms.escrow.reserve(request).await
+    }
+}
+
+impl Bid<'_> {
+    fn quote(&self) -> Quote {
+        let usage: TokenUsage = self.demand.usage_bound(self.price);
+        let tier: ServiceTier = self.demand.tier.served();
+        Quote { usage, tier, amount: Some(self.hold), given: true, estimated: false }
+    }
+
+    /// Takes the tight bound.
+    pub(crate) fn tighten(&mut self, call: &Call) -> Result<(), Fault> {
+        demand::tighten(call.api, &call.body, &mut self.demand);
+        self.hold = hold(&self.demand, self.price)?.min(self.hold);
+        self.is_tight = true;
+        Ok(())
+    }
+
+    /// Asks for the hold of a demand that has changed.
+    pub(crate) fn reprice(&mut self) -> Result<(), Fault> {
+        self.hold = hold(&self.demand, self.price)?;
+        Ok(())
+    }
+
+    /// Takes the tight bound; the quick one stays where there is none.
+    fn tighten_or_keep(&mut self, call: &Call) {
+        if !self.is_tight && self.tighten(call).is_err() {
+            self.is_tight = true;
+        }
+    }
+}
+
+fn hold(demand: &Demand, price: &Price) -> Result<Money, Fault> {
+    demand.hold(price).map_err(|unbounded| {
+        let fault = Fault::new(Kind::Unmetered, &unbounded.message);
+        match unbounded.field {
+            Some(field) => fault.about(field),
+            None => fault,
+        }
+    })
+}

@@ -1,0 +1,57 @@
+//! What the gateway counts, and under which names: an interface, told in
+//! `docs/reference/metrics.md`.
+
+/// Counter: calls by `api`, `upstream` and `ending`.
+pub const CALLS: &str = "bursar_gateway_calls_total";
+/// Counter: calls that no vendor has seen, by `reason`.
+pub const REFUSED: &str = "bursar_gateway_refused_total";
+/// Histogram in seconds by `upstream`: from the request to the head of the answer.
+pub const SECONDS: &str = "bursar_gateway_upstream_seconds";
+/// Gauge: calls in flight.
+pub const IN_FLIGHT: &str = "bursar_gateway_calls_in_flight";
+/// Gauge: calls that wait for others to settle.
+pub const WAITING: &str = "bursar_gateway_calls_waiting";
+/// Counter: further attempts of calls by `upstream`.
+pub const RETRIES: &str = "bursar_gateway_retries_total";
+/// Counter: calls charged by what was seen, as their vendor told no usage, by `upstream`.
+pub const ESTIMATED: &str = "bursar_gateway_estimated_total";
+/// Counter: calls that have cost more than was held for them, by `upstream`.
+pub const OVERRUNS: &str = "bursar_gateway_overruns_total";
+/// Counter: calls let through while the budget store was down.
+pub const FAIL_OPEN: &str = "bursar_gateway_fail_open_total";
+/// Counter: charges that were spooled, as the store could not take them.
+pub const SPOOLED: &str = "bursar_gateway_spooled_total";
+/// Gauge: charges in the spool.
+pub const SPOOL: &str = "bursar_gateway_spool_records";
+/// Counter: spooled charges that the ledger has refused for good.
+pub const SPOOL_REJECTED: &str = "bursar_gateway_spool_rejected_total";
+/// Gauge by `upstream`: 1 while it is left alone after repeated failures.
+pub const CIRCUIT_OPEN: &str = "bursar_gateway_circuit_open";
+
+/// All of them, and what Prometheus is told of each.
+pub const ALL: [(&str, &str); 13] = [
+    (CALLS, "Calls to vendors by how they ended"),
+    (REFUSED, "Calls that no vendor has seen"),
+    (SECONDS, "Seconds from the request to the head of the vendor's answer"),
+    (IN_FLIGHT, "Calls in flight"),
+    (WAITING, "Calls that wait for others to settle"),
+    (RETRIES, "Further attempts of calls"),
+    (ESTIMATED, "Calls charged by what was seen"),
+    (OVERRUNS, "Calls that have cost more than was held for them"),
+    (FAIL_OPEN, "Calls let through while the budget store was down"),
+    (SPOOLED, "Charges that were spooled"),
+    (SPOOL, "Charges in the spool"),
+    (SPOOL_REJECTED, "Spooled charges that the ledger has refused"),
+    (CIRCUIT_OPEN, "1 while an upstream is left alone after repeated failures"),
+];
+
+/// Tells the metrics' recorder what each shows.
+pub fn describe() {
+    for (name, help) in ALL {
+        match name {
+            SECONDS => metrics::describe_histogram!(name, help),
+            IN_FLIGHT | WAITING | SPOOL | CIRCUIT_OPEN => metrics::describe_gauge!(name, help),
+            _ => metrics::describe_counter!(name, help),
+        }
+    }
+}

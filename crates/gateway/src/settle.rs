@@ -1,0 +1,218 @@
+//! From a call's ending to the ledger: once, and durably.
+
+use std::{sync::Arc, time::Duration};
+
+use budget::{EscrowError, Key, Outcome, Quote, Release};
+use focus::Attribution;
+use jiff::Timestamp;
+use money::{Money, Price, PriceBook, Rounding, ServiceTier, TokenUsage};
+use tokio::sync::OwnedSemaphorePermit;
+
+use crate::{
+    dialect::Api,
+    ending::{Ending, Held, Verdict, verdict},
+    gateway::Inner,
+    names,
+    spool::Charge,
+    upstream::Endpoint,
+    usage::{Partial, Used},
+};
+
+/// What was promised to a call.
+#[derive(Debug, Clone)]
+pub(crate) struct Promise {
+    pub(crate) key: Key,
+    pub(crate) call: Attribution,
+    /// What is held; none when the call was let through while the store was down.
+    pub(crate) outcome: Option<Box<Outcome>>,
+    /// The most that it may cost.
+    pub(crate) bound: Money,
+    pub(crate) usage: TokenUsage,
+    pub(crate) tier: ServiceTier,
+    pub(crate) book: Arc<PriceBook>,
+    pub(crate) asked_at: Timestamp,
+}
+
+impl Promise {
+    /// The price of the moment in which the hold was made.
+    fn price(&self) -> Option<&Price> {
+        let held = self.outcome.as_ref().map(|outcome| outcome.reservation.created_at);
+        self.book.price(self.call.model.as_str(), held.unwrap_or(self.asked_at))
+    }
+
+    /// A vendor's usage as a charge; without an amount where it has no price.
+    fn quote(&self, used: &Used) -> Quote {
+        let charge = self.price().and_then(|price| used.charge(price).ok());
+        let (amount, given) = charge.map_or((None, false), |(amount, given)| (Some(amount), given));
+        Quote { usage: used.tokens, tier: used.tier, amount, given, estimated: false }
+    }
+
+    fn estimate(&self, usage: TokenUsage) -> Quote {
+        let charge = |price: &Price| price.charge(&usage, self.tier, Rounding::HalfEven).ok();
+        let amount = self.price().and_then(charge).map(|amount| amount.min(self.bound));
+        Quote { usage, tier: self.tier, amount, given: true, estimated: true }
+    }
+
+    fn whole(&self) -> Quote {
+        let (usage, tier) = (self.usage, self.tier);
+        Quote { usage, tier, amount: Some(self.bound), given: true, estimated: true }
+    }
+}
+
+/// A call that will end. Dropped without an ending, by a panic say, its hold is charged.
+pub(crate) struct Tally(Option<Parts>);
+
+struct Parts {
+    gateway: Arc<Inner>,
+    endpoint: Arc<Endpoint>,
+    api: Api,
+    promise: Promise,
+    /// The call's place among those in flight.
+    place: OwnedSemaphorePermit,
+}
+
+impl Tally {
+    pub(crate) fn new(
+        gateway: Arc<Inner>,
+        endpoint: Arc<Endpoint>,
+        api: Api,
+        promise: Promise,
+        place: OwnedSemaphorePermit,
+    ) -> Self {
+        Self(Some(Parts { gateway, endpoint, api, promise, place }))
+    }
+
+    pub(crate) fn endpoint(&self) -> &Arc<Endpoint> {
+        &self.parts().endpoint
+    }
+
+    pub(crate) fn promise(&self) -> &Promise {
+        &self.parts().promise
+    }
+
+    /// How long to read on for a caller that is gone.
+    pub(crate) fn drain(&self) -> Duration {
+        self.parts().gateway.config.drain
+    }
+
+    fn parts(&self) -> &Parts {
+        // Only `end` and `drop` take them, and both own the tally.
+        self.0.as_ref().expect("a tally that has not ended")
+    }
+
+    /// Settles or releases by the table, beside; what the call has cost, where that is known.
+    pub(crate) fn end(
+        mut self,
+        ending: Ending,
+        used: Option<Used>,
+        seen: Partial,
+    ) -> Option<Money> {
+        self.0.take().and_then(|parts| parts.end(ending, used, &seen))
+    }
+}
+
+impl Drop for Tally {
+    fn drop(&mut self) {
+        if let Some(parts) = self.0.take() {
+            parts.end(Ending::Lost, None, &Partial::default());
+        }
+    }
+}
+
+impl Parts {
+    fn end(self, ending: Ending, used: Option<Used>, seen: &Partial) -> Option<Money> {
+        let Self { gateway, endpoint, api, promise, place } = self;
+        metrics::counter!(
+            names::CALLS,
+            "api" => api.as_str(),
+            "upstream" => endpoint.config.name.clone(),
+            "ending" => ending.as_str(),
+        )
+        .increment(1);
+        let actual = match verdict(ending, used, seen, Held { usage: promise.usage }) {
+            Verdict::Release => None,
+            Verdict::Charge(used) => Some(promise.quote(&used)),
+            Verdict::Estimate(usage) => {
+                endpoint.estimated.increment(1);
+                Some(promise.estimate(usage))
+            }
+            Verdict::ChargeHold => {
+                endpoint.estimated.increment(1);
+                Some(promise.whole())
+            }
+        };
+        let cost = actual.map_or(Some(Money::ZERO), |actual| actual.amount);
+        if cost.is_some_and(|cost| cost > promise.bound) {
+            endpoint.overruns.increment(1);
+            tracing::warn!(
+                upstream = endpoint.config.name,
+                model = %promise.call.model,
+                request_id = %promise.key,
+                held = %promise.bound,
+                cost = cost.map(tracing::field::display),
+                "a vendor has reported more than was held"
+            );
+        }
+        let work = gateway.tasks.track_future(record(gateway.clone(), promise, actual, place));
+        match tokio::runtime::Handle::try_current() {
+            Ok(runtime) => drop(runtime.spawn(work)),
+            Err(_) => tracing::error!("a call ended after the service; its hold stays"),
+        }
+        cost
+    }
+}
+
+/// Tells the ledger, or the spool until the ledger can be told.
+async fn record(
+    gateway: Arc<Inner>,
+    promise: Promise,
+    actual: Option<Quote>,
+    place: OwnedSemaphorePermit,
+) {
+    let tenant = promise.call.tenant.clone();
+    match actual {
+        Some(actual) => {
+            charge(&gateway, Charge { key: promise.key, call: promise.call, actual }).await;
+        }
+        None if promise.outcome.is_some() => release(&gateway, promise.key).await,
+        None => {}
+    }
+    drop(place);
+    gateway.lines.freed(&tenant);
+}
+
+async fn charge(gateway: &Inner, charge: Charge) {
+    let error = match gateway.rooms.escrow.settle(charge.settle()).await {
+        Ok(_) => return,
+        Err(error) => error,
+    };
+    if !matches!(error, EscrowError::Store(_)) {
+        tracing::error!(request_id = %charge.key, "a charge was refused: {error}");
+    }
+    metrics::counter!(names::SPOOLED).increment(1);
+    if let Err(failure) = gateway.spool.keep(&charge).await {
+        let amount = charge.actual.amount.map(tracing::field::display);
+        tracing::error!(
+            request_id = %charge.key, tenant = %charge.call.tenant, amount,
+            "neither the store nor the spool can take a charge: {error}; {failure}"
+        );
+    }
+}
+
+/// Frees a hold; one that can't be freed now is tried again for a while, and then runs out.
+async fn release(gateway: &Inner, key: Key) {
+    const PAUSES: [Duration; 3] =
+        [Duration::from_millis(200), Duration::from_secs(1), Duration::from_secs(5)];
+    // A store that is away for longer than this has more to tell than a hold.
+    let mut pauses = PAUSES.into_iter().chain([Duration::from_secs(30); 60]);
+    while let Err(error) = gateway.rooms.escrow.release(Release { key }).await {
+        let is_passing = matches!(error, EscrowError::Store(_));
+        match pauses.next().filter(|_| is_passing) {
+            Some(pause) => tokio::time::sleep(pause).await,
+            None => {
+                tracing::error!(request_id = %key, "a hold could not be freed: {error}");
+                return;
+            }
+        }
+    }
+}

@@ -1,0 +1,215 @@
+//! Charges that the store could not take, kept on disk until it can.
+//!
+//! A record is a line of JSON, synced before it counts as kept. Delivering is repeated until the
+//! store has taken every record of a file, and only then is the file removed: keys make repeats
+//! harmless. Invariant: a record leaves the disk only when the ledger has it or refuses it for good,
+//! and what it refuses is kept in `rejected.jsonl`.
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io::{self, BufRead, BufReader, Write},
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use budget::{Escrow, EscrowError, Key, Quote, Settle};
+use focus::Attribution;
+use money::{Money, ServiceTier, TokenUsage};
+use serde::{Deserialize, Serialize};
+
+use crate::names;
+
+const FILE: &str = "usage.jsonl";
+const SENDING: &str = "sending.jsonl";
+const REJECTED: &str = "rejected.jsonl";
+
+/// A charge.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Record {
+    key: Key,
+    call: Attribution,
+    usage: TokenUsage,
+    tier: ServiceTier,
+    /// In nano-dollars; none where the model has no price.
+    amount: Option<String>,
+    given: bool,
+    #[serde(default)]
+    estimated: bool,
+}
+
+/// What a call is charged.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Charge {
+    pub(crate) key: Key,
+    pub(crate) call: Attribution,
+    pub(crate) actual: Quote,
+}
+
+impl Charge {
+    /// The charge, also where nothing is held under its key.
+    pub(crate) fn settle(&self) -> Settle {
+        Settle { key: self.key, call: Some(self.call.clone()), actual: self.actual }
+    }
+}
+
+impl From<&Charge> for Record {
+    fn from(charge: &Charge) -> Self {
+        let Quote { usage, tier, amount, given, estimated } = charge.actual;
+        let amount = amount.map(|amount| amount.nanos().to_string());
+        let call = charge.call.clone();
+        Self { key: charge.key, call, usage, tier, amount, given, estimated }
+    }
+}
+
+impl Record {
+    fn into_settle(self) -> Option<Settle> {
+        let amount = match self.amount {
+            Some(nanos) => Some(Money::from_nanos(nanos.parse().ok()?)),
+            None => None,
+        };
+        let Self { usage, tier, given, estimated, .. } = self;
+        let actual = Quote { usage, tier, amount, given, estimated };
+        Some(Settle { key: self.key, call: Some(self.call), actual })
+    }
+}
+
+/// A folder of charges to come.
+pub(crate) struct Spool {
+    folder: PathBuf,
+    /// Held while the process lives: no other one delivers from here.
+    _lock: File,
+    writer: Mutex<Writer>,
+}
+
+struct Writer {
+    file: Option<File>,
+    records: usize,
+}
+
+impl Spool {
+    /// Takes the first folder below `root` that no living process has.
+    pub(crate) fn open(root: &Path) -> io::Result<Self> {
+        for number in 0..1024 {
+            let folder = root.join(number.to_string());
+            fs::create_dir_all(&folder)?;
+            let lock = OpenOptions::new()
+                .create(true)
+                .truncate(false)
+                .write(true)
+                .open(folder.join("lock"))?;
+            match lock.try_lock() {
+                Ok(()) => return Self::take(folder, lock),
+                Err(fs::TryLockError::WouldBlock) => {}
+                Err(fs::TryLockError::Error(error)) => return Err(error),
+            }
+        }
+        Err(io::Error::other(format!("1024 processes have a spool in {}", root.display())))
+    }
+
+    fn take(folder: PathBuf, lock: File) -> io::Result<Self> {
+        let records = count(&folder.join(FILE))? + count(&folder.join(SENDING))?;
+        let writer = Mutex::new(Writer { file: None, records });
+        metrics::gauge!(names::SPOOL).set(records as f64);
+        Ok(Self { folder, _lock: lock, writer })
+    }
+
+    /// How many charges wait.
+    pub(crate) fn records(&self) -> usize {
+        self.writer.lock().unwrap_or_else(PoisonError::into_inner).records
+    }
+
+    /// Keeps a charge; on disk when this returns.
+    pub(crate) async fn keep(self: &Arc<Self>, charge: &Charge) -> io::Result<()> {
+        let spool = self.clone();
+        let mut line = serde_json::to_vec(&Record::from(charge))?;
+        line.push(b'\n');
+        let append = move || {
+            let mut writer = spool.writer.lock().unwrap_or_else(PoisonError::into_inner);
+            if writer.file.is_none() {
+                let path = spool.folder.join(FILE);
+                writer.file = Some(OpenOptions::new().create(true).append(true).open(path)?);
+                File::open(&spool.folder)?.sync_all()?;
+            }
+            let Some(file) = &mut writer.file else { return Ok(()) };
+            file.write_all(&line)?;
+            file.sync_data()?;
+            writer.records += 1;
+            metrics::gauge!(names::SPOOL).set(writer.records as f64);
+            Ok(())
+        };
+        tokio::task::spawn_blocking(append).await.map_err(io::Error::other)?
+    }
+
+    /// Gives the ledger what waits. An error means: later.
+    pub(crate) async fn deliver(&self, escrow: &dyn Escrow) -> Result<usize, EscrowError> {
+        let mut delivered = 0;
+        while let Some(records) = self.next().map_err(unavailable)? {
+            for line in records {
+                let record: Option<Record> = serde_json::from_str(&line).ok();
+                let Some(settle) = record.and_then(Record::into_settle) else {
+                    self.reject(&line, "it is not a whole record").map_err(unavailable)?;
+                    continue;
+                };
+                match escrow.settle(settle).await {
+                    Ok(_) => delivered += 1,
+                    Err(error @ EscrowError::Store(_)) => return Err(error),
+                    Err(error) => self.reject(&line, &error.to_string()).map_err(unavailable)?,
+                }
+            }
+            self.done().map_err(unavailable)?;
+        }
+        Ok(delivered)
+    }
+
+    /// The lines that are being delivered: those left from before, or all that were kept since.
+    fn next(&self) -> io::Result<Option<Vec<String>>> {
+        let sending = self.folder.join(SENDING);
+        let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        if !sending.exists() {
+            let kept = self.folder.join(FILE);
+            if !kept.exists() {
+                return Ok(None);
+            }
+            writer.file = None;
+            fs::rename(kept, &sending)?;
+        }
+        drop(writer);
+        // Bytes that are no text, a torn last line say, must not keep the others from being read.
+        let lines = BufReader::new(File::open(sending)?).split(b'\n');
+        let text = |line: io::Result<Vec<u8>>| {
+            line.map(|line| String::from_utf8_lossy(&line).into_owned())
+        };
+        let lines: Vec<String> = lines.map(text).collect::<io::Result<_>>()?;
+        Ok(Some(lines.into_iter().filter(|line| !line.is_empty()).collect()))
+    }
+
+    fn done(&self) -> io::Result<()> {
+        let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        fs::remove_file(self.folder.join(SENDING))?;
+        writer.records = count(&self.folder.join(FILE))?;
+        metrics::gauge!(names::SPOOL).set(writer.records as f64);
+        Ok(())
+    }
+
+    fn reject(&self, line: &str, why: &str) -> io::Result<()> {
+        let path = self.folder.join(REJECTED);
+        tracing::error!(file = %path.display(), "a spooled charge was refused: {why}");
+        metrics::counter!(names::SPOOL_REJECTED).increment(1);
+        let mut file = OpenOptions::new().create(true).append(true).open(path)?;
+        file.write_all(line.as_bytes())?;
+        file.write_all(b"\n")?;
+        file.sync_data()
+    }
+}
+
+fn unavailable(error: io::Error) -> EscrowError {
+    EscrowError::Store(budget::StoreError::unavailable(error))
+}
+
+fn count(path: &Path) -> io::Result<usize> {
+    match File::open(path) {
+        Ok(file) => Ok(BufReader::new(file).split(b'\n').count()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(0),
+        Err(error) => Err(error),
+    }
+}

@@ -1,0 +1,337 @@
+//! The way to a vendor: pooled connections, attempts, and a rest for one that keeps failing.
+
+use std::{
+    io,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, header};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper_rustls::HttpsConnector;
+use hyper_util::{
+    client::legacy::{Client, connect::HttpConnector},
+    rt::{TokioExecutor, TokioTimer},
+};
+use metrics::{Counter, Gauge, Histogram};
+use secrecy::ExposeSecret;
+use tokio::time::{Instant, timeout};
+
+use crate::{caller, config::Upstream, dialect::Dialect, names};
+
+/// Failures in a row after which an upstream is left alone.
+const FAILURES_MOST: u32 = 10;
+/// For how long it is left alone.
+const REST: Duration = Duration::from_secs(5);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
+/// The first pause between attempts; each further one is twice as long.
+const PAUSE: Duration = Duration::from_millis(250);
+/// A vendor that asks for a longer pause is obeyed by telling the caller.
+const PAUSE_MOST: Duration = Duration::from_secs(5);
+
+/// Headers that belong to one connection, or to us.
+const NOT_FORWARDED: [&str; 20] = [
+    "connection",
+    "keep-alive",
+    "proxy-authenticate",
+    "proxy-authorization",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "expect",
+    "host",
+    "content-length",
+    // What the vendor compresses can't be metered as it passes.
+    "accept-encoding",
+    "authorization",
+    "x-api-key",
+    "api-key",
+    "cookie",
+    caller::TENANT,
+    caller::USER,
+    caller::REPORT_TYPE,
+];
+
+/// Headers of an answer that belong to one connection.
+const NOT_RETURNED: [&str; 6] =
+    ["connection", "keep-alive", "proxy-authenticate", "te", "transfer-encoding", "upgrade"];
+
+/// Why there is no answer.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// Nothing has reached the vendor.
+    Unsent(String),
+    /// It was sent, and nothing came back in time.
+    Timeout,
+    /// It was sent, and the connection failed.
+    Lost(String),
+}
+
+/// A vendor's endpoint in use.
+pub(crate) struct Endpoint {
+    pub(crate) config: Upstream,
+    client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    authorization: Option<(header::HeaderName, HeaderValue)>,
+    breaker: Breaker,
+    seconds: Histogram,
+    retries: Counter,
+    pub(crate) estimated: Counter,
+    pub(crate) overruns: Counter,
+}
+
+/// A call on its way out.
+pub(crate) struct Outgoing {
+    pub(crate) id: String,
+    pub(crate) method: Method,
+    /// Path below the vendor's base URL, with its query.
+    pub(crate) path: String,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
+}
+
+impl Endpoint {
+    pub(crate) fn new(config: Upstream) -> io::Result<Arc<Self>> {
+        let mut connector = HttpConnector::new();
+        connector.set_nodelay(true);
+        connector.set_connect_timeout(Some(CONNECT_TIMEOUT));
+        connector.enforce_http(false);
+        let https = hyper_rustls::HttpsConnectorBuilder::new();
+        // Without a vendor that needs them, a machine without root certificates will do.
+        let https = if config.url.scheme_str() == Some("https") {
+            https.with_provider_and_native_roots(rustls::crypto::ring::default_provider())?
+        } else {
+            let roots = rustls::RootCertStore::empty();
+            let provider = Arc::new(rustls::crypto::ring::default_provider());
+            let tls = rustls::ClientConfig::builder_with_provider(provider)
+                .with_safe_default_protocol_versions()
+                .map_err(io::Error::other)?
+                .with_root_certificates(roots)
+                .with_no_client_auth();
+            https.with_tls_config(tls)
+        };
+        let connector = https.https_or_http().enable_all_versions().wrap_connector(connector);
+        let client = Client::builder(TokioExecutor::new())
+            .pool_timer(TokioTimer::new())
+            .pool_idle_timeout(IDLE_TIMEOUT)
+            // An attempt of hyper's own would be one that is not counted.
+            .retry_canceled_requests(false)
+            .http1_max_headers(128)
+            .build(connector);
+        let authorization = authorization(&config)?;
+        let label = config.name.clone();
+        Ok(Arc::new(Self {
+            client,
+            authorization,
+            breaker: Breaker::new(
+                metrics::gauge!(names::CIRCUIT_OPEN, "upstream" => label.clone()),
+            ),
+            seconds: metrics::histogram!(names::SECONDS, "upstream" => label.clone()),
+            retries: metrics::counter!(names::RETRIES, "upstream" => label.clone()),
+            estimated: metrics::counter!(names::ESTIMATED, "upstream" => label.clone()),
+            overruns: metrics::counter!(names::OVERRUNS, "upstream" => label),
+            config,
+        }))
+    }
+
+    /// Sends a call until it is answered, as often as the config allows: again where nothing has
+    /// reached the vendor, or it said that it did not do the work.
+    pub(crate) async fn send(&self, call: &Outgoing) -> Result<Response<Incoming>, Failure> {
+        let mut attempt = 1;
+        let mut pause = PAUSE;
+        loop {
+            let result = self.attempt(call).await;
+            let asked = match &result {
+                Ok(response) if is_passing(response.status()) => retry_after(response.headers()),
+                Err(Failure::Unsent(_)) => Some(Duration::ZERO),
+                _ => return result,
+            };
+            let wait = asked.unwrap_or_default().max(jittered(pause));
+            if attempt >= self.config.attempts || wait > PAUSE_MOST || !self.breaker.is_closed() {
+                return result;
+            }
+            drop(result);
+            self.retries.increment(1);
+            tokio::time::sleep(wait).await;
+            attempt += 1;
+            pause *= 2;
+        }
+    }
+
+    async fn attempt(&self, call: &Outgoing) -> Result<Response<Incoming>, Failure> {
+        if !self.breaker.admits() {
+            let message = "it has failed repeatedly and is left alone for a few seconds";
+            return Err(Failure::Unsent(message.to_owned()));
+        }
+        let request = self.request(call).map_err(|error| Failure::Unsent(error.to_string()))?;
+        let started = Instant::now();
+        let answer = timeout(self.config.timeout, self.client.request(request)).await;
+        let result = match answer {
+            Ok(Ok(response)) => {
+                self.seconds.record(started.elapsed().as_secs_f64());
+                Ok(response)
+            }
+            Ok(Err(error)) if error.is_connect() => Err(Failure::Unsent(chain(&error))),
+            Ok(Err(error)) => Err(Failure::Lost(chain(&error))),
+            Err(_) => Err(Failure::Timeout),
+        };
+        // A vendor that is busy is alive.
+        let is_failure = match &result {
+            Ok(response) => {
+                let status = response.status();
+                status.is_server_error() && status.as_u16() != 529
+            }
+            Err(_) => true,
+        };
+        self.breaker.note(is_failure);
+        result
+    }
+
+    fn request(&self, call: &Outgoing) -> Result<Request<Full<Bytes>>, http::Error> {
+        let mut request = Request::new(Full::new(call.body.clone()));
+        *request.method_mut() = call.method.clone();
+        *request.uri_mut() = self.target(&call.path)?;
+        let headers = request.headers_mut();
+        *headers = call.headers.clone();
+        for name in NOT_FORWARDED {
+            headers.remove(name);
+        }
+        // What the ledger calls it, so that the vendor's log and ours can be laid side by side.
+        if let Ok(id) = HeaderValue::from_str(&call.id) {
+            headers.insert("x-client-request-id", id);
+        }
+        if let Some((name, value)) = &self.authorization {
+            headers.insert(name.clone(), value.clone());
+        }
+        Ok(request)
+    }
+
+    /// The vendor's base URL with a call's path behind; a query of the base, as Azure's
+    /// `api-version`, stays.
+    fn target(&self, path: &str) -> Result<Uri, http::Error> {
+        let base = &self.config.url;
+        let (path, query) = path.split_once('?').map_or((path, None), |(p, q)| (p, Some(q)));
+        let mut target = format!("{}{path}", base.path().trim_end_matches('/'));
+        let queries = [base.query(), query];
+        for (place, query) in queries.into_iter().flatten().enumerate() {
+            target.push(if place == 0 { '?' } else { '&' });
+            target.push_str(query);
+        }
+        let uri = Uri::builder()
+            .scheme(base.scheme_str().unwrap_or("https"))
+            .authority(base.authority().map_or("", http::uri::Authority::as_str));
+        uri.path_and_query(target).build()
+    }
+}
+
+/// An error and what caused it.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}
+
+/// What of a vendor's headers the caller gets.
+pub(crate) fn returned(headers: &mut HeaderMap) {
+    for name in NOT_RETURNED {
+        headers.remove(name);
+    }
+}
+
+fn authorization(config: &Upstream) -> io::Result<Option<(header::HeaderName, HeaderValue)>> {
+    let Some(key) = &config.key else { return Ok(None) };
+    let key = key.expose_secret();
+    let (name, text) = match config.dialect {
+        Dialect::Anthropic => (header::HeaderName::from_static("x-api-key"), key.to_owned()),
+        Dialect::OpenAi => (header::AUTHORIZATION, format!("Bearer {key}")),
+    };
+    let wrong = || io::Error::other("its key is no text for a header");
+    let mut value = HeaderValue::from_str(&text).map_err(|_| wrong())?;
+    value.set_sensitive(true);
+    Ok(Some((name, value)))
+}
+
+/// Whether another attempt may help: the vendor has done nothing, and may later.
+fn is_passing(status: StatusCode) -> bool {
+    status == StatusCode::TOO_MANY_REQUESTS || status.is_server_error()
+}
+
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let text = headers.get(header::RETRY_AFTER)?.to_str().ok()?;
+    text.trim().parse().ok().map(Duration::from_secs)
+}
+
+/// Between half of a pause and all of it, so that many callers don't come back at once.
+fn jittered(pause: Duration) -> Duration {
+    pause.mul_f64(0.5 + 0.5 * fastrand::f64())
+}
+
+/// Leaves an upstream alone that keeps failing; afterwards one call at a time tries it.
+struct Breaker {
+    is_open: AtomicBool,
+    state: Mutex<Failures>,
+    gauge: Gauge,
+}
+
+#[derive(Default)]
+struct Failures {
+    in_a_row: u32,
+    until: Option<Instant>,
+}
+
+impl Breaker {
+    fn new(gauge: Gauge) -> Self {
+        gauge.set(0.0);
+        Self { is_open: AtomicBool::new(false), state: Mutex::default(), gauge }
+    }
+
+    fn is_closed(&self) -> bool {
+        !self.is_open.load(Ordering::Relaxed)
+    }
+
+    fn admits(&self) -> bool {
+        if self.is_closed() {
+            return true;
+        }
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        match state.until {
+            Some(until) if now < until => false,
+            _ => {
+                // This call is the one that tries; the next may when it has not come back by then.
+                state.until = Some(now + REST);
+                true
+            }
+        }
+    }
+
+    fn note(&self, is_failure: bool) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if !is_failure {
+            if state.in_a_row > 0 {
+                *state = Failures::default();
+                self.is_open.store(false, Ordering::Relaxed);
+                self.gauge.set(0.0);
+            }
+            return;
+        }
+        state.in_a_row += 1;
+        if state.in_a_row >= FAILURES_MOST {
+            state.until = Some(Instant::now() + REST);
+            self.is_open.store(true, Ordering::Relaxed);
+            self.gauge.set(1.0);
+        }
+    }
+}
