@@ -14,6 +14,7 @@ mod shell;
 mod simulate;
 mod suite;
 mod tidy;
+mod upstream;
 mod workspace;
 
 /// The project's own tools.
@@ -43,6 +44,8 @@ enum Command {
     /// The baseline of the benchmarks: a handler that decides nothing.
     #[command(hide = true)]
     BareServer(bench::bare::Arguments),
+    /// A vendor on loopback that answers as its requests want, in both dialects.
+    Upstream(upstream::Arguments),
 }
 
 fn main() -> anyhow::Result<()> {
@@ -54,5 +57,6 @@ fn main() -> anyhow::Result<()> {
         Command::Simulate(arguments) => simulate::run(&arguments),
         Command::Ci => ci::run(),
         Command::BareServer(arguments) => bench::bare::run(&arguments),
+        Command::Upstream(arguments) => upstream::run(&arguments),
     }
 }
