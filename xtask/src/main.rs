@@ -9,6 +9,8 @@ mod bench;
 mod ci;
 mod clients;
 mod contract;
+mod prompts;
+mod sdk;
 mod services;
 mod shell;
 mod simulate;
@@ -39,6 +41,8 @@ enum Command {
     Bench(bench::Command),
     /// Run seeded histories with crashes on the store and on its model.
     Simulate(simulate::Arguments),
+    /// Run the vendors' own SDKs through the gateway.
+    Sdk(sdk::Arguments),
     /// Run the whole check, as a build machine does.
     Ci,
     /// The baseline of the benchmarks: a handler that decides nothing.
@@ -46,6 +50,12 @@ enum Command {
     BareServer(bench::bare::Arguments),
     /// A vendor on loopback that answers as its requests want, in both dialects.
     Upstream(upstream::Arguments),
+    /// The vendor of the gateway's benchmark.
+    #[command(hide = true)]
+    BenchVendor(bench::gateway::vendor::Arguments),
+    /// The proxy that the gateway's benchmark compares with.
+    #[command(hide = true)]
+    BenchProxy(bench::gateway::proxy::Arguments),
 }
 
 fn main() -> anyhow::Result<()> {
@@ -55,8 +65,11 @@ fn main() -> anyhow::Result<()> {
         Command::Services(command) => services::run(&command),
         Command::Bench(command) => bench::run(&command),
         Command::Simulate(arguments) => simulate::run(&arguments),
+        Command::Sdk(arguments) => sdk::run(&arguments),
         Command::Ci => ci::run(),
         Command::BareServer(arguments) => bench::bare::run(&arguments),
         Command::Upstream(arguments) => upstream::run(&arguments),
+        Command::BenchVendor(arguments) => bench::gateway::vendor::run(&arguments),
+        Command::BenchProxy(arguments) => bench::gateway::proxy::run(&arguments),
     }
 }

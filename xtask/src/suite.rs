@@ -4,7 +4,7 @@
 
 use anyhow::{Context, Result};
 
-use crate::{clients, contract, services, shell, workspace};
+use crate::{clients, contract, prompts, sdk, services, shell, workspace};
 
 /// Which tests, and by which runner.
 #[derive(clap::Args, Default)]
@@ -18,6 +18,9 @@ pub(crate) struct Arguments {
     /// Leave the packages for other languages out; the whole check never does.
     #[arg(long)]
     pub(crate) no_clients: bool,
+    /// Leave the vendors' SDKs out; the whole check never does.
+    #[arg(long)]
+    pub(crate) no_sdk: bool,
     /// Seed of the API contract's requests, to repeat a failing run.
     #[arg(long, default_value_t = contract::SEED)]
     pub(crate) seed: u64,
@@ -36,11 +39,13 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Vec<String>> {
             data.display()
         );
     }
+    let prompts = prompts::prepare()?;
     services::install_server()?;
     let postgres = services::Postgres::find_or_start()?;
     let database = postgres.database("test")?;
     let with_services = |mut command: std::process::Command| {
         command.env(services::URL_VARIABLE, database.url()).env("BURSAR_TEST_DATA", &data);
+        command.env(prompts::VARIABLE, &prompts);
         command
     };
 
@@ -68,6 +73,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Vec<String>> {
     }
     if !arguments.no_clients {
         clients::run()?;
+    }
+    if !arguments.no_sdk {
+        sdk::run(&sdk::Arguments::default())?;
     }
     Ok(closing)
 }

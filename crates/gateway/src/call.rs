@@ -206,9 +206,9 @@ impl Inner {
             }
             Collected::Whole(body) => {
                 let used = usage::from_answer(api, &body);
-                (Ending::Whole, used, Partial::of_bytes(body.len()), Some(body))
+                (Ending::Whole, used, of_bytes(&body), Some(body))
             }
-            Collected::Part(body) => (Ending::Cut, None, Partial::of_bytes(body.len()), None),
+            Collected::Part(body) => (Ending::Cut, None, of_bytes(&body), None),
         };
         let cost = tally.end(ending, used, seen);
         let Some(body) = body else {
@@ -229,7 +229,7 @@ impl Inner {
 
 /// The request as it goes to the vendor.
 fn outgoing(call: &Call, edits: &Edits) -> Result<Outgoing, Fault> {
-    let body = if edits.is_none() {
+    let body = if *edits == Edits::default() {
         call.body.clone()
     } else {
         let edited = demand::rewrite(call.api, &call.body, edits);
@@ -245,11 +245,7 @@ fn outgoing(call: &Call, edits: &Edits) -> Result<Outgoing, Fault> {
 }
 
 pub(crate) fn unmetered(refused: demand::Unmetered) -> Fault {
-    let fault = Fault::new(Kind::Unmetered, &refused.message);
-    match refused.field {
-        Some(field) => fault.about(field),
-        None => fault,
-    }
+    Fault::new(Kind::Unmetered, &refused).about(refused.field)
 }
 
 /// What the caller is told of a vendor that has not answered.
@@ -277,6 +273,11 @@ fn below_base(head: &Parts, dialect: Dialect) -> String {
         Dialect::OpenAi => whole.strip_prefix("/v1").unwrap_or(whole),
     };
     path.to_owned()
+}
+
+/// What is seen of a whole answer without usage: its bytes.
+fn of_bytes(body: &Bytes) -> Partial {
+    Partial { output_bytes: body.len() as u64, ..Partial::default() }
 }
 
 fn wants_trailer(headers: &HeaderMap) -> bool {

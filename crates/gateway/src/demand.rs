@@ -1,165 +1,244 @@
-//! What a request can cost at most: read from its body before anything goes out.
+//! What a request to a model vendor can cost at most.
 //!
-//! Two bounds of the prompt: a quick one, by bytes, for a token of a byte-level vocabulary is a byte
-//! or more; and a tight one, by a tokenizer, for calls that the quick one would refuse. Invariant:
-//! what can't be bounded is not read as a demand, and says why.
+//! Owns how a body is read into a [`Demand`], what a demand holds at a price, and how a body is
+//! changed before it goes upstream. Pure: no clock, no I/O. Invariant: the hold is never below what
+//! the vendor can bill for the request; what has no such bound is refused as [`Unmetered`] or
+//! [`Unbounded`], with words for the caller on what to send instead.
 
-mod anthropic;
-mod bound;
+mod chat;
+mod embeddings;
+mod hold;
 mod image;
-mod members;
-mod openai;
+mod json;
+mod messages;
+mod prompt;
+mod responses;
 mod rewrite;
-mod special;
 #[cfg(test)]
 mod tests;
-mod tight;
 
-use money::ServiceTier;
+use std::num::NonZeroU32;
 
-use crate::{dialect::Api, fee::Fee};
+pub use self::hold::Unbounded;
+pub use self::rewrite::{Edits, rewrite};
 
-pub use bound::Unbounded;
-use members::Members;
-pub use rewrite::{Edits, rewrite};
-pub use tight::tighten;
+use self::json::Node;
+use self::prompt::{Prompt, Tokenizer};
+use crate::dialect::Api;
 
 /// What a request asks for, as far as it decides its cost.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Demand {
-    /// The model, as its caller wrote it.
+    /// The model, as the caller wrote it.
     pub model: String,
-    /// The answer comes as a stream.
+    /// Whether the answer is to be a stream.
     pub is_stream: bool,
-    /// The caller of a chat stream wants to be told its usage.
+    /// Whether the caller asked a chat stream to end with its usage.
     pub wants_usage: bool,
-    /// The most that the prompt may be.
+    /// Upper bound of the prompt's tokens.
     pub prompt: PromptBound,
-    /// The request's own limit of output tokens for each choice.
+    /// The request's own limit of output tokens per choice.
     pub output: Option<u64>,
-    /// Below how many output tokens the vendor would not take it.
-    pub output_least: u64,
-    /// Output tokens that may come on top of the limit.
+    /// Output tokens that may come on top: a thinking budget above the limit, a predicted output.
     pub output_extra: u64,
-    /// Answers to one prompt.
+    /// A limit must be above this many tokens: the vendor refuses one that its thinking fills.
+    pub output_floor: u64,
+    /// How many answers are asked for.
     pub choices: u64,
-    /// How it may be served.
+    /// The service tier asked for.
     pub tier: TierAsked,
-    /// Caches that the prompt may be written to.
+    /// The caches that the prompt may be written to.
     pub cache: CacheAsked,
-    /// Tools with a fee, and their uses at most.
-    pub fees: Vec<(Fee, u64)>,
-    /// How often the vendor may read its context anew, for tools that it runs itself.
+    /// Tools of the vendor that have a fee.
+    pub fees: Vec<FeeAsked>,
+    /// How often the vendor may bill the prompt: once, and once more for each use of its tools.
     pub rounds: u64,
-    /// Bound to run in the United States, which costs a tenth more.
-    pub is_us_only: bool,
+    /// What the vendor multiplies every token's price with.
+    pub multiplier: Ratio,
 }
 
-/// The most that a prompt may be.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Upper bound of a prompt's tokens.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum PromptBound {
     /// So many tokens.
     Tokens(u64),
-    /// As long as the model's context: part of it is kept elsewhere.
+    /// Only the model's context window bounds it: files by id, PDFs, stored conversations.
     Window,
 }
 
-/// How a request may be served.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+/// The service tier that a request asks for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum TierAsked {
-    /// At the list price.
-    #[default]
+    /// The list price and no other.
     Standard,
-    /// At the list price, or as priority if the vendor likes.
+    /// The vendor chooses; it may serve and bill priority.
     Auto,
-    /// Cheaper and later.
+    /// Cheaper and later, or standard.
     Flex,
-    /// Dearer and sooner.
+    /// Dearer and sooner, or standard.
     Priority,
-    /// Within hours.
+    /// A batch.
     Batch,
 }
 
-impl TierAsked {
-    /// The tier by which an estimate is priced.
-    pub fn served(self) -> ServiceTier {
-        match self {
-            Self::Standard | Self::Auto => ServiceTier::Standard,
-            Self::Flex => ServiceTier::Flex,
-            Self::Priority => ServiceTier::Priority,
-            Self::Batch => ServiceTier::Batch,
-        }
-    }
-}
-
-/// Caches that a prompt may be written to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+/// The caches that a prompt may be written to.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
 pub struct CacheAsked {
-    /// The one that lives five minutes, or the vendor's ordinary one.
+    /// The five-minute (or only) cache.
     pub write_5m: bool,
-    /// The one that lives an hour.
+    /// The one-hour cache.
     pub write_1h: bool,
 }
 
-/// Why a request can't be metered.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{message}")]
+/// A vendor's tool with a fee for each use.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Fee {
+    /// Anthropic's web search: $10 per 1,000 searches.
+    /// <https://platform.claude.com/docs/en/about-claude/pricing>; to be confirmed there.
+    AnthropicWebSearch,
+    /// OpenAI's web search: $10 per 1,000 calls.
+    /// <https://developers.openai.com/api/docs/pricing>; to be confirmed there.
+    OpenAiWebSearch,
+    /// OpenAI's web search preview: up to $25 per 1,000 calls, by model. Same source.
+    OpenAiWebSearchPreview,
+    /// OpenAI's file search: $2.50 per 1,000 calls. Same source.
+    OpenAiFileSearch,
+}
+
+/// A tool with a fee that a request allows.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct FeeAsked {
+    /// The tool.
+    pub fee: Fee,
+    /// The most uses; without it the request has no bound.
+    pub uses_most: Option<u64>,
+}
+
+/// An exact factor.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Ratio {
+    /// Above the line.
+    pub numerator: u32,
+    /// Below the line.
+    pub denominator: NonZeroU32,
+}
+
+impl Ratio {
+    /// Nothing changes.
+    pub const ONE: Ratio = Ratio { numerator: 1, denominator: NonZeroU32::MIN };
+    /// Anthropic's factor for inference in the United States: 1.1 on all tokens.
+    /// <https://platform.claude.com/docs/en/about-claude/pricing>; to be confirmed there.
+    pub const UNITED_STATES: Ratio = Ratio {
+        numerator: 11,
+        denominator: match NonZeroU32::new(10) {
+            Some(ten) => ten,
+            None => NonZeroU32::MIN,
+        },
+    };
+}
+
+/// A request whose cost has no known bound.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("{field} can't be metered: {message}")]
 pub struct Unmetered {
-    /// The member that it is about.
-    pub field: Option<String>,
-    /// What is wrong, and what to do.
+    /// The field that it is about, as in `tools`.
+    pub field: String,
+    /// Why, and what to send instead.
     pub message: String,
 }
 
 impl Unmetered {
-    fn about(field: &str, message: impl std::fmt::Display) -> Self {
-        Self { field: Some(field.to_owned()), message: format!("{field} {message}") }
-    }
-
-    fn body(message: impl std::fmt::Display) -> Self {
-        Self { field: None, message: format!("the body {message}") }
-    }
-
-    /// Something that costs money in a way that is not metered here.
-    fn unknown(field: &str, what: impl std::fmt::Display) -> Self {
-        let message = "can't be metered here, and what is not metered is not let through";
-        Self::about(field, format!("asks for {what}, which {message}"))
+    fn new(field: impl Into<String>, message: impl Into<String>) -> Unmetered {
+        Unmetered { field: field.into(), message: message.into() }
     }
 }
 
-/// Reads a body, with the quick bound of its prompt.
+/// Reads a body by the quick bound: text counts by its bytes, images by their size.
+///
+/// A batch is read by [`read_batch`] and refused here.
 pub fn read(api: Api, body: &[u8]) -> Result<Demand, Unmetered> {
-    let members = Members::read(body)?;
-    match api {
-        Api::Messages | Api::CountTokens => anthropic::read(&members, body),
-        Api::ChatCompletions => openai::chat(&members, body),
-        Api::Responses => openai::responses(&members, body),
-        Api::Embeddings => openai::embeddings(&members, body),
-        Api::MessageBatches => Err(Unmetered::body("is a batch: its requests are read one by one")),
+    read_node(api, &json::parse(body)?, Tokenizer::Bytes)
+}
+
+/// Lowers a demand's prompt to the tight bound: a tokenizer's count where the model has a public
+/// one, a conservative multiple of another's elsewhere. Never raises it.
+///
+/// `demand` was read from this same body. The tokenizer is chosen by `demand.model`, so whoever
+/// sends the request to another model sets that first.
+pub fn tighten(api: Api, body: &[u8], demand: &mut Demand) {
+    let tokenizer = Tokenizer::of(&demand.model);
+    let Ok(node) = json::parse(body) else { return };
+    let Ok(tight) = read_node(api, &node, tokenizer) else { return };
+    demand.output_extra = demand.output_extra.min(tight.output_extra);
+    if let (PromptBound::Tokens(quick), PromptBound::Tokens(tight)) = (demand.prompt, tight.prompt)
+    {
+        demand.prompt = PromptBound::Tokens(quick.min(tight));
     }
 }
 
-/// Reads the requests of a batch by their ids.
+/// Reads a batch of messages: each request's name and demand, in order.
 pub fn read_batch(body: &[u8]) -> Result<Vec<(String, Demand)>, Unmetered> {
-    anthropic::batch(&Members::read(body)?)
+    let node = json::parse(body)?;
+    let Some(Node::List(requests)) = node.get("requests") else {
+        return Err(Unmetered::new("requests", "it must be a list"));
+    };
+    let one = |request: &Node<'_>| {
+        let Some(Node::Text(name)) = request.get("custom_id") else {
+            return Err(Unmetered::new("requests.custom_id", "it must be text"));
+        };
+        let Some(params) = request.get("params") else {
+            return Err(Unmetered::new("requests.params", "it must be an object"));
+        };
+        let mut demand = read_node(Api::Messages, params, Tokenizer::Bytes)?;
+        demand.tier = TierAsked::Batch;
+        Ok((name.clone().into_owned(), demand))
+    };
+    requests.iter().map(one).collect()
+}
+
+fn read_node(api: Api, node: &Node<'_>, tokenizer: Tokenizer) -> Result<Demand, Unmetered> {
+    if !matches!(node, Node::Object(_)) {
+        return Err(Unmetered::new("body", "it must be a JSON object"));
+    }
+    let model = match node.get("model") {
+        Some(Node::Text(model)) if !model.is_empty() => model.as_ref(),
+        _ => return Err(Unmetered::new("model", "it must name a model")),
+    };
+    let mut demand = Demand::plain(model);
+    demand.is_stream = node.flag("stream")?;
+    let mut prompt = Prompt::new(tokenizer);
+    match api {
+        Api::Messages => messages::read(node, &mut prompt, &mut demand)?,
+        Api::ChatCompletions => chat::read(node, &mut prompt, &mut demand)?,
+        Api::Responses => responses::read(node, &mut prompt, &mut demand)?,
+        Api::Embeddings => embeddings::read(node, &mut prompt, &mut demand)?,
+        // It is free: nothing of it is billed.
+        Api::CountTokens => demand.output = Some(0),
+        Api::MessageBatches => {
+            return Err(Unmetered::new("requests", "a batch is read request by request"));
+        }
+    }
+    demand.prompt = prompt.bound();
+    Ok(demand)
 }
 
 impl Demand {
-    fn new(model: String, prompt: PromptBound) -> Self {
-        Self {
-            model,
+    /// One choice of one round at the list price, with nothing in its prompt.
+    fn plain(model: &str) -> Demand {
+        Demand {
+            model: model.to_owned(),
             is_stream: false,
             wants_usage: false,
-            prompt,
+            prompt: PromptBound::Tokens(0),
             output: None,
-            output_least: 1,
             output_extra: 0,
+            output_floor: 0,
             choices: 1,
             tier: TierAsked::Standard,
             cache: CacheAsked::default(),
             fees: Vec::new(),
             rounds: 1,
-            is_us_only: false,
+            multiplier: Ratio::ONE,
         }
     }
 }

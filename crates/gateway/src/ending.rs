@@ -78,7 +78,9 @@ pub(crate) fn verdict(ending: Ending, used: Option<Used>, seen: &Partial, held: 
 /// The prompt as reported, or as held; the output that was seen, never more than was held.
 fn estimate(seen: &Partial, held: Held) -> TokenUsage {
     let prompt = seen.prompt.unwrap_or(held.usage);
-    TokenUsage { output: seen.output_tokens().min(held.usage.output), ..prompt }
+    // Four bytes are about one token.
+    let output = seen.output_bytes.div_ceil(4);
+    TokenUsage { output: output.min(held.usage.output), ..prompt }
 }
 
 #[cfg(test)]
@@ -86,10 +88,12 @@ mod tests {
     use money::{ServiceTier, TokenUsage};
 
     use super::*;
+    use crate::demand::Ratio;
 
     fn used() -> Used {
         let tokens = TokenUsage { input: 10, output: 5, ..TokenUsage::default() };
-        Used { tokens, tier: ServiceTier::Standard, ..Used::default() }
+        let (tier, multiplier) = (ServiceTier::Standard, Ratio::ONE);
+        Used { tokens, tier, fees: Vec::new(), multiplier, model: None }
     }
 
     fn check(ending: Ending, used: Option<Used>, seen: Partial, expected: &Verdict) {
@@ -101,7 +105,7 @@ mod tests {
     #[test]
     fn every_ending_has_its_verdict() {
         let nothing = Partial::default;
-        let some = || Partial { output_bytes: 40, deltas: 12, ..Partial::default() };
+        let some = || Partial { output_bytes: 45, ..Partial::default() };
         let estimate = |input, output| {
             Verdict::Estimate(TokenUsage { input, output, ..TokenUsage::default() })
         };

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use crate::{
     call::unmetered,
     config::Fail,
-    demand::{self, Demand, Edits},
+    demand::{self, Demand, Edits, TierAsked},
     dialect::Api,
     fault::{Fault, Kind},
     gateway::{Call, Inner},
@@ -84,7 +84,7 @@ impl Inner {
             key: call.key,
             bound: bid.hold,
             usage: bid.demand.usage_bound(bid.price),
-            tier: bid.demand.tier.served(),
+            tier: served(bid.demand.tier),
             call: bid.attribution,
             outcome: outcome.map(Box::new),
             book: book.clone(),
@@ -160,7 +160,7 @@ impl Inner {
 impl Bid<'_> {
     fn quote(&self) -> Quote {
         let usage: TokenUsage = self.demand.usage_bound(self.price);
-        let tier: ServiceTier = self.demand.tier.served();
+        let tier: ServiceTier = served(self.demand.tier);
         Quote { usage, tier, amount: Some(self.hold), given: true, estimated: false }
     }
 
@@ -186,12 +186,16 @@ impl Bid<'_> {
     }
 }
 
+/// The tier by which an estimate is priced.
+fn served(tier: TierAsked) -> ServiceTier {
+    match tier {
+        TierAsked::Standard | TierAsked::Auto => ServiceTier::Standard,
+        TierAsked::Flex => ServiceTier::Flex,
+        TierAsked::Priority => ServiceTier::Priority,
+        TierAsked::Batch => ServiceTier::Batch,
+    }
+}
+
 fn hold(demand: &Demand, price: &Price) -> Result<Money, Fault> {
-    demand.hold(price).map_err(|unbounded| {
-        let fault = Fault::new(Kind::Unmetered, &unbounded.message);
-        match unbounded.field {
-            Some(field) => fault.about(field),
-            None => fault,
-        }
-    })
+    demand.hold(price).map_err(|unbounded| Fault::new(Kind::Unmetered, unbounded))
 }

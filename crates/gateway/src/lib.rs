@@ -13,7 +13,6 @@ pub mod demand;
 mod dialect;
 mod ending;
 mod fault;
-mod fee;
 mod gateway;
 mod hold;
 pub mod names;
@@ -28,7 +27,7 @@ pub mod usage;
 mod wait;
 
 pub use config::{Config, Fail, Upstream};
+pub use demand::Fee;
 pub use dialect::{Api, Dialect};
-pub use fee::Fee;
 pub use gateway::{Clock, Gateway, PriceSource, Rooms};
 pub use reply::{BrokenStream, Reply};

@@ -127,7 +127,11 @@ impl Stream {
                     let Ok(data) = frame.into_data() else { continue };
                     flow.reader.feed(&data);
                     let data = match &mut self.filter {
-                        Some(filter) => filter.pass(data),
+                        Some(filter) => {
+                            let mut kept = Vec::with_capacity(data.len());
+                            filter.feed(&data, &mut kept);
+                            kept.into()
+                        }
                         None => data,
                     };
                     if !data.is_empty() {
@@ -139,9 +143,12 @@ impl Stream {
                     return Poll::Ready(Some(Err(BrokenStream::Upstream(error))));
                 }
                 None => {
-                    let rest = self.filter.as_mut().map(UsageChunkFilter::finish);
-                    if let Some(rest) = rest.filter(|rest| !rest.is_empty()) {
-                        return Poll::Ready(Some(Ok(Frame::data(rest))));
+                    if let Some(mut filter) = self.filter.take() {
+                        let mut rest = Vec::new();
+                        filter.end(&mut rest);
+                        if !rest.is_empty() {
+                            return Poll::Ready(Some(Ok(Frame::data(rest.into()))));
+                        }
                     }
                     let trailer = self.end(Ending::Whole);
                     return Poll::Ready(trailer.map(|trailer| Ok(Frame::trailers(trailer))));
@@ -153,6 +160,7 @@ impl Stream {
     /// Settles; the cost, for callers that take it as a trailer.
     fn end(&mut self, ending: Ending) -> Option<HeaderMap> {
         let Flow { mut reader, tally, .. } = self.flow.take()?;
+        reader.end();
         let cost = tally.end(ending, reader.used(), reader.partial());
         let value = HeaderValue::from_str(&cost?.to_string()).ok()?;
         self.wants_trailer.then(|| HeaderMap::from_iter([(COST, value)]))
@@ -187,6 +195,7 @@ impl Flow {
                 Ok(Some(Err(_))) | Err(_) => break,
             }
         }
+        self.reader.end();
         self.tally.end(ending, self.reader.used(), self.reader.partial());
     }
 }

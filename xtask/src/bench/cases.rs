@@ -95,7 +95,7 @@ fn set_limits(server: &Server, tenants: u64) -> Result<()> {
     Ok(())
 }
 
-fn round(setting: &Setting, script: Script, server: &Server) -> Result<Outcome> {
+pub(super) fn round(setting: &Setting, script: Script, server: &Server) -> Result<Outcome> {
     let limit = Limit::Time { warm: setting.warm, measure: setting.measure };
     load::closed(server, script, CONNECTIONS, limit)
 }

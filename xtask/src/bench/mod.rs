@@ -14,6 +14,7 @@ use crate::{services, shell, workspace};
 pub(crate) mod bare;
 mod cases;
 mod client;
+pub(crate) mod gateway;
 mod load;
 mod machine;
 mod report;
@@ -27,6 +28,8 @@ mod tests;
 pub(crate) enum Command {
     /// The budget service: throughput, latency, memory, CPU per request.
     Budget(Arguments),
+    /// The gateway: throughput, latency and memory against a vendor asked directly and a bare proxy.
+    Gateway(GatewayArguments),
     /// The baseline alone, to see what the machine can do; writes nothing.
     Baseline(Arguments),
 }
@@ -46,6 +49,14 @@ pub(crate) struct Arguments {
     /// Stop filling the ledger after so many minutes, and say how far it came.
     #[arg(long, default_value_t = 30)]
     fill_minutes: u64,
+}
+
+/// How long.
+#[derive(clap::Args)]
+pub(crate) struct GatewayArguments {
+    /// Shorter rounds, and write nothing.
+    #[arg(long)]
+    quick: bool,
 }
 
 /// A group of measures that share servers.
@@ -100,6 +111,7 @@ pub(crate) fn run(command: &Command) -> Result<()> {
     }
     match command {
         Command::Budget(arguments) => budget(arguments),
+        Command::Gateway(arguments) => gateway(arguments),
         Command::Baseline(arguments) => {
             let folder = Folder::fresh()?;
             for line in cases::baseline(&setting(arguments, &folder.0, String::new())?)? {
@@ -136,12 +148,27 @@ fn budget(arguments: &Arguments) -> Result<()> {
     };
     let setting = setting(arguments, &folder.0, url)?;
     let rows = cases::budget(&setting)?;
-    let words: Vec<_> = std::iter::once("cargo xtask".to_owned())
-        .chain(std::env::args().skip(1).map(|word| report::masked(&word)))
-        .collect();
-    let section = report::section(&machine, &words.join(" "), &setting, &rows);
+    let section = report::section(&machine, &command_line(), &setting, &rows);
     println!("{section}");
-    if setting.only.is_empty() { report::write(&section) } else { Ok(()) }
+    if setting.only.is_empty() { report::write("budget", &section) } else { Ok(()) }
+}
+
+fn gateway(arguments: &GatewayArguments) -> Result<()> {
+    shell::run(workspace::cargo().args(["build", "--release", "--package", "bursar"]))?;
+    let machine = machine::describe()?;
+    let folder = Folder::fresh()?;
+    let (quick, only) = (arguments.quick, Vec::new());
+    let like = Arguments { quick, only, postgres_url: None, fill_minutes: 0 };
+    let setting = setting(&like, &folder.0, String::new())?;
+    let rows = gateway::run(&setting)?;
+    let section = report::section(&machine, &command_line(), &setting, &rows);
+    println!("{section}");
+    if quick { Ok(()) } else { report::write("gateway", &section) }
+}
+
+fn command_line() -> String {
+    let words = std::env::args().skip(1).map(|word| report::masked(&word));
+    std::iter::once("cargo xtask".to_owned()).chain(words).collect::<Vec<_>>().join(" ")
 }
 
 fn setting(arguments: &Arguments, folder: &Path, postgres: String) -> Result<Setting> {

@@ -19,8 +19,6 @@ pub(super) struct Row {
 }
 
 const FILE: &str = "docs/reference/benchmarks.md";
-const BEGIN: &str = "<!-- bench budget: begin -->";
-const END: &str = "<!-- bench budget: end -->";
 const HEAD: &str = "# Benchmarks\n\nMeasured by `cargo xtask bench budget`, which rewrites the table. Ratios and \
                     CPU per request carry over to\nother machines; rates do not.\n\n";
 
@@ -60,24 +58,27 @@ pub(super) fn masked(word: &str) -> String {
     }
 }
 
-pub(super) fn write(section: &str) -> Result<()> {
+/// Puts a benchmark's section in its place.
+pub(super) fn write(name: &str, section: &str) -> Result<()> {
     let path = workspace::root().join(FILE);
     let old = std::fs::read_to_string(&path).unwrap_or_else(|_| HEAD.to_owned());
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder)?;
     }
-    std::fs::write(&path, replaced(&old, section))
+    std::fs::write(&path, replaced(&old, name, section))
         .with_context(|| format!("failed to write {FILE}"))?;
     println!("bench: wrote {FILE}");
     Ok(())
 }
 
 /// The text with the section between the markers replaced, or added at the end where there are none.
-pub(super) fn replaced(old: &str, section: &str) -> String {
-    let block = format!("{BEGIN}\n\n{section}\n{END}");
-    match (old.find(BEGIN), old.find(END)) {
+pub(super) fn replaced(old: &str, name: &str, section: &str) -> String {
+    let (begin_mark, end_mark) =
+        (format!("<!-- bench {name}: begin -->"), format!("<!-- bench {name}: end -->"));
+    let block = format!("{begin_mark}\n\n{section}\n{end_mark}");
+    match (old.find(&begin_mark), old.find(&end_mark)) {
         (Some(begin), Some(end)) if begin < end => {
-            format!("{}{block}{}", &old[..begin], &old[end + END.len()..])
+            format!("{}{block}{}", &old[..begin], &old[end + end_mark.len()..])
         }
         _ => format!("{}\n\n{block}\n", old.trim_end()),
     }

@@ -19,6 +19,10 @@ pub(super) enum Script {
     SetEach { tenants: u64 },
     /// One check for each tenant, in order.
     CheckEach { tenants: u64 },
+    /// Chat completions of about a thousand tokens, plain or streamed, through a gateway or directly.
+    Chat { is_stream: bool },
+    /// A chat completion whose stream begins and does not end.
+    HangingChat,
 }
 
 /// One connection's side of the conversation.
@@ -55,6 +59,9 @@ impl Speaker {
             write!(out, "POST /api/v1/reservations/{id}/settle")?;
             return finish(out, body);
         }
+        if let Script::Chat { .. } | Script::HangingChat = self.script {
+            return self.chat(out);
+        }
         let tenant = match self.script {
             Script::Check { tenants } | Script::Reserve { tenants } | Script::Pairs { tenants } => {
                 self.random.next() % tenants
@@ -67,6 +74,7 @@ impl Speaker {
                 self.next += self.step;
                 tenant
             }
+            Script::Chat { .. } | Script::HangingChat => return Ok(false),
         };
         match self.script {
             Script::SetEach { .. } => {
@@ -79,6 +87,7 @@ impl Speaker {
                 write!(body, r#","estimated_input_tokens":1000,"estimated_output_tokens":500}}"#)?;
                 write!(out, "POST /api/ai-budget/check")?;
             }
+            Script::Chat { .. } | Script::HangingChat => return Ok(false),
             Script::Reserve { .. } | Script::Pairs { .. } => {
                 let id = self.random.uuid();
                 write!(body, r#"{{"request_id":"{id}","tenant_id":"bench-{tenant:06}""#)?;
@@ -94,9 +103,32 @@ impl Speaker {
     }
 }
 
+impl Speaker {
+    fn chat(&mut self, out: &mut Vec<u8>) -> std::io::Result<bool> {
+        let (is_stream, user) = match self.script {
+            Script::Chat { is_stream } => (is_stream, "bench"),
+            _ => (true, "hang"),
+        };
+        let body = &mut self.body;
+        write!(
+            body,
+            r#"{{"model":"gpt-4o","max_tokens":500,"stream":{is_stream},"user":"{user}""#
+        )?;
+        write!(body, r#","messages":[{{"role":"system","content":"You answer briefly."}}"#)?;
+        write!(body, r#",{{"role":"user","content":""#)?;
+        for number in 0..90 {
+            let random = self.random.next() % 1_000;
+            write!(body, "Item {number} of the month's bill came to {random} dollars. ")?;
+        }
+        write!(body, r#""}}]}}"#)?;
+        write!(out, "POST /v1/chat/completions")?;
+        finish(out, body)
+    }
+}
+
 fn finish(out: &mut Vec<u8>, body: &[u8]) -> std::io::Result<bool> {
     write!(out, " HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n")?;
-    write!(out, "content-length: {}\r\n\r\n", body.len())?;
+    write!(out, "x-tenant-id: bench\r\ncontent-length: {}\r\n\r\n", body.len())?;
     out.extend_from_slice(body);
     Ok(true)
 }

@@ -39,6 +39,40 @@ impl Server {
         Self::bursar(setting, "postgres", &setting.postgres)
     }
 
+    /// A vendor that answers at once.
+    pub(super) fn vendor(setting: &Setting) -> Result<Self> {
+        let address = address()?;
+        let mut command = Command::new(std::env::current_exe()?);
+        command.args(["bench-vendor", "--listen", &address.to_string()]);
+        Self::start(command, "vendor", address, &setting.folder)
+    }
+
+    /// A proxy that meters nothing.
+    pub(super) fn proxy(setting: &Setting, upstream: SocketAddr) -> Result<Self> {
+        let address = address()?;
+        let mut command = Command::new(std::env::current_exe()?);
+        let (listen, upstream) = (address.to_string(), upstream.to_string());
+        command.args(["bench-proxy", "--listen", &listen, "--upstream", &upstream]);
+        Self::start(command, "proxy", address, &setting.folder)
+    }
+
+    /// Bursar with a gateway to a vendor, on a new SQLite database.
+    pub(super) fn gateway(setting: &Setting, upstream: SocketAddr) -> Result<Self> {
+        let address = address()?;
+        let config = setting.folder.join("gateway.toml");
+        let text = format!(
+            "data_dir = {:?}\n[budget]\ndefault_limit_usd = 100000000\n[upstream.vendor]\n\
+             api = \"openai\"\nurl = \"http://{upstream}/v1\"\nkey = \"bench\"\n",
+            setting.folder.join("gateway")
+        );
+        std::fs::write(&config, text)?;
+        let mut command = Command::new(&setting.binary);
+        contract::clear_settings(&mut command);
+        command.arg("--config").arg(config).arg("serve");
+        command.env("BURSAR_LISTEN", address.to_string()).env("BURSAR_LOG", "warn");
+        Self::start(command, "gateway", address, &setting.folder)
+    }
+
     fn bursar(setting: &Setting, name: &str, database: &str) -> Result<Self> {
         let address = address()?;
         let mut command = Command::new(&setting.binary);

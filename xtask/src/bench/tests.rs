@@ -54,8 +54,8 @@ fn the_median_is_the_middle() {
 
 #[test]
 fn a_section_replaces_the_last_one_and_nothing_else() {
-    let first = report::replaced("# Head\n", "one\n");
-    let second = report::replaced(&format!("{first}\nprose\n"), "two\n");
+    let first = report::replaced("# Head\n", "budget", "one\n");
+    let second = report::replaced(&format!("{first}\nprose\n"), "budget", "two\n");
     assert!(second.starts_with("# Head\n") && second.ends_with("prose\n"), "{second}");
     assert!(second.contains("two") && !second.contains("one"), "{second}");
 }

@@ -1,56 +1,162 @@
-//! What a picture costs in tokens, by the vendors' published formulas.
+//! What an image costs in tokens, at most. Owns the vendors' published formulas.
 //!
-//! Anthropic ([vision](https://platform.claude.com/docs/en/build-with-claude/vision)): width ×
-//! height / 750 once scaled down, up to 4,784 on the models that see most. OpenAI ([images and
-//! vision](https://platform.openai.com/docs/guides/images-vision)): tiles of 512 pixels on some
-//! models, patches of 32 pixels with a multiplier on others. Where a model may belong to either,
-//! the dearer counts.
+//! Invariant: an image whose size can't be read costs what the largest does, and one without a
+//! known largest fills the window.
 
-use base64::{Engine as _, engine::general_purpose::STANDARD};
+use base64::Engine;
+use base64::alphabet::STANDARD;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 
-/// Base64 that is enough to find a picture's size in.
-const HEAD: usize = 256 * 1024;
-/// The most that one picture costs at Anthropic.
-const ANTHROPIC_MOST: u64 = 4_784;
-/// Patches that a picture has at most.
-const PATCHES_MOST: u64 = 1_536;
-/// And where its caller asks for its original size.
-const PATCHES_ORIGINAL: u64 = 10_000;
-/// The highest multiplier of a patch, in hundredths.
-const PATCH_HUNDREDTHS: u64 = 246;
-/// Tiles of a picture at most: 2,048 by 768 pixels.
-const TILES_MOST: u64 = 8;
+/// Base64 of an image's beginning in which its size is looked for. A JPEG says it after its
+/// metadata, which may hold a preview of 64 KiB.
+const HEADER: usize = 128 * 1024;
+/// What surrounds an image in a prompt.
+const AROUND: u64 = 128;
 
-/// Width and height in pixels, read from a picture's first bytes.
-pub(super) fn size(data: &str) -> Option<(u64, u64)> {
-    let head = &data.as_bytes()[..data.len().min(HEAD) / 4 * 4];
-    let bytes = STANDARD.decode(head).ok()?;
-    let size = imagesize::blob_size(&bytes).ok()?;
-    Some((size.width as u64, size.height as u64))
+/// Reads base64 whose end was cut off or padded in any way.
+const LENIENT: GeneralPurpose = GeneralPurpose::new(
+    &STANDARD,
+    GeneralPurposeConfig::new()
+        .with_decode_allow_trailing_bits(true)
+        .with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
+
+/// How closely an image is looked at.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Detail {
+    Low,
+    High,
+    /// `auto`, `original`, absent or unknown: whatever is dearest.
+    Most,
 }
 
-/// Tokens of a picture at Anthropic.
-pub(super) fn anthropic(size: Option<(u64, u64)>) -> u64 {
-    let Some((width, height)) = size else { return ANTHROPIC_MOST };
-    // A few more for the frame around it and for rounding while scaling.
-    (width.saturating_mul(height).div_ceil(750) + 16).min(ANTHROPIC_MOST)
-}
-
-/// Tokens of a picture at OpenAI.
-pub(super) fn openai(model: &str, size: Option<(u64, u64)>, detail: Option<&str>) -> u64 {
-    let (base, tile) = if model.contains("4o-mini") { (2_833, 5_667) } else { (85, 170) };
-    if detail == Some("low") {
-        return base.max(PATCHES_MOST / 4);
-    }
-    let most = if matches!(detail, Some("low" | "high")) { PATCHES_MOST } else { PATCHES_ORIGINAL };
-    let (tiles, patches) = match size {
-        None => (TILES_MOST, most),
-        Some((width, height)) => {
-            // Tiles are counted after scaling down, so never more than without.
-            let tiles = width.div_ceil(512).saturating_mul(height.div_ceil(512));
-            let patches = width.div_ceil(32).saturating_mul(height.div_ceil(32));
-            (tiles.clamp(1, TILES_MOST), patches.min(most))
+impl Detail {
+    pub(super) fn of(word: &str) -> Detail {
+        match word {
+            "low" => Detail::Low,
+            "high" => Detail::High,
+            _ => Detail::Most,
         }
+    }
+}
+
+/// Width and height in pixels.
+pub(super) type Size = (u64, u64);
+
+/// The size of an image in base64, from its header; `None` if it can't be told.
+pub(super) fn size_of_base64(text: &str) -> Option<Size> {
+    let head = &text.as_bytes()[..text.len().min(HEADER) & !3];
+    let bytes = LENIENT.decode(head).ok()?;
+    // A GIF's frames may be larger than its header says.
+    if imagesize::image_type(&bytes).ok()? == imagesize::ImageType::Gif {
+        return None;
+    }
+    let size = imagesize::blob_size(&bytes).ok()?;
+    Some((u64::try_from(size.width).ok()?.max(1), u64::try_from(size.height).ok()?.max(1)))
+}
+
+/// The size of an image behind a URL: of one that is in a `data:` URL; `None` for all others.
+pub(super) fn size_of_url(url: &str) -> Option<Size> {
+    let (head, data) = url.strip_prefix("data:")?.split_once(',')?;
+    head.ends_with(";base64").then(|| size_of_base64(data)).flatten()
+}
+
+/// Anthropic: a token for 28 by 28 pixels or for 750, after the image was scaled down to at most
+/// 4,784 tokens on the newest models and 1,568 on older ones.
+/// <https://platform.claude.com/docs/en/build-with-claude/vision> names the
+/// vendor's rules; the patches were inferred from figures that others measured.
+pub(super) fn anthropic(size: Option<Size>) -> u64 {
+    const MOST: u64 = 4_784;
+    let tokens = size.map_or(MOST, |(width, height)| {
+        let patches = patches(width, height, 28);
+        patches.max(width.saturating_mul(height).div_ceil(750)).min(MOST)
+    });
+    tokens + AROUND
+}
+
+/// OpenAI and those who speak its API; `None` if only the window bounds it.
+///
+/// <https://developers.openai.com/api/docs/guides/images-vision>: tiles of 512 pixels for
+/// the 4o family, 4.1, o1, o3 and 5; patches of 32 pixels times a factor for the others.
+pub(super) fn openai(model: &str, detail: Detail, size: Option<Size>) -> Option<u64> {
+    let tokens = match family(model) {
+        Family::Tiles { base, tile } => match detail {
+            Detail::Low => base,
+            _ => base + tile * tiles(size),
+        },
+        Family::Patches { percent } => {
+            let most = 1_536;
+            let count = match (detail, size) {
+                (Detail::Low, _) => 256,
+                (_, Some((width, height))) => patches(width, height, 32).min(most),
+                (_, None) => most,
+            };
+            (count * percent).div_ceil(100)
+        }
+        Family::Original => match (detail, size) {
+            // The tiles of gpt-5 or 512 by 512 pixels in patches: the dearest that low can mean.
+            (Detail::Low, _) => 768,
+            (Detail::High, None) => 3_000,
+            (_, Some((width, height))) => original(width, height),
+            (Detail::Most, None) => return None,
+        },
+        Family::Unknown => match size {
+            // Patches of 14 pixels and a mark for each row: no open model cuts finer.
+            Some((width, height)) => {
+                let rows = height.div_ceil(14);
+                patches(width, height, 14).saturating_add(rows).max(1_445)
+            }
+            None => return None,
+        },
     };
-    (base + tile * tiles).max((patches * PATCH_HUNDREDTHS).div_ceil(100))
+    Some(tokens.saturating_add(AROUND))
+}
+
+enum Family {
+    /// So many tokens, and so many for each tile.
+    Tiles { base: u64, tile: u64 },
+    /// Up to 1,536 patches times a factor.
+    Patches { percent: u64 },
+    /// Patches of the image as it is, times 1.2.
+    Original,
+    /// Another vendor's.
+    Unknown,
+}
+
+fn family(model: &str) -> Family {
+    let starts = |names: &[&str]| names.iter().any(|name| model.starts_with(name));
+    match () {
+        () if starts(&["gpt-4o-mini"]) => Family::Tiles { base: 2_833, tile: 5_667 },
+        () if starts(&["gpt-4.1-mini", "gpt-5-mini"]) => Family::Patches { percent: 162 },
+        () if starts(&["gpt-4.1-nano", "gpt-5-nano"]) => Family::Patches { percent: 246 },
+        () if starts(&["o4-mini"]) => Family::Patches { percent: 172 },
+        // The largest base and tile among 4o, 4.1, 4.5, o1, o3 and 5, which are all less.
+        () if starts(&["gpt-4o", "gpt-4.1", "gpt-4.5", "chatgpt-4o", "o1", "o3"]) => {
+            Family::Tiles { base: 85, tile: 170 }
+        }
+        () if model == "gpt-5" || starts(&["gpt-5-20", "gpt-5-chat"]) => {
+            Family::Tiles { base: 85, tile: 170 }
+        }
+        () if starts(&["gpt-5", "gpt-6"]) => Family::Original,
+        () => Family::Unknown,
+    }
+}
+
+/// The tiles of an image that was scaled to 768 pixels on its short side and at most 2,048 on its
+/// long one. A small image counts as if it were scaled up, which is never less.
+fn tiles(size: Option<Size>) -> u64 {
+    let Some((width, height)) = size else { return 8 };
+    let (short, long) = (width.min(height), width.max(height));
+    let scaled = (768 * long).div_ceil(short).min(2_048);
+    2 * scaled.div_ceil(512)
+}
+
+/// Patches times 1.2, or the tiles of gpt-5 if they are more.
+fn original(width: u64, height: u64) -> u64 {
+    let by_patches = patches(width, height, 32).saturating_mul(6).div_ceil(5);
+    by_patches.max(85 + 170 * tiles(Some((width, height))))
+}
+
+fn patches(width: u64, height: u64, side: u64) -> u64 {
+    width.div_ceil(side).saturating_mul(height.div_ceil(side))
 }

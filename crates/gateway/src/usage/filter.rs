@@ -1,63 +1,91 @@
-//! Takes the usage chunk out of a chat stream whose caller has not asked for it.
+//! Takes the usage that a caller didn't ask for out of a chat stream.
 
-use bytes::{Bytes, BytesMut};
-use serde::{Deserialize, de::IgnoredAny};
+use memchr::memmem;
+use serde::Deserialize;
+use serde::de::IgnoredAny;
 
-use super::{sse::event_end, stream::tells_usage};
+use super::event::{BOM, data_of};
+use super::stream::has_usage;
 
-/// The longest event that is held back to be looked at.
+/// An event that is longer passes without being looked at.
 const HELD_MOST: usize = 64 * 1024;
 
-/// Removes the one event that `stream_options.include_usage` adds, and nothing else.
+/// Takes exactly the event with `"choices": []` and a usage out of a stream, and passes every other
+/// byte. Only the event that is not at its end is held back.
 #[derive(Default)]
 pub struct UsageChunkFilter {
-    /// An event whose end has not come.
-    held: BytesMut,
-    /// The rest of an event that was too long to be held back.
+    held: Vec<u8>,
+    /// The line that is not at its end has bytes.
+    line_begun: bool,
+    /// The event is too long, and passes as it comes.
     is_passing: bool,
+    /// The last byte was a carriage return: where a line feed next belongs.
+    after_return: Option<Belongs>,
+}
+
+#[derive(Clone, Copy)]
+enum Belongs {
+    Event,
+    Passed,
+    Removed,
 }
 
 impl UsageChunkFilter {
-    /// A filter at the start of a stream.
-    pub fn new() -> Self {
-        Self::default()
+    /// A filter at a stream's beginning.
+    pub fn new() -> UsageChunkFilter {
+        UsageChunkFilter::default()
     }
 
-    /// What of these bytes, and of those held back, may go on.
-    pub fn pass(&mut self, bytes: Bytes) -> Bytes {
-        let work = if self.held.is_empty() {
-            bytes
-        } else {
-            self.held.extend_from_slice(&bytes);
-            self.held.split().freeze()
-        };
-        let mut end = 0;
-        let mut kept: Option<BytesMut> = None;
-        while let Some(length) = event_end(&work[end..]) {
-            let event = &work[end..end + length];
-            let is_rest = std::mem::take(&mut self.is_passing);
-            if !is_rest && is_usage_chunk(event) {
-                kept.get_or_insert_with(|| BytesMut::from(&work[..end]));
-            } else if let Some(kept) = &mut kept {
-                kept.extend_from_slice(event);
+    /// Takes bytes, and appends those that pass.
+    pub fn feed(&mut self, mut bytes: &[u8], out: &mut Vec<u8>) {
+        while let [first, rest @ ..] = bytes {
+            if let Some(belongs) = self.after_return.take()
+                && *first == b'\n'
+            {
+                match belongs {
+                    Belongs::Event => self.hold(b"\n", out),
+                    Belongs::Passed => out.push(b'\n'),
+                    Belongs::Removed => {}
+                }
+                bytes = rest;
+                continue;
             }
-            end += length;
+            let Some(end) = memchr::memchr2(b'\n', b'\r', bytes) else {
+                self.line_begun = true;
+                return self.hold(bytes, out);
+            };
+            let (line, rest) = bytes.split_at(end + 1);
+            self.hold(line, out);
+            let is_empty = end == 0 && !std::mem::take(&mut self.line_begun);
+            self.line_begun = false;
+            let belongs = if is_empty { self.close(out) } else { Belongs::Event };
+            self.after_return = line.ends_with(b"\r").then_some(belongs);
+            bytes = rest;
         }
-        let rest = work.slice(end..);
-        let mut out = kept.map_or_else(|| work.slice(..end), BytesMut::freeze);
-        if self.is_passing || rest.len() > HELD_MOST {
-            self.is_passing = true;
-            out = if out.is_empty() { rest } else { [out, rest].concat().into() };
-        } else {
-            self.held.extend_from_slice(&rest);
-        }
-        out
     }
 
-    /// What was still held back when the stream ended.
-    pub fn finish(&mut self) -> Bytes {
-        let held = self.held.split().freeze();
-        if is_usage_chunk(&held) { Bytes::new() } else { held }
+    /// The stream is over: what is held passes, for it is no whole event.
+    pub fn end(&mut self, out: &mut Vec<u8>) {
+        out.append(&mut self.held);
+        *self = UsageChunkFilter::default();
+    }
+
+    fn hold(&mut self, bytes: &[u8], out: &mut Vec<u8>) {
+        self.held.extend_from_slice(bytes);
+        self.is_passing |= self.held.len() > HELD_MOST;
+        if self.is_passing {
+            out.append(&mut self.held);
+        }
+    }
+
+    /// An event is at its end: it goes or passes.
+    fn close(&mut self, out: &mut Vec<u8>) -> Belongs {
+        if !std::mem::take(&mut self.is_passing) && is_usage_chunk(&self.held) {
+            self.held.clear();
+            return Belongs::Removed;
+        }
+        out.append(&mut self.held);
+        Belongs::Passed
     }
 }
 
@@ -68,12 +96,12 @@ struct Chunk {
 }
 
 fn is_usage_chunk(event: &[u8]) -> bool {
-    if !tells_usage(event) {
+    if memmem::find(event, b"\"choices\"").is_none() || !has_usage(event) {
         return false;
     }
-    let lines = event.split(|byte| *byte == b'\n' || *byte == b'\r');
-    let data = lines.filter_map(|line| line.strip_prefix(b"data:"));
-    let data: Vec<&[u8]> = data.collect();
-    let chunk: Option<Chunk> = serde_json::from_slice(&data.join(&b'\n')).ok();
-    chunk.is_some_and(|chunk| chunk.choices.is_empty() && chunk.usage.is_some())
+    let event = event.strip_prefix(BOM).unwrap_or(event);
+    let lines = event.split(|byte| matches!(byte, b'\n' | b'\r'));
+    let data: Vec<_> = lines.filter_map(data_of).collect();
+    serde_json::from_slice::<Chunk>(&data.join(&b'\n'))
+        .is_ok_and(|chunk| chunk.choices.is_empty() && chunk.usage.is_some())
 }

@@ -1,0 +1,237 @@
+//! OpenAI's Chat Completions API, as its many speakers have it.
+
+use super::image::{self, Detail};
+use super::json::Node;
+use super::prompt::Prompt;
+use super::{Demand, TierAsked, Unmetered};
+
+/// What surrounds a message, a part of one, a tool and the prompt. The figures that OpenAI
+/// publishes are 3 for a message, 1 for its name, 3 for the reply's beginning, and up to 22 for a
+/// function besides 3 for each property and value of an enumeration
+/// (<https://developers.openai.com/cookbook/examples/how_to_count_tokens_with_tiktoken>).
+/// They are for models that frame messages by themselves; other vendors' templates take more.
+pub(super) const AROUND_MESSAGE: u64 = 12;
+pub(super) const AROUND_PART: u64 = 4;
+pub(super) const AROUND_TOOL: u64 = 32;
+pub(super) const AROUND_PROMPT: u64 = 32;
+
+/// Fields that neither stand in the prompt nor change what a token costs.
+const FREE: [&str; 25] = [
+    "model",
+    "stream",
+    "stream_options",
+    "n",
+    "max_tokens",
+    "max_completion_tokens",
+    "temperature",
+    "top_p",
+    "top_k",
+    "stop",
+    "presence_penalty",
+    "frequency_penalty",
+    "logit_bias",
+    "logprobs",
+    "top_logprobs",
+    "seed",
+    "user",
+    "safety_identifier",
+    "prompt_cache_key",
+    "prompt_cache_retention",
+    "metadata",
+    "store",
+    "parallel_tool_calls",
+    "service_tier",
+    "best_of",
+];
+
+/// Fields whose cost has no bound: sound, searches, answers out of sight, and, of other vendors,
+/// lists of other models and templates that write the prompt anew.
+pub(super) const REFUSED: [&str; 14] = [
+    "modalities",
+    "audio",
+    "web_search_options",
+    "web_search",
+    "enable_search",
+    "search_parameters",
+    "background",
+    "plugins",
+    "models",
+    "fallbacks",
+    "route",
+    "chat_template",
+    "chat_template_kwargs",
+    "mm_processor_kwargs",
+];
+
+pub(super) fn read(
+    node: &Node<'_>,
+    prompt: &mut Prompt,
+    demand: &mut Demand,
+) -> Result<(), Unmetered> {
+    demand.output = node.count("max_tokens")?.max(node.count("max_completion_tokens")?);
+    demand.choices = node.count("n")?.max(node.count("best_of")?).unwrap_or(1).max(1);
+    demand.tier = tier(node)?;
+    // Vendors that price cache writes apart fill their cache unasked.
+    demand.cache.write_5m = true;
+    if let Some(options) = node.get("stream_options") {
+        demand.wants_usage = options.flag("include_usage")?;
+    }
+    if demand.model.contains("-search-preview") || demand.model.contains("-search-api") {
+        let message = "it searches the web as often as it likes; use the Responses API with \
+                       web_search and max_tool_calls";
+        return Err(Unmetered::new("model", message));
+    }
+    prompt.frame(AROUND_PROMPT);
+    for (key, value) in node.members().iter().filter(|(_, value)| !value.is_null()) {
+        match key.as_ref() {
+            "messages" => messages(value, &demand.model, prompt)?,
+            "tools" => tools(value, prompt)?,
+            "functions" => {
+                prompt.frame(AROUND_TOOL.saturating_mul(value.items().len() as u64));
+                prompt.value(value);
+            }
+            "prediction" => prediction(value, prompt, demand),
+            "modalities" if value.items().iter().all(|word| word.as_str() == Some("text")) => {}
+            "background" if matches!(value, Node::Bool(false)) => {}
+            known if REFUSED.contains(&known) => return Err(refused(key)),
+            known if FREE.contains(&known) => {}
+            _ => prompt.member(key, value),
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn refused(field: &str) -> Unmetered {
+    let message = match field {
+        "modalities" => "only text is metered; leave it out",
+        "audio" => "audio has no price here; leave it out",
+        "web_search_options" => {
+            "searches have no limit here; use the Responses API with web_search and max_tool_calls"
+        }
+        "background" => "an answer in the background is not seen here; leave it out",
+        _ => "what it costs has no bound; leave it out",
+    };
+    Unmetered::new(field, message)
+}
+
+/// The tier that both of OpenAI's APIs ask for in the same words.
+pub(super) fn tier(node: &Node<'_>) -> Result<TierAsked, Unmetered> {
+    match node.get("service_tier").map(Node::as_str) {
+        None | Some(Some("auto" | "scale")) => Ok(TierAsked::Auto),
+        Some(Some("default" | "standard")) => Ok(TierAsked::Standard),
+        Some(Some("flex")) => Ok(TierAsked::Flex),
+        Some(Some("priority" | "fast")) => Ok(TierAsked::Priority),
+        Some(_) => {
+            Err(Unmetered::new("service_tier", "use auto, default, flex, priority or nothing"))
+        }
+    }
+}
+
+/// Predicted text that the model does not take is billed as output.
+fn prediction(value: &Node<'_>, prompt: &mut Prompt, demand: &mut Demand) {
+    let mut predicted = prompt.beside();
+    predicted.value(value);
+    demand.output_extra = demand.output_extra.saturating_add(predicted.tokens());
+    prompt.value(value);
+}
+
+fn messages(list: &Node<'_>, model: &str, prompt: &mut Prompt) -> Result<(), Unmetered> {
+    let Node::List(messages) = list else {
+        return Err(Unmetered::new("messages", "it must be a list"));
+    };
+    for message in messages {
+        prompt.frame(AROUND_MESSAGE);
+        for (key, value) in message.members().iter().filter(|(_, value)| !value.is_null()) {
+            match key.as_ref() {
+                "role" => prompt.text(value.as_str().unwrap_or_default()),
+                "content" => content(value, model, prompt)?,
+                "audio" => {
+                    return Err(Unmetered::new("messages.audio", "audio has no price here"));
+                }
+                _ => prompt.member(key, value),
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Text, or a list of parts.
+pub(super) fn content(value: &Node<'_>, model: &str, prompt: &mut Prompt) -> Result<(), Unmetered> {
+    match value {
+        Node::List(parts) => parts.iter().try_for_each(|one| part(one, model, prompt)),
+        Node::Object(_) => part(value, model, prompt),
+        Node::Text(text) => {
+            prompt.text(text);
+            Ok(())
+        }
+        other => {
+            prompt.value(other);
+            Ok(())
+        }
+    }
+}
+
+fn part(part: &Node<'_>, model: &str, prompt: &mut Prompt) -> Result<(), Unmetered> {
+    prompt.frame(AROUND_PART);
+    let kind = part.word("type");
+    // The members that say what a part is, by its type; all others count as text.
+    let known: &[&str] = match kind {
+        "text" | "input_text" | "output_text" => &["type", "text"],
+        "image_url" => &["type", "image_url", "detail"],
+        "input_image" | "computer_screenshot" => &["type", "image_url", "file_id", "detail"],
+        "file" => &["type", "file"],
+        "input_file" => &["type", "file_id", "file_data", "file_url", "filename", "detail"],
+        "input_audio" | "audio" | "audio_url" | "input_video" | "video_url" | "video" => {
+            let field = format!("content.{kind}");
+            return Err(Unmetered::new(field, "sound and film have no price here; send text"));
+        }
+        _ => &[],
+    };
+    match kind {
+        "text" | "input_text" | "output_text" => prompt.text(part.word("text")),
+        "image_url" | "input_image" | "computer_screenshot" => picture(part, model, prompt),
+        "file" | "input_file" => prompt.fill_window(),
+        _ => {}
+    }
+    for (key, value) in part.members().iter().filter(|(key, _)| !known.contains(&key.as_ref())) {
+        // Some vendors tell a part's type by its members.
+        if ["audio", "video"].iter().any(|word| key.contains(word)) {
+            let field = format!("content.{}", key.chars().take(64).collect::<String>());
+            return Err(Unmetered::new(field, "sound and film have no price here; send text"));
+        }
+        if ["image", "file"].iter().any(|word| key.contains(word)) {
+            prompt.fill_window();
+        }
+        prompt.member(key, value);
+    }
+    Ok(())
+}
+
+/// The URL stands in the part itself or in an object beside its detail.
+fn picture(part: &Node<'_>, model: &str, prompt: &mut Prompt) {
+    let inner = part.get("image_url");
+    let url = inner.and_then(|inner| inner.as_str().or(inner.get("url").and_then(Node::as_str)));
+    let beside = part.word("detail");
+    let detail = match inner.map_or("", |inner| inner.word("detail")) {
+        "" => beside,
+        inside if beside.is_empty() || beside == inside => inside,
+        // Two that differ: whichever is read, it is no dearer than the dearest.
+        _ => "",
+    };
+    match image::openai(model, Detail::of(detail), url.and_then(image::size_of_url)) {
+        Some(tokens) => prompt.add(tokens),
+        None => prompt.fill_window(),
+    }
+}
+
+fn tools(list: &Node<'_>, prompt: &mut Prompt) -> Result<(), Unmetered> {
+    for tool in list.items() {
+        if !matches!(tool.word("type"), "function" | "custom") {
+            let message = "only tools of the types function and custom are metered";
+            return Err(Unmetered::new("tools.type", message));
+        }
+        prompt.frame(AROUND_TOOL);
+    }
+    prompt.value(list);
+    Ok(())
+}
