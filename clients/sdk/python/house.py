@@ -107,7 +107,7 @@ def charged(cost, *, estimated=False):
 def spent():
     """What the tenant has spent so far, by the usage report."""
     report = exact(admin(f"/api/v1/usage?tenant_id={TENANT}"))
-    return sum((Decimal(row["cost_usd"]) for row in report["usage"]), Decimal(0))
+    return sum((Decimal(row["cost_usd"]) for row in report["rows"]), Decimal(0))
 
 
 def refusals():

@@ -264,11 +264,11 @@ def test_a_budget_that_runs_low_warns():
     near = client(house.NEAR_KEY)
     messages = [{"role": "user", "content": PROMPT}]
     answer = near.messages.with_raw_response.create(
-        model=SONNET, max_tokens=600, messages=messages, extra_headers=script(input=1500, output=550)
+        model=SONNET, max_tokens=600, messages=messages, extra_headers=script(input=2400, output=600)
     )
-    # $0.01275 of $0.015.
+    # $0.0162 of $0.02.
     assert answer.headers["x-ai-budget-warning"] == "true"
-    assert Decimal(answer.headers["x-ai-budget-usage"]) == 85
+    assert Decimal(answer.headers["x-ai-budget-usage"]) == 81
 
 
 def test_a_trusted_network_may_name_its_tenant():
