@@ -11,8 +11,11 @@ pub(crate) fn run() -> Result<()> {
     step("fmt", || shell::run(workspace::cargo().args(["fmt", "--all", "--check"])))?;
     step("clippy", || {
         let mut command = workspace::cargo();
-        command.args(["clippy", "--workspace", "--all-targets", "--locked"]);
-        shell::run(command.args(["--", "-D", "warnings"]))
+        command.args(["clippy", "--workspace", "--all-targets", "--locked"]).args(suite::FEATURES);
+        shell::run(command.args(["--", "-D", "warnings"]))?;
+        let mut bare = workspace::cargo();
+        bare.args(["clippy", "--package", "meter", "--all-targets", "--locked"]);
+        shell::run(bare.args(["--", "-D", "warnings"]))
     })?;
     step("tidy", tidy::run)?;
     let deny = deny()?;
@@ -27,7 +30,7 @@ pub(crate) fn run() -> Result<()> {
     })?;
     step("doc", || {
         let mut command = workspace::cargo();
-        command.args(["doc", "--workspace", "--no-deps", "--locked"]);
+        command.args(["doc", "--workspace", "--no-deps", "--locked"]).args(suite::FEATURES);
         shell::run(command.env("RUSTDOCFLAGS", "-D warnings"))
     })?;
     println!("\n{}", closing.join("\n"));

@@ -13,9 +13,8 @@ const NODE_MIN: u32 = 20;
 /// Every package, as it is published.
 const PACKAGES: [&str; 1] = ["clients/fastify"];
 
-pub(crate) fn run() -> Result<()> {
+pub(crate) fn run(redis: &Redis) -> Result<()> {
     node()?;
-    let redis = Redis::find_or_start()?;
     shell::run(workspace::cargo().args(["build", "--package", "bursar"]))?;
     let binary = workspace::target()?.join("debug").join("bursar");
     for package in PACKAGES {

@@ -4,7 +4,11 @@
 
 use anyhow::{Context, Result};
 
+use crate::services::redis::{self, Redis};
 use crate::{clients, contract, prompts, sdk, services, shell, workspace};
+
+/// What is off by default and tested all the same.
+pub(crate) const FEATURES: [&str; 2] = ["--features", "meter/redis"];
 
 /// Which tests, and by which runner.
 #[derive(clap::Args, Default)]
@@ -43,9 +47,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Vec<String>> {
     services::install_server()?;
     let postgres = services::Postgres::find_or_start()?;
     let database = postgres.database("test")?;
+    let redis = Redis::find_or_start()?;
     let with_services = |mut command: std::process::Command| {
         command.env(services::URL_VARIABLE, database.url()).env("BURSAR_TEST_DATA", &data);
-        command.env(prompts::VARIABLE, &prompts);
+        command.env(prompts::VARIABLE, &prompts).env(redis::URL_VARIABLE, &redis.url);
         command
     };
 
@@ -53,16 +58,17 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Vec<String>> {
         !arguments.cargo && shell::succeeds(workspace::cargo().args(["nextest", "--version"]));
     let mut runner = with_services(workspace::cargo());
     match nextest {
-        true => runner.args(["nextest", "run", "--workspace"]).args(&arguments.rest),
+        true => runner.args(["nextest", "run", "--workspace"]),
         // `--no-fail-fast`: one run names every failing binary.
-        false => runner.args(["test", "--workspace", "--no-fail-fast"]).args(&arguments.rest),
+        false => runner.args(["test", "--workspace", "--no-fail-fast"]),
     };
+    runner.args(FEATURES).args(&arguments.rest);
     let (mut closing, verdict) = shell::run_and_keep(&mut runner, is_closing)?;
     verdict.context("failed to pass the tests")?;
     // nextest leaves doc tests out.
     if nextest && has_doc_tests()? {
         let mut doc = with_services(workspace::cargo());
-        doc.args(["test", "--doc", "--workspace"]);
+        doc.args(["test", "--doc", "--workspace"]).args(FEATURES);
         let (lines, verdict) = shell::run_and_keep(&mut doc, is_closing)?;
         verdict.context("failed to pass the doc tests")?;
         closing.extend(lines);
@@ -72,7 +78,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Vec<String>> {
         contract::run(arguments.seed, &empty.url())?;
     }
     if !arguments.no_clients {
-        clients::run()?;
+        clients::run(&redis)?;
     }
     if !arguments.no_sdk {
         sdk::run(&sdk::Arguments::default())?;
@@ -93,7 +99,9 @@ fn has_doc_tests() -> Result<bool> {
         let text = std::fs::read_to_string(workspace::root().join(path)).unwrap_or_default();
         text.lines().any(|line| {
             let line = line.trim_start();
-            line.starts_with("/// ```") || line.starts_with("//! ```")
+            // A crate's README that is its documentation has an example, too.
+            let begins = |start| line.starts_with(start);
+            begins("/// ```") || begins("//! ```") || begins("#![doc = include_str!")
         })
     }))
 }

@@ -7,10 +7,10 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::{ModelOrAll, Percent, Tokens, Usd, schema};
+use crate::{ModelOrAll, Percent, Tokens, Usd, number, schema};
 
 /// May this request be made?
-#[derive(Debug, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct CheckRequest {
     /// Who pays.
     #[schema(schema_with = schema::tenant)]
@@ -23,52 +23,82 @@ pub struct CheckRequest {
     /// Completion tokens at most.
     pub estimated_output_tokens: Tokens,
     /// Makes the check a reservation that `track` with the same id settles.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub request_id: Option<Uuid>,
     /// Who within the tenant.
     #[schema(schema_with = schema::user_optional)]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub user_id: Option<UserId>,
     /// What for.
     #[schema(schema_with = schema::report_type_optional)]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub report_type: Option<ReportType>,
     /// Prompt tokens read from a cache.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub cache_read_tokens: Option<Tokens>,
     /// Prompt tokens written to a five-minute cache.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub cache_write_5m_tokens: Option<Tokens>,
     /// Prompt tokens written to a one-hour cache.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub cache_write_1h_tokens: Option<Tokens>,
     /// The vendor's service tier.
     #[schema(schema_with = schema::service_tier)]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub service_tier: Option<ServiceTier>,
+    /// What it costs at most. Tokens beside it are kept, not priced.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub amount_usd: Option<Usd>,
+    /// What the tokens cost by the caller's own prices, which are then not asked here.
+    /// Administrators only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub quoted_usd: Option<Usd>,
+    /// Asks for `counted_usd`, of which `percentage_used` is the rounded part.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub exact: Option<bool>,
 }
 
 /// The request fits.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct CheckResponse {
     /// Always true; a request that does not fit is answered 429.
     pub allowed: bool,
     /// Charged in the running period before this request.
+    #[serde(deserialize_with = "number::answered")]
     pub current_usage_usd: Usd,
     /// The limit of the period.
+    #[serde(deserialize_with = "number::answered")]
     pub monthly_limit_usd: Usd,
+    /// Charged and promised in the running period, with this request; answered where it is asked for.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "number::answered_optional"
+    )]
+    pub counted_usd: Option<Usd>,
     /// All that counts against the limit with this request.
     pub percentage_used: Percent,
     /// The reservation made.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub request_id: Option<Uuid>,
     /// What is held for it.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "number::answered_optional"
+    )]
     pub held_usd: Option<Usd>,
     /// When the hold becomes unresolved.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<String>,
     /// A shadow budget would have refused.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     #[schema(required = false)]
     pub would_refuse: bool,
 }
 
 /// What a call has used.
-#[derive(Debug, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct TrackRequest {
     /// Names the call; a repeated id changes nothing.
     pub request_id: Uuid,
@@ -84,30 +114,40 @@ pub struct TrackRequest {
     pub completion_tokens: Tokens,
     /// What for.
     #[schema(schema_with = schema::report_type_optional)]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub report_type: Option<ReportType>,
     /// Who within the tenant.
     #[schema(schema_with = schema::user_optional)]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub user_id: Option<UserId>,
     /// Prompt tokens read from a cache.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub cache_read_tokens: Option<Tokens>,
     /// Prompt tokens written to a five-minute cache.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub cache_write_5m_tokens: Option<Tokens>,
     /// Prompt tokens written to a one-hour cache.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub cache_write_1h_tokens: Option<Tokens>,
     /// The vendor's service tier.
     #[schema(schema_with = schema::service_tier)]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub service_tier: Option<ServiceTier>,
 }
 
 /// The call is recorded.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct TrackResponse {
     /// Always true.
     pub success: bool,
     /// What was done.
     pub message: String,
     /// What was charged; absent while the model has no price.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "number::answered_optional"
+    )]
     pub cost_usd: Option<Usd>,
 }
 

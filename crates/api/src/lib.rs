@@ -6,6 +6,7 @@
 #![deny(clippy::float_arithmetic)]
 
 mod ai_budget;
+mod answered;
 mod budgets;
 mod cursor;
 mod instant;
@@ -22,6 +23,7 @@ pub use ai_budget::{
     BudgetLine, CheckRequest, CheckResponse, Consumer, Done, Health, SetRequest, TenantStatus,
     TopConsumers, TrackRequest, TrackResponse,
 };
+pub use answered::{Unreadable, moment};
 pub use budgets::{
     BudgetHistory, BudgetList, BudgetQuery, BudgetRequest, BudgetUpdate, BudgetView, PeriodView,
 };
@@ -30,10 +32,10 @@ pub use instant::Instant;
 pub use ledger::{EntryView, EventList, EventQuery, EventView, Ledger, LedgerQuery, PostingView};
 pub use number::{Percent, Tokens, Usd};
 pub use price::{PriceList, PriceQuery, PriceView, Prices, PricesStored};
-pub use problem::Problem;
+pub use problem::{BudgetScope, Problem};
 pub use reservation::{
-    Amounts, ReservationList, ReservationQuery, ReservationRequest, ReservationView,
-    ResolveRequest, SettleRequest,
+    AccountName, Amounts, ReservationList, ReservationQuery, ReservationRequest, ReservationView,
+    ResolveRequest, SettleRequest, StandingView,
 };
 pub use schema::ModelOrAll;
 pub use tenant::{

@@ -48,6 +48,21 @@ impl<'de> Deserialize<'de> for Usd {
     }
 }
 
+/// Reads an amount of an answer: balances may be beyond what a request may name.
+pub(crate) fn answered<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Usd, D::Error> {
+    let raw = Box::<RawValue>::deserialize(deserializer)?;
+    raw.get().parse().map(Usd).map_err(D::Error::custom)
+}
+
+/// Reads an amount of an answer that may be absent.
+pub(crate) fn answered_optional<'de, D>(deserializer: D) -> Result<Option<Usd>, D::Error>
+where
+    D: Deserializer<'de>,
+{
+    let raw = Option::<Box<RawValue>>::deserialize(deserializer)?;
+    raw.map(|raw| raw.get().parse().map(Usd).map_err(D::Error::custom)).transpose()
+}
+
 impl PartialSchema for Usd {
     fn schema() -> RefOr<Schema> {
         ObjectBuilder::new()
@@ -88,6 +103,30 @@ impl Serialize for Percent {
     }
 }
 
+impl<'de> Deserialize<'de> for Percent {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let raw = Box::<RawValue>::deserialize(deserializer)?;
+        raw.get().parse().map_err(D::Error::custom)
+    }
+}
+
+impl std::str::FromStr for Percent {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || format!("{text:?} is no percentage with at most two decimals");
+        let digits = text.strip_prefix('-').unwrap_or(text);
+        let (whole, part) = digits.split_once('.').unwrap_or((digits, "0"));
+        let is_number = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+        if !is_number(whole) || !is_number(part) || part.len() > 2 {
+            return Err(wrong());
+        }
+        let hundredths = format!("{whole}{part:0<2}").parse::<i128>().map_err(|_| wrong())?;
+        let sign = if digits.len() < text.len() { -1 } else { 1 };
+        Ok(Self { hundredths: hundredths * sign })
+    }
+}
+
 impl PartialSchema for Percent {
     fn schema() -> RefOr<Schema> {
         ObjectBuilder::new()
@@ -101,7 +140,7 @@ impl PartialSchema for Percent {
 impl ToSchema for Percent {}
 
 /// A count of tokens in a request: a whole number up to a billion.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize)]
 pub struct Tokens(pub u64);
 
 impl Tokens {

@@ -49,6 +49,10 @@ pub(crate) fn model() -> Object {
     name(200, false, "The model as its vendor names it, or an alias.")
 }
 
+pub(crate) fn model_optional() -> Object {
+    name(200, true, "The model as its vendor names it, or an alias.")
+}
+
 pub(crate) fn model_or_all() -> Object {
     name(200, false, "A model, or `*` for all models.")
 }

@@ -20,8 +20,10 @@ use crate::{Budget, EscrowError, Key, Line, Outcome, Quote, Release, Reserve, Se
 #[expect(clippy::unwrap_used, reason = "a case that panics has failed, as it should")]
 mod cases;
 mod history;
+mod split;
 
 pub use history::{History, Step, apply};
+pub use split::Split;
 
 /// A clock that stands until it is moved.
 #[derive(Debug, Clone)]

@@ -22,6 +22,7 @@ mod event;
 mod memory;
 mod reservation;
 mod role;
+mod vendor_batch;
 mod verifier;
 
 pub use account::{Account, AccountId, Posting};
@@ -42,4 +43,5 @@ pub use role::{
     ReservationFilter, Store, StoreError, Tenant, Tenants, Upkeep, UsageGroup, UsageQuery,
     UsageRow, Verification,
 };
+pub use vendor_batch::{VendorBatch, VendorBatches, VendorHold};
 pub use verifier::Verifier;

@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use crate::{
     Account, Budget, BudgetId, Entry, EscrowError, Event, Key, Line, Outcome, Release, Reservation,
-    Reserve, Resolve, Settle, Standing, State, Tier,
+    Reserve, Resolve, Settle, Standing, State, Tier, VendorBatches,
 };
 
 /// The store could not answer. What a caller may read is in the message; the cause is for the log.
@@ -323,6 +323,12 @@ pub trait Upkeep: Send + Sync {
 }
 
 /// All roles in one.
-pub trait Store: Escrow + Budgets + Records + Tenants + Keys + Prices + Upkeep {}
+pub trait Store:
+    Escrow + Budgets + Records + Tenants + Keys + Prices + VendorBatches + Upkeep
+{
+}
 
-impl<T: Escrow + Budgets + Records + Tenants + Keys + Prices + Upkeep> Store for T {}
+impl<T> Store for T where
+    T: Escrow + Budgets + Records + Tenants + Keys + Prices + VendorBatches + Upkeep
+{
+}

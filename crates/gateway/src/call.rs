@@ -23,7 +23,7 @@ use crate::{
     reply::{COST, Reply, Stream},
     settle::Tally,
     standing::put,
-    upstream::{Endpoint, Failure, Outgoing, returned},
+    upstream::{Endpoint, Failure, Outgoing, forwarded, returned},
     usage::{self, Partial, StreamReader, UsageChunkFilter},
 };
 
@@ -40,7 +40,7 @@ const OWN_ID: HeaderName = HeaderName::from_static("x-bursar-request-id");
 pub(crate) type Gone = oneshot::Sender<Result<Response<Reply>, Fault>>;
 
 /// Where a body came to.
-enum Collected {
+pub(crate) enum Collected {
     Whole(Bytes),
     /// What came before it broke off, grew too long, or nobody waited any longer.
     Part(Bytes),
@@ -70,7 +70,8 @@ impl Inner {
     ) -> Result<Response<Reply>, Fault> {
         let path = below_base(&head, dialect);
         let id = Uuid::now_v7().to_string();
-        let call = Outgoing { id, method: head.method, path, headers: head.headers, body };
+        let call =
+            Outgoing { id, method: head.method, path, headers: forwarded(&head.headers), body };
         let response = endpoint.send(&call).await.map_err(|failure| fault(&failure))?;
         let (mut head, body) = response.into_parts();
         let until = Instant::now() + endpoint.config.timeout;
@@ -103,6 +104,9 @@ impl Inner {
             let endpoint = self.endpoint(Dialect::Anthropic, &demand.model)?.clone();
             let (head, body) = (call.head.clone(), call.body.clone());
             return self.pass(&endpoint, head, Dialect::Anthropic, body).await;
+        }
+        if call.api == Api::MessageBatches {
+            return self.make_batch(call).await;
         }
         let granted = self.grant(call).await?;
         let wants_trailer = wants_trailer(&call.head.headers);
@@ -227,6 +231,17 @@ impl Inner {
     }
 }
 
+/// The request as it is, on its way to the vendor.
+pub(crate) fn outgoing_of(call: &Call) -> Outgoing {
+    Outgoing {
+        id: call.key.to_string(),
+        method: call.head.method.clone(),
+        path: below_base(&call.head, call.api.dialect()),
+        headers: forwarded(&call.head.headers),
+        body: call.body.clone(),
+    }
+}
+
 /// The request as it goes to the vendor.
 fn outgoing(call: &Call, edits: &Edits) -> Result<Outgoing, Fault> {
     let body = if *edits == Edits::default() {
@@ -235,13 +250,7 @@ fn outgoing(call: &Call, edits: &Edits) -> Result<Outgoing, Fault> {
         let edited = demand::rewrite(call.api, &call.body, edits);
         Bytes::from(edited.map_err(unmetered)?)
     };
-    Ok(Outgoing {
-        id: call.key.to_string(),
-        method: call.head.method.clone(),
-        path: below_base(&call.head, call.api.dialect()),
-        headers: call.head.headers.clone(),
-        body,
-    })
+    Ok(Outgoing { body, ..outgoing_of(call) })
 }
 
 pub(crate) fn unmetered(refused: demand::Unmetered) -> Fault {
@@ -249,7 +258,7 @@ pub(crate) fn unmetered(refused: demand::Unmetered) -> Fault {
 }
 
 /// What the caller is told of a vendor that has not answered.
-fn fault(failure: &Failure) -> Fault {
+pub(crate) fn fault(failure: &Failure) -> Fault {
     match failure {
         Failure::Unsent(why) => {
             let message = format!("the upstream can't be reached: {why}");
@@ -291,7 +300,7 @@ fn is_event_stream(headers: &HeaderMap) -> bool {
 }
 
 /// A body within limits of size and time.
-async fn collect(mut body: Incoming, limit: usize, until: Instant) -> Collected {
+pub(crate) async fn collect(mut body: Incoming, limit: usize, until: Instant) -> Collected {
     let mut first: Option<Bytes> = None;
     let mut whole = BytesMut::new();
     let part = |first: Option<Bytes>, whole: BytesMut| {

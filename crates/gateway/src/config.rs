@@ -106,6 +106,8 @@ pub struct Config {
     pub large_most: usize,
     /// The longest answer that is not streamed to be read for its usage.
     pub answer_limit: usize,
+    /// How often the vendors are asked for batches that may have ended.
+    pub batches_every: Duration,
     /// How long an answer is read on once its caller has hung up.
     pub drain: Duration,
 }
@@ -127,6 +129,7 @@ impl Config {
             calls_most: 4096,
             large_most: 16,
             answer_limit: 32 * 1024 * 1024,
+            batches_every: Duration::from_secs(30),
             drain: Duration::from_secs(120),
         }
     }

@@ -70,6 +70,16 @@ impl Api {
         }
     }
 
+    /// All of them.
+    pub const ALL: [Self; 6] = [
+        Self::Messages,
+        Self::CountTokens,
+        Self::MessageBatches,
+        Self::ChatCompletions,
+        Self::Responses,
+        Self::Embeddings,
+    ];
+
     /// The API's name as labels write it.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -98,6 +108,33 @@ pub(crate) enum Route {
     Call(Api),
     /// The vendor's models: free, and answered by the vendor.
     Models,
+    /// Something about one batch: free.
+    Batch(BatchRoute),
+}
+
+/// What is asked of a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum BatchRoute {
+    /// How it stands, or to forget it.
+    Itself,
+    /// To end it before its time.
+    Cancel,
+    /// What has come of it.
+    Results,
+}
+
+/// The batch that a path is about.
+pub(crate) fn batch(method: &Method, path: &str) -> Option<(String, BatchRoute)> {
+    let rest = path.strip_prefix(Api::MessageBatches.path())?.strip_prefix('/')?;
+    let (id, place) = rest.split_once('/').map_or((rest, ""), |(id, place)| (id, place));
+    let is_name = !id.is_empty() && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+    let route = match place {
+        "" if [Method::GET, Method::DELETE].contains(method) => BatchRoute::Itself,
+        "cancel" if *method == Method::POST => BatchRoute::Cancel,
+        "results" if *method == Method::GET => BatchRoute::Results,
+        _ => return None,
+    };
+    is_name.then(|| (id.to_owned(), route))
 }
 
 /// Paths that are the gateway's: all of the vendors'.
@@ -107,14 +144,6 @@ pub(crate) fn is_vendor_path(path: &str) -> bool {
 
 /// What is asked for, and in whose dialect errors are told.
 pub(crate) fn route(method: &Method, path: &str, headers: &HeaderMap) -> (Dialect, Option<Route>) {
-    const CALLS: [Api; 6] = [
-        Api::Messages,
-        Api::CountTokens,
-        Api::MessageBatches,
-        Api::ChatCompletions,
-        Api::Responses,
-        Api::Embeddings,
-    ];
     let place = path.strip_prefix("/v1").unwrap_or(path);
     let is_models = place == "/models" || place.starts_with("/models/");
     let anthropic = place.starts_with("/messages") || headers.contains_key("anthropic-version");
@@ -122,7 +151,10 @@ pub(crate) fn route(method: &Method, path: &str, headers: &HeaderMap) -> (Dialec
     if is_models && *method == Method::GET {
         return (dialect, Some(Route::Models));
     }
-    let call = CALLS.into_iter().find(|api| place == api.path().trim_start_matches("/v1"));
+    if let Some((_, route)) = batch(method, path) {
+        return (Dialect::Anthropic, Some(Route::Batch(route)));
+    }
+    let call = Api::ALL.into_iter().find(|api| place == api.path().trim_start_matches("/v1"));
     match call {
         Some(api) if *method == Method::POST => (api.dialect(), Some(Route::Call(api))),
         Some(api) => (api.dialect(), None),

@@ -33,6 +33,10 @@ pub(crate) enum Ending {
 }
 
 impl Ending {
+    /// All of them.
+    pub(crate) const ALL: [Self; 5] =
+        [Self::Unsent, Self::Rejected, Self::Lost, Self::Whole, Self::Cut];
+
     /// The ending as labels write it.
     pub(crate) const fn as_str(self) -> &'static str {
         match self {

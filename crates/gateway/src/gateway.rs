@@ -2,7 +2,7 @@
 
 use std::{io, net::IpAddr, sync::Arc, time::Duration};
 
-use budget::{Budgets, Escrow, Keys};
+use budget::{Budgets, Escrow, Keys, VendorBatches};
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderValue, Request, Response, header, request::Parts};
 use http_body::Body;
@@ -43,6 +43,8 @@ pub struct Rooms {
     pub keys: Arc<dyn Keys>,
     /// Knows when budgets start afresh.
     pub budgets: Arc<dyn Budgets>,
+    /// Keeps batches until they have ended.
+    pub batches: Arc<dyn VendorBatches>,
     /// Prices in force.
     pub prices: PriceSource,
     /// The time.
@@ -134,9 +136,12 @@ impl Gateway {
     pub async fn run(&self, stopped: impl Future<Output = ()>) {
         tokio::pin!(stopped);
         let mut ticks = tokio::time::interval(DELIVER_EVERY);
+        let mut asks = tokio::time::interval(self.0.config.batches_every);
+        asks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 () = &mut stopped => return,
+                _ = asks.tick() => self.0.settle_batches().await,
                 _ = ticks.tick() => self.tend().await,
             }
         }
@@ -145,6 +150,11 @@ impl Gateway {
     /// Delivers what waits in the spool, and tells how much is in flight.
     pub async fn tend(&self) {
         self.0.tend().await;
+    }
+
+    /// Charges the batches that have ended.
+    pub async fn settle_batches(&self) {
+        self.0.settle_batches().await;
     }
 
     /// How many charges wait in the spool.
@@ -210,6 +220,13 @@ impl Inner {
                     let place = Some(place);
                     let call = Call { api, payer, key, head, body, place };
                     self.call(call, gone).await;
+                }
+                Route::Batch(route) => {
+                    let (api, place) = (Api::MessageBatches, Some(place));
+                    let id = dialect::batch(&head.method, head.uri.path());
+                    let id = id.map(|(id, _)| id).unwrap_or_default();
+                    let call = Call { api, payer, key, head, body, place };
+                    drop(gone.send(self.ask_batch(&call, &id, route).await));
                 }
             }
         };

@@ -5,6 +5,7 @@
 //! hold is durable before the first byte goes upstream and is never below what the call can cost;
 //! every hold is settled or released exactly once; prompts and answers are neither kept nor logged.
 
+mod batches;
 mod bend;
 mod call;
 mod caller;

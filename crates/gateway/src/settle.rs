@@ -122,13 +122,7 @@ impl Drop for Tally {
 impl Parts {
     fn end(self, ending: Ending, used: Option<Used>, seen: &Partial) -> Option<Money> {
         let Self { gateway, endpoint, api, promise, place } = self;
-        metrics::counter!(
-            names::CALLS,
-            "api" => api.as_str(),
-            "upstream" => endpoint.config.name.clone(),
-            "ending" => ending.as_str(),
-        )
-        .increment(1);
+        endpoint.ended(api, ending);
         let actual = match verdict(ending, used, seen, Held { usage: promise.usage }) {
             Verdict::Release => None,
             Verdict::Charge(used) => Some(promise.quote(&used)),
@@ -200,7 +194,7 @@ async fn charge(gateway: &Inner, charge: Charge) {
 }
 
 /// Frees a hold; one that can't be freed now is tried again for a while, and then runs out.
-async fn release(gateway: &Inner, key: Key) {
+pub(crate) async fn release(gateway: &Inner, key: Key) {
     const PAUSES: [Duration; 3] =
         [Duration::from_millis(200), Duration::from_secs(1), Duration::from_secs(5)];
     // A store that is away for longer than this has more to tell than a hold.

@@ -28,6 +28,7 @@ use tokio::{
 
 use crate::{Config, Dialect, Fail, Gateway, Reply, Rooms, Upstream};
 
+mod batches;
 mod bending;
 mod endings;
 mod failing;
@@ -271,6 +272,7 @@ impl Bench {
             escrow: store.clone(),
             keys: memory.clone() as Arc<dyn Keys>,
             budgets: Arc::new(Shared(store.clone())),
+            batches: memory.clone(),
             prices: Arc::new(move || book.clone()),
             clock: Arc::new(Timestamp::now),
         };

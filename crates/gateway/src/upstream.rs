@@ -22,7 +22,13 @@ use metrics::{Counter, Gauge, Histogram};
 use secrecy::ExposeSecret;
 use tokio::time::{Instant, timeout};
 
-use crate::{caller, config::Upstream, dialect::Dialect, names};
+use crate::{
+    caller,
+    config::Upstream,
+    dialect::{Api, Dialect},
+    ending::Ending,
+    names,
+};
 
 /// Failures in a row after which an upstream is left alone.
 const FAILURES_MOST: u32 = 10;
@@ -83,6 +89,8 @@ pub(crate) struct Endpoint {
     breaker: Breaker,
     seconds: Histogram,
     retries: Counter,
+    /// By API and ending, in the order of their lists.
+    calls: [[Counter; 5]; 6],
     pub(crate) estimated: Counter,
     pub(crate) overruns: Counter,
 }
@@ -127,8 +135,10 @@ impl Endpoint {
             .build(connector);
         let authorization = authorization(&config)?;
         let label = config.name.clone();
+        let calls = Api::ALL.map(|api| Ending::ALL.map(|ending| calls(&label, api, ending)));
         Ok(Arc::new(Self {
             client,
+            calls,
             authorization,
             breaker: Breaker::new(
                 metrics::gauge!(names::CIRCUIT_OPEN, "upstream" => label.clone()),
@@ -139,6 +149,11 @@ impl Endpoint {
             overruns: metrics::counter!(names::OVERRUNS, "upstream" => label),
             config,
         }))
+    }
+
+    /// Counts a call that has ended.
+    pub(crate) fn ended(&self, api: Api, ending: Ending) {
+        self.calls[api as usize][ending as usize].increment(1);
     }
 
     /// Sends a call until it is answered, as often as the config allows: again where nothing has
@@ -200,9 +215,6 @@ impl Endpoint {
         *request.uri_mut() = self.target(&call.path)?;
         let headers = request.headers_mut();
         *headers = call.headers.clone();
-        for name in NOT_FORWARDED {
-            headers.remove(name);
-        }
         // What the ledger calls it, so that the vendor's log and ours can be laid side by side.
         if let Ok(id) = HeaderValue::from_str(&call.id) {
             headers.insert("x-client-request-id", id);
@@ -241,6 +253,26 @@ fn chain(error: &dyn std::error::Error) -> String {
         cause = error.source();
     }
     text
+}
+
+fn calls(upstream: &str, api: Api, ending: Ending) -> Counter {
+    metrics::counter!(
+        names::CALLS,
+        "api" => api.as_str(),
+        "upstream" => upstream.to_owned(),
+        "ending" => ending.as_str(),
+    )
+}
+
+/// What of a caller's headers the vendor gets.
+pub(crate) fn forwarded(headers: &HeaderMap) -> HeaderMap {
+    let mut kept = HeaderMap::with_capacity(headers.len() + 2);
+    for (name, value) in headers {
+        if !NOT_FORWARDED.contains(&name.as_str()) {
+            kept.append(name.clone(), value.clone());
+        }
+    }
+    kept
 }
 
 /// What of a vendor's headers the caller gets.

@@ -2,6 +2,7 @@
 
 use std::{net::IpAddr, num::NonZeroU32};
 
+use api::Usd;
 use axum::{
     extract::FromRequestParts,
     http::{HeaderMap, Method, header, request::Parts},
@@ -14,6 +15,7 @@ use governor::{
     clock::{Clock as _, DefaultClock},
 };
 use jiff::Timestamp;
+use money::Money;
 use secrecy::ExposeSecret;
 use subtle::ConstantTimeEq;
 use uuid::Uuid;
@@ -39,6 +41,15 @@ impl Caller {
                 "this needs the admin token, not a tenant's key",
             )),
         }
+    }
+
+    /// What the caller says that tokens cost. A tenant's key may name an amount, which is recorded as
+    /// such, but not what looks like a price.
+    pub(crate) fn quotes(&self, quoted: Option<Usd>) -> Result<Option<Money>, Fault> {
+        if quoted.is_some() {
+            self.admin()?;
+        }
+        Ok(quoted.map(|quoted| quoted.0))
     }
 
     pub(crate) fn sees(&self, tenant: &TenantId) -> bool {

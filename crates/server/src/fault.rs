@@ -3,13 +3,13 @@
 
 use std::fmt::Display;
 
-use api::{Percent, Problem, Usd};
+use api::{BudgetScope, Percent, Problem, Usd};
 use axum::{
     Json,
     http::{HeaderName, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use budget::{EscrowError, Refusal, StoreError};
+use budget::{EscrowError, Key, Refusal, StoreError};
 use jiff::Timestamp;
 use money::{Money, PriceError};
 
@@ -102,6 +102,17 @@ impl Fault {
         Self::new(StatusCode::NOT_FOUND, "Not found", "not_found", message)
     }
 
+    /// Nothing is known under the key, as far as the caller may know.
+    pub(crate) fn no_reservation(key: Key) -> Self {
+        Self::not_found(EscrowError::NotFound(key)).of(key)
+    }
+
+    /// With the request id that it is about.
+    fn of(mut self, key: Key) -> Self {
+        self.0.problem.request_id = Some(key);
+        self
+    }
+
     pub(crate) fn method() -> Self {
         let message = "this path has no such method; the Allow header lists those it has";
         Self::new(StatusCode::METHOD_NOT_ALLOWED, "Method not allowed", "method", message)
@@ -129,16 +140,20 @@ impl Fault {
             EscrowError::Refused(refusal) => Self::refused(&refusal, now),
             EscrowError::NoBudget(_) => Self::no_budget(&error),
             EscrowError::Unpriced(model) => Self::unpriced(&model),
-            EscrowError::Conflict(_) => Self::conflict("request_id_reused", error),
-            EscrowError::NotFound(_) => Self::not_found(error),
-            EscrowError::State { .. } => Self::conflict("reservation_state", error),
+            EscrowError::Conflict(key) => Self::conflict("request_id_reused", error).of(key),
+            EscrowError::NotFound(key) => Self::no_reservation(key),
+            EscrowError::State { key, state } => {
+                let mut fault = Self::conflict("reservation_state", error).of(key);
+                fault.0.problem.state = Some(state.to_string());
+                fault
+            }
             EscrowError::Range => Self::unprocessable("out_of_range", error),
             EscrowError::Store(error) => error.into(),
         }
     }
 
     fn refused(refusal: &Refusal, now: Timestamp) -> Self {
-        let Refusal { scope, standing, resets_at, by_holds, .. } = refusal;
+        let Refusal { scope, standing, resets_at, overflow, by_holds } = refusal;
         let used = Percent::of(standing.counted, standing.limit);
         let soon = if *by_holds { "; calls in flight may free some before then" } else { "" };
         let message = format!(
@@ -150,7 +165,12 @@ impl Fault {
         let status = StatusCode::TOO_MANY_REQUESTS;
         let mut fault = Self::new(status, "Budget exceeded", "budget_exceeded", message);
         fault.stands(standing.settled, standing.limit, used);
-        fault.0.problem.resets_at = Some(resets_at.to_string());
+        let problem = &mut fault.0.problem;
+        problem.resets_at = Some(resets_at.to_string());
+        problem.counted_usd = Some(Usd(standing.counted));
+        problem.by_holds = Some(*by_holds);
+        problem.overflow = Some(overflow.to_string());
+        problem.budget = Some(BudgetScope::from(scope));
         fault.retry_after(wait)
     }
 

@@ -98,14 +98,16 @@ async fn renamed(
     }))
 }
 
-/// What a request says of a call's tokens, or of its amount.
+/// What a request says of a call's tokens, of their cost, or of its amount.
 #[derive(Clone, Copy)]
 struct Stated {
     usage: TokenUsage,
     tier: ServiceTier,
     amount: Option<Money>,
-    /// Whether any tokens were named at all.
-    has_tokens: bool,
+    /// What the tokens cost by the caller's prices.
+    quoted: Option<Money>,
+    /// The amount is what was seen of the call.
+    estimated: bool,
 }
 
 impl Stated {
@@ -114,21 +116,24 @@ impl Stated {
         self,
         price: impl FnOnce(&TokenUsage, ServiceTier) -> Result<Option<Money>, Fault>,
     ) -> Result<Quote, Fault> {
-        let Self { usage, tier, amount, has_tokens } = self;
+        let Self { usage, tier, amount, quoted, estimated } = self;
+        if amount.is_some() && quoted.is_some() {
+            return Err(Fault::invalid("quoted_usd", "stands instead of amount_usd: name one"));
+        }
         if let Some(amount) = amount {
-            if has_tokens {
-                return Err(Fault::invalid("amount_usd", "stands instead of tokens: name one"));
-            }
             if amount.is_zero() {
                 return Err(Fault::invalid("amount_usd", "must be more than 0"));
             }
-            return Ok(Quote { usage, tier, amount: Some(amount), given: true, estimated: false });
+            return Ok(Quote { usage, tier, amount: Some(amount), given: true, estimated });
+        }
+        if quoted.is_some() {
+            return Ok(Quote { usage, tier, amount: quoted, given: false, estimated });
         }
         if usage.prompt() == 0 && usage.output == 0 {
             let message = "the call names no tokens: at least one count must be more than 0";
             return Err(Fault::unprocessable("no_tokens", message));
         }
-        Ok(Quote { amount: price(&usage, tier)?, usage, tier, given: false, estimated: false })
+        Ok(Quote { amount: price(&usage, tier)?, usage, tier, given: false, estimated })
     }
 }
 

@@ -23,6 +23,7 @@ use crate::{Config, Service, front::Front};
 use troubled::Troubled;
 
 mod access;
+mod amounts;
 mod contract;
 mod flow;
 mod input;

@@ -44,7 +44,8 @@ pub(crate) fn beside(service: Service, config: &Config, store: Store) -> anyhow:
     let rooms = Rooms {
         escrow: service.escrow(),
         keys: store.clone(),
-        budgets: store,
+        budgets: store.clone(),
+        batches: store,
         prices: service.prices(),
         clock: Arc::new(jiff::Timestamp::now),
     };

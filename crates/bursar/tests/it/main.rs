@@ -7,6 +7,7 @@ mod exactness;
 mod export;
 mod gateway;
 mod kill;
+mod meter;
 mod operator;
 mod replay;
 mod service;

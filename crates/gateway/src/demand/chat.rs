@@ -117,8 +117,10 @@ pub(super) fn refused(field: &str) -> Unmetered {
 /// The tier that both of OpenAI's APIs ask for in the same words.
 pub(super) fn tier(node: &Node<'_>) -> Result<TierAsked, Unmetered> {
     match node.get("service_tier").map(Node::as_str) {
-        None | Some(Some("auto" | "scale")) => Ok(TierAsked::Auto),
-        Some(Some("default" | "standard")) => Ok(TierAsked::Standard),
+        // Without a word the vendor takes what its project is set to, which is the list price unless
+        // somebody has asked for more there.
+        None | Some(Some("default" | "standard")) => Ok(TierAsked::Standard),
+        Some(Some("auto" | "scale")) => Ok(TierAsked::Auto),
         Some(Some("flex")) => Ok(TierAsked::Flex),
         Some(Some("priority" | "fast")) => Ok(TierAsked::Priority),
         Some(_) => {

@@ -6,7 +6,7 @@ use api::{
 };
 use axum::{Json as Answer, extract::State};
 use budget::{
-    Budget, BudgetId, Enforcement, EscrowError, Line, Origin, Outcome, Reservation, Reserve,
+    Budget, BudgetId, Enforcement, EscrowError, Key, Line, Origin, Outcome, Reservation, Reserve,
     Settle, Standing, State as Is,
 };
 use focus::{Attribution, ModelName, PeriodUnit, Scope, TenantId};
@@ -49,6 +49,8 @@ pub(crate) async fn check(
     let shelf = state.prices.get();
     let tokens = |tokens: Option<api::Tokens>| tokens.unwrap_or_default().0;
     let stated = Stated {
+        quoted: caller.quotes(request.quoted_usd)?,
+        estimated: false,
         usage: TokenUsage {
             input: request.estimated_input_tokens.0,
             output: request.estimated_output_tokens.0,
@@ -57,24 +59,28 @@ pub(crate) async fn check(
             cache_write_1h: tokens(request.cache_write_1h_tokens),
         },
         tier: request.service_tier.unwrap_or_default(),
-        amount: None,
-        has_tokens: true,
+        amount: request.amount_usd.map(|amount| amount.0),
     };
     let (book, model) = (&shelf.book, request.model);
     let estimate =
         stated.quote(|usage, tier| Ok(Some(book.hold(model.as_str(), usage, tier, now)?)))?;
     let named = model.clone();
     let call = attribution(book, request.tenant_id, model, request.user_id, request.report_type);
+    let is_exact = request.exact == Some(true);
+    let answer = |standing: &Standing, reservation: Option<&Reservation>| {
+        let counted_usd = is_exact.then_some(Usd(standing.counted));
+        Answer(CheckResponse { counted_usd, ..allowed(standing, reservation) })
+    };
     let fault = |error| Fault::escrow(error, now);
     let Some(key) = request.request_id else {
         let reserve = Reserve { key: Uuid::nil(), call, estimate, timeout: None };
         let standing = state.store.check(reserve).await.map_err(fault)?;
-        return Ok(Answer(allowed(&standing, None)));
+        return Ok(answer(&standing, None));
     };
     let reserve = Reserve { key: request_id(key)?, call, estimate, timeout: None };
     let outcome = super::reserve(&state, book, &named, reserve).await;
     let Outcome { reservation, .. } = outcome.map_err(fault)?;
-    Ok(Answer(allowed(&reservation.standing, Some(&reservation))))
+    Ok(answer(&reservation.standing, Some(&reservation)))
 }
 
 fn allowed(standing: &Standing, reservation: Option<&Reservation>) -> CheckResponse {
@@ -82,6 +88,7 @@ fn allowed(standing: &Standing, reservation: Option<&Reservation>) -> CheckRespo
         allowed: true,
         current_usage_usd: Usd(standing.settled),
         monthly_limit_usd: Usd(standing.limit),
+        counted_usd: None,
         percentage_used: Percent::of(standing.counted, standing.limit),
         request_id: reservation.map(|reservation| reservation.key),
         held_usd: reservation.map(|reservation| Usd(reservation.hold)),
@@ -105,10 +112,10 @@ pub(crate) async fn track(
     caller.acts_for(&request.tenant_id)?;
     let now = state.now();
     let key = request_id(request.request_id)?;
-    let shelf = state.prices.get();
-    let book = &shelf.book;
     let tokens = |tokens: Option<api::Tokens>| tokens.unwrap_or_default().0;
     let stated = Stated {
+        quoted: None,
+        estimated: false,
         usage: TokenUsage {
             input: request.prompt_tokens.0,
             output: request.completion_tokens.0,
@@ -118,10 +125,28 @@ pub(crate) async fn track(
         },
         tier: request.service_tier.unwrap_or_default(),
         amount: None,
-        has_tokens: true,
     };
-    let named = request.model;
-    let (tenant, user, report_type) = (request.tenant_id, request.user_id, request.report_type);
+    let call = Attribution {
+        tenant: request.tenant_id,
+        model: request.model,
+        user: request.user_id,
+        report_type: request.report_type,
+    };
+    let outcome = charge(&state, key, call, stated, now).await?;
+    Ok(Answer(tracked(&outcome.reservation)))
+}
+
+/// Charges a call whether it was reserved or not; `named` has the model as its caller names it.
+pub(super) async fn charge(
+    state: &Shared,
+    key: Key,
+    named: Attribution,
+    stated: Stated,
+    now: Timestamp,
+) -> Result<Outcome, Fault> {
+    let shelf = state.prices.get();
+    let book = &shelf.book;
+    let Attribution { tenant, model: named, user, report_type } = named;
     let call = attribution(book, tenant, named.clone(), user, report_type);
     let model = &call.model;
     let at = if shelf.is_dated(model.as_str()) || shelf.is_dated(named.as_str()) {
@@ -137,14 +162,13 @@ pub(crate) async fn track(
     let settle = Settle { key, call: Some(call.clone()), actual: quote(&named, at)? };
     let mut outcome = state.settle(settle).await;
     if let Err(EscrowError::Conflict(_)) = outcome
-        && let Some(known) = renamed(&state, book, key, &named, model).await?
+        && let Some(known) = renamed(state, book, key, &named, model).await?
     {
         let actual = quote(&known.call.model, known.created_at)?;
         let call = Some(Attribution { model: known.call.model, ..call });
         outcome = state.settle(Settle { key, call, actual }).await;
     }
-    let outcome = outcome.map_err(|error| Fault::escrow(error, now))?;
-    Ok(Answer(tracked(&outcome.reservation)))
+    outcome.map_err(|error| Fault::escrow(error, now))
 }
 
 /// A charge; nothing for a model without a price, whose call has happened all the same.

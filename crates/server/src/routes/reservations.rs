@@ -6,10 +6,15 @@ use api::{
 };
 use axum::{Json as Answer, extract::State, http::StatusCode};
 use budget::{Key, Outcome, Release, Reservation, ReservationFilter, Reserve, Resolve, Settle};
+use focus::Attribution;
 use jiff::SignedDuration;
 use money::{Rounding, TokenUsage};
 
-use super::{Stated, ai_budget::priced, attribution, next, page, request_id};
+use super::{
+    Stated,
+    ai_budget::{charge, priced},
+    attribution, next, page, request_id,
+};
 use crate::{
     auth::Caller,
     calls::Call,
@@ -21,8 +26,7 @@ use crate::{
 const TIMEOUT_MOST: u32 = 86_400;
 
 fn view(outcome: &Outcome) -> Answer<ReservationView> {
-    let view = ReservationView::from(&outcome.reservation);
-    Answer(ReservationView { replayed: outcome.replayed, ..view })
+    Answer(ReservationView::from(outcome))
 }
 
 fn count(tokens: Option<api::Tokens>) -> u64 {
@@ -59,7 +63,8 @@ pub(crate) async fn reserve(
         request.cache_write_1h_tokens,
     ];
     let stated = Stated {
-        has_tokens: counts.iter().any(Option::is_some),
+        quoted: caller.quotes(request.quoted_usd)?,
+        estimated: request.amount_estimated == Some(true),
         usage: usage(counts),
         tier: request.service_tier.unwrap_or_default(),
         amount: request.amount_usd.map(|amount| amount.0),
@@ -113,7 +118,7 @@ async fn find(state: &Shared, caller: &Caller, key: Key) -> Result<Reservation, 
     let found = state.store.reservation(key).await?;
     found
         .filter(|reservation| caller.sees(&reservation.call.tenant))
-        .ok_or_else(|| Fault::not_found(format!("no reservation {key}")))
+        .ok_or_else(|| Fault::no_reservation(key))
 }
 
 /// What a settle is priced by, where the caller may know of it.
@@ -140,7 +145,8 @@ pub(crate) async fn show(
     Ok(Answer(ReservationView::from(&reservation)))
 }
 
-/// Charges what the call has cost, at the price of the time when it was reserved.
+/// Charges what the call has cost, at the price of the time when it was reserved. With `tenant_id`
+/// and `model`, also where nothing was reserved.
 #[utoipa::path(post, path = "/api/v1/reservations/{id}/settle", tag = "reservations",
     operation_id = "settle", params(("id" = uuid::Uuid, Path, description = "Its request id")),
     request_body = SettleRequest,
@@ -163,11 +169,16 @@ pub(crate) async fn settle(
         request.cache_write_1h_tokens,
     ];
     let stated = Stated {
-        has_tokens: counts.iter().any(Option::is_some),
+        quoted: caller.quotes(request.quoted_usd)?,
+        estimated: request.amount_estimated == Some(true),
         usage: usage(counts),
         tier: request.service_tier.unwrap_or_default(),
         amount: request.amount_usd.map(|amount| amount.0),
     };
+    if let Some(named) = named(&caller, &request)? {
+        let outcome = charge(&state, request_id(key)?, named, stated, state.now()).await?;
+        return Ok(view(&outcome));
+    }
     let call = call(&state, &caller, key).await?;
     let shelf = state.prices.get();
     let actual = stated.quote(|usage, tier| {
@@ -177,6 +188,20 @@ pub(crate) async fn settle(
     let settle = Settle { key, call: None, actual };
     let outcome = state.settle(settle).await.map_err(|error| Fault::escrow(error, state.now()))?;
     Ok(view(&outcome))
+}
+
+/// The call that a settle names, where it does.
+fn named(caller: &Caller, request: &SettleRequest) -> Result<Option<Attribution>, Fault> {
+    let (user, report_type) = (request.user_id.clone(), request.report_type.clone());
+    match (request.tenant_id.clone(), request.model.clone()) {
+        (Some(tenant), Some(model)) => {
+            caller.acts_for(&tenant)?;
+            Ok(Some(Attribution { tenant, model, user, report_type }))
+        }
+        (None, None) if user.is_none() && report_type.is_none() => Ok(None),
+        (None, _) => Err(Fault::invalid("tenant_id", "is missing beside what names the call")),
+        (_, None) => Err(Fault::invalid("model", "is missing beside what names the call")),
+    }
 }
 
 /// Frees the hold of a call that did not happen.

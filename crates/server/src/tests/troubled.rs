@@ -10,7 +10,7 @@ use budget::{
     Account, Budget, BudgetFilter, BudgetId, Budgets, Consumer, Entry, Escrow, EscrowError, Event,
     Key, KeyRecord, Keys, LedgerFilter, Line, Memory, Outcome, Page, Prices, Records, Release,
     Reservation, ReservationFilter, Reserve, Resolve, Settle, Standing, StoreError, Tenant,
-    Tenants, Upkeep, UsageQuery, UsageRow, Verification,
+    Tenants, Upkeep, UsageQuery, UsageRow, VendorBatch, VendorBatches, Verification,
 };
 use focus::TenantId;
 use jiff::Timestamp;
@@ -100,6 +100,12 @@ role!(Keys, StoreError,
     revoke_key(id: Uuid, at: Timestamp) -> bool,
     keys(tenant: Option<&TenantId>) -> Vec<KeyRecord>,
     find_key(hash: [u8; 32]) -> Option<KeyRecord>,
+);
+role!(VendorBatches, StoreError,
+    put_batch(batch: VendorBatch) -> (),
+    batch(id: &str) -> Option<VendorBatch>,
+    open_batches(limit: usize) -> Vec<VendorBatch>,
+    settle_batch(id: &str, at: Timestamp) -> (),
 );
 role!(Prices, StoreError,
     put_prices(prices: Vec<Price>) -> (),

@@ -23,6 +23,7 @@ mod tenant;
 mod tests;
 mod tls;
 mod upkeep;
+mod vendor_batch;
 
 use std::{sync::Arc, time::Duration};
 

@@ -4,7 +4,7 @@ use std::{fmt::Display, str::FromStr, sync::Arc};
 
 use ::budget::{
     Account, AccountId, Budget, BudgetId, Enforcement, Entry, EntryHash, Event, EventKind, Head,
-    KeyRecord, Origin, Quote, Reservation, Standing, StoreError, Tenant, Thresholds,
+    KeyRecord, Origin, Quote, Reservation, Standing, StoreError, Tenant, Thresholds, VendorBatch,
 };
 use focus::{Attribution, ModelName, PeriodRule, Scope};
 use jiff::Timestamp;
@@ -97,6 +97,18 @@ pub(super) fn budget(row: &Row) -> Result<Arc<Budget>, StoreError> {
         overflow: parsed(row, "overflow")?,
         updated_at: time(row, "updated_at")?,
     }))
+}
+
+pub(super) fn vendor_batch(row: &Row) -> Result<VendorBatch, StoreError> {
+    let holds: &str = column(row, "holds")?;
+    Ok(VendorBatch {
+        id: column(row, "batch_id")?,
+        tenant: parsed(row, "tenant_id")?,
+        upstream: column(row, "upstream")?,
+        holds: serde_json::from_str(holds).map_err(corrupt)?,
+        created_at: time(row, "created_at")?,
+        settled_at: column(row, "settled_at")?,
+    })
 }
 
 fn account_id(row: &Row) -> Result<AccountId, StoreError> {

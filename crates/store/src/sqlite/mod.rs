@@ -22,6 +22,7 @@ mod tenant;
 #[cfg(test)]
 mod tests;
 mod upkeep;
+mod vendor_batch;
 mod writer;
 
 use std::{path::Path, sync::Arc, time::Duration};

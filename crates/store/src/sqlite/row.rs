@@ -4,7 +4,7 @@ use std::{fmt::Write as _, sync::Arc};
 
 use ::budget::{
     Account, AccountId, Budget, BudgetId, Enforcement, Entry, EntryHash, Head, KeyRecord, Origin,
-    Quote, Reservation, Standing, StoreError, Tenant, Thresholds,
+    Quote, Reservation, Standing, StoreError, Tenant, Thresholds, VendorBatch,
 };
 use focus::{Attribution, ModelName, PeriodRule, Scope, TenantId};
 use jiff::Timestamp;
@@ -152,6 +152,18 @@ pub(super) fn account(row: &Row<'_>) -> Result<Account, StoreError> {
         fired: percents(&column::<String>(row, "fired")?)?,
         exhausted: column(row, "exhausted")?,
         opened_at: time(row, "opened_at")?,
+    })
+}
+
+pub(super) fn vendor_batch(row: &Row<'_>) -> Result<VendorBatch, StoreError> {
+    let settled: Option<i64> = column(row, "settled_at")?;
+    Ok(VendorBatch {
+        id: column(row, "batch_id")?,
+        tenant: parsed(row, "tenant_id")?,
+        upstream: column(row, "upstream")?,
+        holds: serde_json::from_str(&column::<String>(row, "holds")?).map_err(corrupt)?,
+        created_at: time(row, "created_at")?,
+        settled_at: settled.map(micros).transpose()?,
     })
 }
 

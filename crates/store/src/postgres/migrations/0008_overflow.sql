@@ -3,3 +3,15 @@ alter table budget add column overflow text not null default 'refuse';
 
 -- Whether a charge is what was seen of a call, not what its vendor has reported.
 alter table reservation add column actual_estimated boolean not null default false;
+
+-- Batches that a vendor works through within hours, and what is held for them.
+create table vendor_batch (
+    batch_id text primary key,
+    tenant_id text not null,
+    upstream text not null,
+    holds text not null,
+    created_at timestamptz not null,
+    settled_at timestamptz
+);
+
+create index vendor_batch_open on vendor_batch (created_at) where settled_at is null;

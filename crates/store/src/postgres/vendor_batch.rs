@@ -1,0 +1,54 @@
+//! Batches at vendors.
+
+use ::budget::{StoreError, VendorBatch, VendorBatches};
+use async_trait::async_trait;
+use jiff::Timestamp;
+
+use super::{Postgres, row};
+
+const COLUMNS: &str = "
+select batch_id, tenant_id, upstream, holds, created_at, settled_at
+from vendor_batch
+";
+const PUT: &str = "
+insert into vendor_batch (batch_id, tenant_id, upstream, holds, created_at)
+values ($1, $2, $3, $4, $5)
+on conflict (batch_id) do nothing";
+const SETTLE: &str = "
+update vendor_batch
+set settled_at = coalesce(settled_at, $2)
+where batch_id = $1";
+
+#[async_trait]
+impl VendorBatches for Postgres {
+    async fn put_batch(&self, batch: VendorBatch) -> Result<(), StoreError> {
+        let tenant = batch.tenant.as_str();
+        let known = include_str!("sql/save_tenant_known.sql");
+        self.pool.execute(known, &[&tenant, &batch.created_at]).await?;
+        let holds = serde_json::to_string(&batch.holds).map_err(row::corrupt)?;
+        let VendorBatch { id, upstream, created_at, .. } = &batch;
+        self.pool.execute(PUT, &[id, &tenant, upstream, &holds, created_at]).await?;
+        Ok(())
+    }
+
+    async fn batch(&self, id: &str) -> Result<Option<VendorBatch>, StoreError> {
+        let found = self.pool.query(&format!("{COLUMNS}where batch_id = $1"), &[&id]).await?;
+        found.first().map(row::vendor_batch).transpose()
+    }
+
+    async fn open_batches(&self, limit: usize) -> Result<Vec<VendorBatch>, StoreError> {
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let open = format!(
+            "{COLUMNS}where settled_at is null
+order by created_at, batch_id
+limit $1"
+        );
+        let found = self.pool.query(&open, &[&limit]).await?;
+        found.iter().map(row::vendor_batch).collect()
+    }
+
+    async fn settle_batch(&self, id: &str, at: Timestamp) -> Result<(), StoreError> {
+        self.pool.execute(SETTLE, &[&id, &at]).await?;
+        Ok(())
+    }
+}
