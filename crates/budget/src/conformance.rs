@@ -20,6 +20,8 @@ use crate::{Budget, EscrowError, Key, Line, Outcome, Quote, Release, Reserve, Se
 #[expect(clippy::unwrap_used, reason = "a case that panics has failed, as it should")]
 mod cases;
 mod history;
+#[expect(clippy::unwrap_used, reason = "a case that panics has failed, as it should")]
+mod kept;
 mod split;
 
 pub use history::{History, Step, apply};

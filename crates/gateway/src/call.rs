@@ -200,7 +200,7 @@ impl Inner {
                 rest.unwrap_or(Collected::Part(Bytes::new()))
             }
         };
-        let promise = tally.promise().clone();
+        let (key, outcome) = (tally.promise().key, tally.promise().outcome.clone());
         let (ending, used, seen, body) = match collected {
             _ if !head.status.is_success() => {
                 let body = match collected {
@@ -218,12 +218,12 @@ impl Inner {
         let Some(body) = body else {
             let message = "the upstream's answer broke off or was too long to be metered";
             let fault = Fault::new(Kind::UpstreamDown, message);
-            return fault.answer(api.dialect(), &promise.key.to_string()).map(Reply::Whole);
+            return fault.answer(api.dialect(), &key.to_string()).map(Reply::Whole);
         };
         if let Some(cost) = cost {
             put(&mut head.headers, COST, &cost.to_string());
         }
-        if let Some(outcome) = &promise.outcome {
+        if let Some(outcome) = &outcome {
             let cost = cost.unwrap_or(Money::ZERO);
             self.terms.tell(&mut head.headers, &outcome.reservation, cost);
         }

@@ -27,6 +27,8 @@ pub struct Upstream {
     pub dialect: Dialect,
     /// Its base URL: that of Anthropic ends before `/v1`, that of OpenAI with it.
     pub url: Uri,
+    /// An authority, as PEM, that its certificate may come from beside those of the system.
+    pub authority: Option<Vec<u8>>,
     /// The vendor's key; some of one's own servers have none.
     pub key: Option<SecretString>,
     /// Whose calls it takes: names, or patterns with `*`.
@@ -48,6 +50,7 @@ impl Upstream {
             name: name.into(),
             dialect,
             url,
+            authority: None,
             key: None,
             models: vec!["*".to_owned()],
             timeout: Duration::from_secs(600),

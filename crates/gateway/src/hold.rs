@@ -50,9 +50,7 @@ impl Inner {
         let is_stream = demand.is_stream;
         let wants_usage = demand.wants_usage;
         let mut bid = self.bid(call, &book, demand)?;
-        let room = self.terms.room(&call.payer.tenant);
-        let is_ample = |room: Money| bid.hold.nanos().saturating_mul(QUICK_PART) <= room.nanos();
-        if !room.is_some_and(is_ample) {
+        if !self.is_ample(call, &bid).await {
             bid.tighten(call)?;
         }
         let mut edits = Edits::default();
@@ -86,7 +84,7 @@ impl Inner {
             usage: bid.demand.usage_bound(bid.price),
             tier: served(bid.demand.tier),
             call: bid.attribution,
-            outcome: outcome.map(Box::new),
+            outcome: outcome.map(Arc::new),
             book: book.clone(),
             asked_at: self.now(),
         };
@@ -146,14 +144,21 @@ impl Inner {
         }
     }
 
-    pub(crate) async fn reserve(&self, call: &Call, bid: &Bid<'_>) -> Result<Outcome, EscrowError> {
-        let request = Reserve {
-            key: call.key,
-            call: bid.attribution.clone(),
-            estimate: bid.quote(),
-            timeout: None,
+    /// Whether the quick bound is far below what the tenant has left. Of a tenant that has not
+    /// called yet, the store is asked, without a trace of it.
+    async fn is_ample(&self, call: &Call, bid: &Bid<'_>) -> bool {
+        let room = match self.terms.room(&call.payer.tenant) {
+            Some(room) => Some(room),
+            None => {
+                let standing = self.rooms.escrow.check(bid.request(call)).await.ok();
+                standing.map(|standing| standing.limit.saturating_sub_to_zero(standing.counted))
+            }
         };
-        self.rooms.escrow.reserve(request).await
+        room.is_some_and(|room| bid.hold.nanos().saturating_mul(QUICK_PART) <= room.nanos())
+    }
+
+    pub(crate) async fn reserve(&self, call: &Call, bid: &Bid<'_>) -> Result<Outcome, EscrowError> {
+        self.rooms.escrow.reserve(bid.request(call)).await
     }
 }
 
@@ -162,6 +167,11 @@ impl Bid<'_> {
         let usage: TokenUsage = self.demand.usage_bound(self.price);
         let tier: ServiceTier = served(self.demand.tier);
         Quote { usage, tier, amount: Some(self.hold), given: true, estimated: false }
+    }
+
+    fn request(&self, call: &Call) -> Reserve {
+        let (key, call, estimate) = (call.key, self.attribution.clone(), self.quote());
+        Reserve { key, call, estimate, timeout: None }
     }
 
     /// Takes the tight bound.

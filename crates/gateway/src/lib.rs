@@ -18,6 +18,7 @@ mod gateway;
 mod hold;
 pub mod names;
 mod reply;
+mod roots;
 mod settle;
 mod spool;
 mod standing;

@@ -24,7 +24,7 @@ pub(crate) struct Promise {
     pub(crate) key: Key,
     pub(crate) call: Attribution,
     /// What is held; none when the call was let through while the store was down.
-    pub(crate) outcome: Option<Box<Outcome>>,
+    pub(crate) outcome: Option<Arc<Outcome>>,
     /// The most that it may cost.
     pub(crate) bound: Money,
     pub(crate) usage: TokenUsage,

@@ -32,6 +32,7 @@ mod batches;
 mod bending;
 mod endings;
 mod failing;
+mod tls;
 mod waiting;
 
 pub(crate) const SONNET: &str = "claude-3-5-sonnet-20241022";
@@ -123,7 +124,8 @@ async fn perform(stream: &mut TcpStream, act: Act) {
             }
         }
         Act::After(pause, answer) => {
-            tokio::time::sleep(pause).await;
+            // A vendor at work: nothing else tells when it has done.
+            let _ = tokio::time::timeout(pause, std::future::pending::<()>()).await;
             say(stream, &[answer]).await;
         }
     }

@@ -27,7 +27,7 @@ use crate::{
     config::Upstream,
     dialect::{Api, Dialect},
     ending::Ending,
-    names,
+    names, roots,
 };
 
 /// Failures in a row after which an upstream is left alone.
@@ -111,26 +111,14 @@ impl Endpoint {
         connector.set_nodelay(true);
         connector.set_connect_timeout(Some(CONNECT_TIMEOUT));
         connector.enforce_http(false);
-        let https = hyper_rustls::HttpsConnectorBuilder::new();
-        // Without a vendor that needs them, a machine without root certificates will do.
-        let https = if config.url.scheme_str() == Some("https") {
-            https.with_provider_and_native_roots(rustls::crypto::ring::default_provider())?
-        } else {
-            let roots = rustls::RootCertStore::empty();
-            let provider = Arc::new(rustls::crypto::ring::default_provider());
-            let tls = rustls::ClientConfig::builder_with_provider(provider)
-                .with_safe_default_protocol_versions()
-                .map_err(io::Error::other)?
-                .with_root_certificates(roots)
-                .with_no_client_auth();
-            https.with_tls_config(tls)
-        };
+        let https =
+            hyper_rustls::HttpsConnectorBuilder::new().with_tls_config(roots::client(&config)?);
         let connector = https.https_or_http().enable_all_versions().wrap_connector(connector);
         let client = Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(IDLE_TIMEOUT)
-            // An attempt of hyper's own would be one that is not counted.
-            .retry_canceled_requests(false)
+            // On a connection that the vendor has closed meanwhile nothing was sent.
+            .retry_canceled_requests(true)
             .http1_max_headers(128)
             .build(connector);
         let authorization = authorization(&config)?;
@@ -193,7 +181,7 @@ impl Endpoint {
                 self.seconds.record(started.elapsed().as_secs_f64());
                 Ok(response)
             }
-            Ok(Err(error)) if error.is_connect() => Err(Failure::Unsent(chain(&error))),
+            Ok(Err(error)) if is_unsent(&error) => Err(Failure::Unsent(chain(&error))),
             Ok(Err(error)) => Err(Failure::Lost(chain(&error))),
             Err(_) => Err(Failure::Timeout),
         };
@@ -241,6 +229,13 @@ impl Endpoint {
             .authority(base.authority().map_or("", http::uri::Authority::as_str));
         uri.path_and_query(target).build()
     }
+}
+
+/// Whether nothing of a request has reached the vendor.
+fn is_unsent(error: &hyper_util::client::legacy::Error) -> bool {
+    let cause = std::error::Error::source(error);
+    let is_canceled = cause.and_then(|cause| cause.downcast_ref::<hyper::Error>());
+    error.is_connect() || is_canceled.is_some_and(hyper::Error::is_canceled)
 }
 
 /// An error and what caused it.

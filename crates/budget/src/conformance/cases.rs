@@ -4,7 +4,14 @@ use focus::{PeriodRule, PeriodUnit, Scope, UserId};
 use jiff::{SignedDuration, Timestamp};
 use money::Money;
 
-use super::{Bench, Case, call, key, model, quote, tenant, usd};
+use super::{
+    Bench, Case, call,
+    kept::{
+        a_budget_keeps_what_it_wants_instead_of_a_refusal,
+        a_vendors_batch_is_kept_until_it_is_settled, an_estimated_charge_is_marked,
+    },
+    key, model, quote, tenant, usd,
+};
 use crate::{
     Budget, Enforcement, EscrowError, EventKind, LedgerFilter, Page, ReservationFilter, Reserve,
     Resolution, Resolve, Settle, State, UsageGroup, UsageQuery,
@@ -38,6 +45,9 @@ cases![
     a_released_call_that_is_tracked_is_charged,
     usage_adds_up_by_every_group,
     lists_page_without_gaps,
+    a_budget_keeps_what_it_wants_instead_of_a_refusal,
+    an_estimated_charge_is_marked,
+    a_vendors_batch_is_kept_until_it_is_settled,
 ];
 
 fn strings(a: &str, b: &str, c: &str) -> (String, String, String) {

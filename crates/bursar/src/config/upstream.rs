@@ -9,9 +9,10 @@ use secrecy::SecretString;
 use super::{Fault, Source, parsed};
 
 /// The keys of an upstream's table.
-pub(super) const KEYS: [&str; 10] = [
+pub(super) const KEYS: [&str; 11] = [
     "api",
     "url",
+    "ca_file",
     "key",
     "key_file",
     "key_env",
@@ -63,6 +64,10 @@ fn set(upstream: &mut Upstream, key: &str, text: &str) -> Result<(), String> {
     match key {
         "api" => upstream.dialect = text.parse()?,
         "url" => upstream.url = url(text)?,
+        "ca_file" => {
+            let read = fs::read(text).map_err(|error| format!("{text}: {error}"))?;
+            upstream.authority = Some(read);
+        }
         "key" => upstream.key = Some(secret(text)?),
         "key_file" => {
             let read = fs::read_to_string(text).map_err(|error| format!("{text}: {error}"))?;

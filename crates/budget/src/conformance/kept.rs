@@ -1,0 +1,68 @@
+//! Cases of what a store keeps beside balances.
+
+use focus::{ModelName, Scope};
+use jiff::SignedDuration;
+
+use super::{Bench, call, key, model, quote, tenant, usd};
+use crate::{BudgetFilter, EscrowError, Overflow, Quote, Settle, VendorBatch, VendorHold};
+
+pub(super) async fn a_budget_keeps_what_it_wants_instead_of_a_refusal(bench: &Bench) {
+    let fallback = Overflow::Fallback(vec![model("n"), model("provider/o")]);
+    for overflow in [Overflow::Clamp, fallback, Overflow::Refuse] {
+        let budget = bench.budget(Scope::tenant(tenant()), "1").await;
+        let wanted = crate::Budget { overflow: overflow.clone(), ..budget };
+        bench.store.put(wanted).await.unwrap();
+        let listed = bench.store.list(BudgetFilter::default()).await.unwrap();
+        assert_eq!(listed[0].overflow, overflow);
+        let refused = bench.reserve(1, &call("m", None, None), "2").await;
+        let Err(EscrowError::Refused(refusal)) = refused else { panic!("accepted: {refused:?}") };
+        assert_eq!(refusal.overflow, overflow);
+    }
+}
+
+pub(super) async fn an_estimated_charge_is_marked(bench: &Bench) {
+    bench.budget(Scope::tenant(tenant()), "10").await;
+    let m = call("m", None, None);
+    for (number, estimated) in [(1, true), (2, false)] {
+        bench.reserve(number, &m, "2").await.unwrap();
+        let actual = Quote { given: true, estimated, ..quote(1, Some("1")) };
+        let settle = Settle { key: key(number), call: None, actual };
+        bench.store.settle(settle).await.unwrap();
+        let kept = bench.store.reservation(key(number)).await.unwrap().unwrap();
+        assert_eq!(kept.actual.unwrap().estimated, estimated);
+        assert_eq!(kept.cost, Some(usd("1")));
+    }
+}
+
+pub(super) async fn a_vendors_batch_is_kept_until_it_is_settled(bench: &Bench) {
+    let batch = |id: &str| VendorBatch {
+        id: id.to_owned(),
+        tenant: tenant(),
+        upstream: "vendor".to_owned(),
+        holds: vec![VendorHold {
+            key: key(7),
+            call: call("m", Some("u"), None),
+            models: vec![ModelName::parse("m-latest").unwrap().to_string()],
+        }],
+        created_at: bench.hands.now(),
+        settled_at: None,
+    };
+    let (first, second) = (batch("b-1"), batch("b-2"));
+    bench.store.put_batch(first.clone()).await.unwrap();
+    bench.hands.pass(SignedDuration::from_secs(1));
+    let second = VendorBatch { created_at: bench.hands.now(), ..second };
+    bench.store.put_batch(second.clone()).await.unwrap();
+    bench.store.put_batch(batch("b-1")).await.unwrap();
+    assert_eq!(bench.store.batch("b-1").await.unwrap(), Some(first.clone()));
+    assert_eq!(bench.store.batch("b-3").await.unwrap(), None);
+    let open = bench.store.open_batches(10).await.unwrap();
+    assert_eq!(open, [first.clone(), second.clone()]);
+    assert_eq!(bench.store.open_batches(1).await.unwrap(), [first.clone()]);
+    let at = bench.hands.now();
+    bench.store.settle_batch("b-1", at).await.unwrap();
+    bench.hands.pass(SignedDuration::from_secs(1));
+    bench.store.settle_batch("b-1", bench.hands.now()).await.unwrap();
+    let settled = bench.store.batch("b-1").await.unwrap().unwrap();
+    assert_eq!(settled.settled_at, Some(at));
+    assert_eq!(bench.store.open_batches(10).await.unwrap(), [second]);
+}
