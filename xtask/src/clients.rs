@@ -32,7 +32,7 @@ pub(crate) fn run(redis: &Redis) -> Result<()> {
 }
 
 /// Installs Node.js where it is missing; an old one is for people to replace.
-fn node() -> Result<()> {
+pub(crate) fn node() -> Result<()> {
     if shell::which("npm").is_none() {
         shell::apt_install(&["nodejs", "npm"])?;
     }

@@ -139,11 +139,7 @@ fn schemathesis() -> Result<PathBuf> {
     if installed.contains(VERSION) {
         return Ok(program);
     }
-    let create = || shell::run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&venv));
-    if create().is_err() {
-        shell::apt_install(&["python3", "python3-venv"])?;
-        create()?;
-    }
+    shell::python_environment(&venv)?;
     let mut install = Command::new(venv.join("bin").join("python"));
     install.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]);
     shell::run(install.arg(format!("schemathesis=={VERSION}")))?;

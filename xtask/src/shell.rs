@@ -112,6 +112,16 @@ pub(crate) fn apt_install(packages: &[&str]) -> Result<()> {
     Ok(())
 }
 
+/// A fresh Python environment in a folder; Python is installed where it is missing.
+pub(crate) fn python_environment(folder: &Path) -> Result<()> {
+    let create = || run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(folder));
+    if create().is_err() {
+        apt_install(&["python3", "python3-venv"])?;
+        create()?;
+    }
+    Ok(())
+}
+
 /// A port that is free now.
 pub(crate) fn free_port() -> Result<u16> {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").context("failed to find a port")?;

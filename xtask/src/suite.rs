@@ -5,7 +5,7 @@
 use anyhow::{Context, Result};
 
 use crate::services::redis::{self, Redis};
-use crate::{clients, contract, prompts, services, shell, workspace};
+use crate::{clients, contract, prompts, sdk, services, shell, workspace};
 
 /// What is off by default and tested all the same.
 pub(crate) const FEATURES: [&str; 2] = ["--features", "meter/redis"];
@@ -22,6 +22,9 @@ pub(crate) struct Arguments {
     /// Leave the packages for other languages out; the whole check never does.
     #[arg(long)]
     pub(crate) no_clients: bool,
+    /// Leave the vendors' SDKs out; the whole check never does.
+    #[arg(long)]
+    pub(crate) no_sdk: bool,
     /// Seed of the API contract's requests, to repeat a failing run.
     #[arg(long, default_value_t = contract::SEED)]
     pub(crate) seed: u64,
@@ -76,6 +79,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Vec<String>> {
     }
     if !arguments.no_clients {
         clients::run(&redis)?;
+    }
+    if !arguments.no_sdk {
+        sdk::run(&sdk::Arguments::default())?;
     }
     Ok(closing)
 }

@@ -12,6 +12,7 @@ use super::script::{Script, Speaker};
 use super::server::Server;
 use super::{CONNECTIONS, ROUNDS, Setting, cases, machine};
 
+mod budget;
 pub(crate) mod proxy;
 pub(crate) mod vendor;
 
@@ -36,19 +37,48 @@ struct Bench {
     gateway: Server,
 }
 
-/// Every case of the gateway.
-pub(super) fn run(setting: &Setting) -> Result<Vec<Row>> {
-    let direct = Server::vendor(setting)?;
-    let proxy = Server::proxy(setting, direct.address)?;
-    let gateway = Server::gateway(setting, direct.address)?;
-    let bench = Bench { direct, proxy, gateway };
+/// A group of measures.
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum Part {
+    /// Calls a second and CPU, plain and streamed.
+    Throughput,
+    /// What the gateway adds to a call.
+    Latency,
+    /// What it adds to the time until a stream begins.
+    First,
+    /// Memory with a thousand streams.
+    Streams,
+    /// How exactly a budget of $10 is kept to.
+    Budget,
+}
+
+/// The cases of the gateway, or some of them.
+pub(super) fn run(setting: &Setting, only: &[Part]) -> Result<Vec<Row>> {
+    let wants = |part| only.is_empty() || only.contains(&part);
     let mut rows = Vec::new();
-    for is_stream in [false, true] {
-        rows.extend(throughput(setting, &bench, is_stream)?);
+    if only != [Part::Budget] {
+        let direct = Server::vendor(setting)?;
+        let proxy = Server::proxy(setting, direct.address)?;
+        let gateway = Server::gateway(setting, direct.address)?;
+        let bench = Bench { direct, proxy, gateway };
+        if wants(Part::Throughput) {
+            for is_stream in [false, true] {
+                rows.extend(throughput(setting, &bench, is_stream)?);
+            }
+        }
+        if wants(Part::Latency) {
+            rows.extend(latency(setting, &bench)?);
+        }
+        if wants(Part::First) {
+            rows.push(first_token(setting, &bench)?);
+        }
+        if wants(Part::Streams) {
+            rows.push(open_streams(&bench)?);
+        }
     }
-    rows.extend(latency(setting, &bench)?);
-    rows.push(first_token(setting, &bench)?);
-    rows.push(open_streams(&bench)?);
+    if wants(Part::Budget) {
+        rows.extend(budget::run(setting)?);
+    }
     Ok(rows)
 }
 

@@ -57,6 +57,12 @@ pub(crate) struct GatewayArguments {
     /// Shorter rounds, and write nothing.
     #[arg(long)]
     quick: bool,
+    /// Measure these parts alone, and write nothing.
+    #[arg(long, value_delimiter = ',')]
+    only: Vec<gateway::Part>,
+    /// A Postgres database for two gateways; else one of our own on the test services' server.
+    #[arg(long, value_name = "URL")]
+    postgres_url: Option<String>,
 }
 
 /// A group of measures that share servers.
@@ -132,38 +138,43 @@ fn budget(arguments: &Arguments) -> Result<()> {
     shell::run(workspace::cargo().args(["build", "--release", "--package", "bursar"]))?;
     let machine = machine::describe()?;
     let folder = Folder::fresh()?;
-    // Both live until the end: dropping them drops the database and stops what was started for it.
-    let postgres;
-    let database;
-    let url = match &arguments.postgres_url {
-        Some(url) => url.clone(),
-        None => {
-            postgres = services::Postgres::find_or_start()?;
-            database = postgres.database("bench")?;
-            // Bookkeeping is measured, not encryption between two ends of one machine.
-            let url = database.url();
-            let mark = if url.contains('?') { '&' } else { '?' };
-            format!("{url}{mark}sslmode=disable")
-        }
-    };
-    let setting = setting(arguments, &folder.0, url)?;
-    let rows = cases::budget(&setting)?;
-    let section = report::section(&machine, &command_line(), &setting, &rows);
-    println!("{section}");
-    if setting.only.is_empty() { report::write("budget", &section) } else { Ok(()) }
+    on_postgres(arguments.postgres_url.as_deref(), |url| {
+        let setting = setting(arguments, &folder.0, url)?;
+        let rows = cases::budget(&setting)?;
+        let section = report::section(&machine, &command_line(), &setting, &rows);
+        println!("{section}");
+        if setting.only.is_empty() { report::write("budget", &section) } else { Ok(()) }
+    })
+}
+
+/// Runs on the database given, or on one of our own that is dropped at the end.
+fn on_postgres(given: Option<&str>, run: impl FnOnce(String) -> Result<()>) -> Result<()> {
+    if let Some(url) = given {
+        return run(url.to_owned());
+    }
+    let postgres = services::Postgres::find_or_start()?;
+    let database = postgres.database("bench")?;
+    // Bookkeeping is measured, not encryption between two ends of one machine.
+    let url = database.url();
+    let mark = if url.contains('?') { '&' } else { '?' };
+    run(format!("{url}{mark}sslmode=disable"))
 }
 
 fn gateway(arguments: &GatewayArguments) -> Result<()> {
     shell::run(workspace::cargo().args(["build", "--release", "--package", "bursar"]))?;
     let machine = machine::describe()?;
     let folder = Folder::fresh()?;
-    let (quick, only) = (arguments.quick, Vec::new());
-    let like = Arguments { quick, only, postgres_url: None, fill_minutes: 0 };
-    let setting = setting(&like, &folder.0, String::new())?;
-    let rows = gateway::run(&setting)?;
-    let section = report::section(&machine, &command_line(), &setting, &rows);
-    println!("{section}");
-    if quick { Ok(()) } else { report::write("gateway", &section) }
+    let GatewayArguments { quick, only, postgres_url } = arguments;
+    on_postgres(postgres_url.as_deref(), |url| {
+        let like =
+            Arguments { quick: *quick, only: Vec::new(), postgres_url: None, fill_minutes: 0 };
+        let setting = setting(&like, &folder.0, url)?;
+        let rows = gateway::run(&setting, only)?;
+        let section = report::section(&machine, &command_line(), &setting, &rows);
+        println!("{section}");
+        let is_whole = !quick && only.is_empty();
+        if is_whole { report::write("gateway", &section) } else { Ok(()) }
+    })
 }
 
 fn command_line() -> String {

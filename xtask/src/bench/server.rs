@@ -56,21 +56,44 @@ impl Server {
         Self::start(command, "proxy", address, &setting.folder)
     }
 
+    /// The scripted upstream, with totals alone in its journal.
+    pub(super) fn upstream(setting: &Setting) -> Result<Self> {
+        let address = address()?;
+        let mut command = Command::new(std::env::current_exe()?);
+        command.args(["upstream", "--totals-only", "--listen", &address.to_string()]);
+        Self::start(command, "upstream", address, &setting.folder)
+    }
+
     /// Bursar with a gateway to a vendor, on a new SQLite database.
     pub(super) fn gateway(setting: &Setting, upstream: SocketAddr) -> Result<Self> {
+        Self::gateway_on(setting, "gateway", upstream, None, "2s")
+    }
+
+    /// Bursar with a gateway that lets calls wait so long, on a Postgres database or a new SQLite one.
+    pub(super) fn gateway_on(
+        setting: &Setting,
+        name: &str,
+        upstream: SocketAddr,
+        database: Option<&str>,
+        wait: &str,
+    ) -> Result<Self> {
         let address = address()?;
-        let config = setting.folder.join("gateway.toml");
+        let config = setting.folder.join(format!("{name}.toml"));
         let text = format!(
-            "data_dir = {:?}\n[budget]\ndefault_limit_usd = 100000000\n[upstream.vendor]\n\
-             api = \"openai\"\nurl = \"http://{upstream}/v1\"\nkey = \"bench\"\n",
-            setting.folder.join("gateway")
+            "data_dir = {:?}\n[budget]\ndefault_limit_usd = 100000000\n[gateway]\nwait = {wait:?}\n\
+             [upstream.vendor]\napi = \"openai\"\nurl = \"http://{upstream}/v1\"\nkey = {:?}\n",
+            setting.folder.join(name),
+            crate::upstream::KEY
         );
         std::fs::write(&config, text)?;
         let mut command = Command::new(&setting.binary);
         contract::clear_settings(&mut command);
         command.arg("--config").arg(config).arg("serve");
         command.env("BURSAR_LISTEN", address.to_string()).env("BURSAR_LOG", "warn");
-        Self::start(command, "gateway", address, &setting.folder)
+        if let Some(url) = database {
+            command.env("BURSAR_DATABASE_URL", url);
+        }
+        Self::start(command, name, address, &setting.folder)
     }
 
     fn bursar(setting: &Setting, name: &str, database: &str) -> Result<Self> {

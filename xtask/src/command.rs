@@ -1,0 +1,48 @@
+//! What can be asked for.
+
+use crate::{bench, ci, program, sdk, services, simulate, suite, tidy};
+
+/// The project's own tools.
+#[derive(clap::Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(clap::Subcommand)]
+pub(crate) enum Command {
+    /// Run every test: units, integration on SQLite and Postgres, doc tests, the API contract, clients.
+    Test(suite::Arguments),
+    /// Check the architecture and the house rules.
+    Tidy,
+    /// Start, stop or show the services that tests need.
+    #[command(subcommand)]
+    Services(services::Command),
+    /// Measure the product against the numbers it promises.
+    #[command(subcommand)]
+    Bench(bench::Command),
+    /// Run seeded histories with crashes on the store and on its model.
+    Simulate(simulate::Arguments),
+    /// Run the vendors' own SDKs through the gateway.
+    Sdk(sdk::Arguments),
+    /// Run the whole check, as a build machine does.
+    Ci,
+    #[command(flatten)]
+    Program(program::Command),
+}
+
+impl Arguments {
+    pub(crate) fn run(&self) -> anyhow::Result<()> {
+        match &self.command {
+            Command::Test(arguments) => suite::run(arguments).map(drop),
+            Command::Tidy => tidy::run(),
+            Command::Services(command) => services::run(command),
+            Command::Bench(command) => bench::run(command),
+            Command::Simulate(arguments) => simulate::run(arguments),
+            Command::Sdk(arguments) => sdk::run(arguments),
+            Command::Ci => ci::run(),
+            Command::Program(command) => program::run(command),
+        }
+    }
+}
