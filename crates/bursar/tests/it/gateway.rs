@@ -188,7 +188,7 @@ fn fifty_kills_lose_no_call_that_was_served_and_count_none_twice() {
         if round >= 50 && !few() {
             break;
         }
-        let server = Server::start_with(&database, &config);
+        let server = Server::start_with(&database, &config).answering();
         let stop = AtomicBool::new(false);
         thread::scope(|scope| {
             for _ in 0..16 {

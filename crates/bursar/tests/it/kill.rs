@@ -67,6 +67,7 @@ fn check(database: &str, rounds: u64) {
         let started = Instant::now();
         let server = Server::start(database);
         assert!(started.elapsed() < Duration::from_secs(5), "a slow start");
+        let server = server.answering();
         let stop = AtomicBool::new(false);
         let lives = Duration::from_millis(40 + (seed + round * 7919) % 160);
         thread::scope(|scope| {

@@ -98,6 +98,13 @@ impl Server {
         server
     }
 
+    /// Waits until it answers: what comes next is no part of its start.
+    pub(crate) fn answering(self) -> Self {
+        let mut client = Client::connect(self.address).expect("a service");
+        client.get("/readyz", 200);
+        self
+    }
+
     /// SIGKILL.
     pub(crate) fn kill(mut self) {
         self.process.kill().expect("a process to kill");
