@@ -6,7 +6,7 @@
 use std::{
     collections::BTreeMap,
     fmt, fs,
-    net::{IpAddr, SocketAddr},
+    net::SocketAddr,
     num::NonZeroU32,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
@@ -26,8 +26,13 @@ pub mod setting;
 #[cfg(test)]
 mod tests;
 mod upstream;
+mod value;
 
 use setting::{SETTINGS, Setting};
+pub use value::{address, resolution};
+use value::{
+    database, duration, fail, limit, log_format, log_level, networks, parsed, token, wait,
+};
 
 /// The form of the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -149,114 +154,6 @@ impl Config {
             _ => return Err(format!("no setting is called {key}")),
         }
         Ok(())
-    }
-}
-
-/// Reads where to listen. `localhost` is the loopback address, whatever a resolver says.
-pub fn address(text: &str) -> Result<SocketAddr, String> {
-    let numbers = text.strip_prefix("localhost:").map(|port| format!("127.0.0.1:{port}"));
-    let wanted = "an address with a port, as 127.0.0.1:3010";
-    let address = numbers.as_deref().unwrap_or(text).parse();
-    address.map_err(|_| format!("{text:?} is not {wanted}"))
-}
-
-fn parsed<T: std::str::FromStr>(text: &str, wanted: &str) -> Result<T, String> {
-    text.parse().map_err(|_| format!("{text:?} is not {wanted}"))
-}
-
-fn database(text: &str) -> Result<String, String> {
-    let known = ["sqlite://", "postgres://", "postgresql://"];
-    let place = known.iter().find_map(|scheme| text.strip_prefix(scheme));
-    match place {
-        Some(place) if !place.is_empty() => Ok(text.to_owned()),
-        Some(_) => Err("a database address needs more than its scheme".to_owned()),
-        None => Err("a database address begins with sqlite:// or postgres://".to_owned()),
-    }
-}
-
-fn token(text: &str) -> Result<SecretString, String> {
-    if text.len() < 16 {
-        return Err(format!("the admin token needs 16 characters or more, it has {}", text.len()));
-    }
-    let plain = |byte: u8| byte.is_ascii_graphic();
-    if !text.bytes().all(plain) {
-        return Err("the admin token may hold ASCII letters, digits and signs alone".to_owned());
-    }
-    Ok(SecretString::from(text))
-}
-
-fn limit(text: &str) -> Result<Option<Money>, String> {
-    if text == "refuse" {
-        return Ok(None);
-    }
-    let limit: Money = text.parse().map_err(|error| format!("{error}"))?;
-    let allowed = !limit.is_negative() && limit <= budget::Budget::LIMIT_MOST;
-    let wanted = || format!("a limit is between 0 and {} USD", budget::Budget::LIMIT_MOST);
-    if allowed { Ok(Some(limit)) } else { Err(wanted()) }
-}
-
-fn duration(text: &str) -> Result<SignedDuration, String> {
-    let span: SignedDuration = parsed(text, "a duration, as 15m or 24h")?;
-    let most = SignedDuration::from_hours(24 * 366);
-    if span < SignedDuration::from_secs(1) || span > most {
-        return Err(format!("{text:?} is not between 1s and 366 days"));
-    }
-    Ok(span)
-}
-
-/// Reads what to do with an unresolved hold.
-pub fn resolution(text: &str) -> Result<Resolution, String> {
-    match text {
-        "charge" => Ok(Resolution::Charge),
-        "release" => Ok(Resolution::Release),
-        _ => Err(format!("{text:?} is neither charge nor release")),
-    }
-}
-
-fn networks(text: &str) -> Result<Vec<IpNet>, String> {
-    let words = text.split(',').map(str::trim).filter(|word| !word.is_empty());
-    let network = |word: &str| {
-        let address = || word.parse::<IpAddr>().map(IpNet::from);
-        let network = word.parse().or_else(|_| address());
-        network.map_err(|_| format!("{word:?} is no network, as 10.0.0.0/8"))
-    };
-    words.map(network).collect()
-}
-
-fn wait(text: &str) -> Result<Duration, String> {
-    let span: SignedDuration = parsed(text, "a duration, as 2s or 500ms")?;
-    let wait = Duration::try_from(span).ok().filter(|wait| *wait <= Duration::from_secs(60));
-    wait.ok_or_else(|| format!("{text:?} is not between 0s and 60s"))
-}
-
-fn fail(text: &str) -> Result<Fail, String> {
-    match text {
-        "closed" => Ok(Fail::Closed),
-        "open" => Ok(Fail::Open),
-        _ => Err(format!("{text:?} is neither closed nor open")),
-    }
-}
-
-fn log_format(text: &str) -> Result<LogFormat, String> {
-    match text {
-        "text" => Ok(LogFormat::Text),
-        "json" => Ok(LogFormat::Json),
-        _ => Err(format!("{text:?} is neither text nor json")),
-    }
-}
-
-fn log_level(text: &str) -> Result<String, String> {
-    // A word alone would be taken for a module, and everything it says be logged.
-    let is_known = |part: &str| {
-        part.contains(['=', '[']) || part.parse::<tracing::level_filters::LevelFilter>().is_ok()
-    };
-    if let Some(part) = text.split(',').map(str::trim).find(|part| !is_known(part)) {
-        let levels = "off, error, warn, info, debug, trace";
-        return Err(format!("{part:?} is none of {levels}, and not MODULE=LEVEL"));
-    }
-    match tracing_subscriber::EnvFilter::builder().parse(text) {
-        Ok(_) => Ok(text.to_owned()),
-        Err(error) => Err(format!("{text:?} is no log level: {error}")),
     }
 }
 

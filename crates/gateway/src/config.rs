@@ -1,5 +1,8 @@
 //! What the gateway is told at its start.
 
+#[cfg(test)]
+mod tests;
+
 use std::{net::IpAddr, path::PathBuf, time::Duration};
 
 use http::Uri;
@@ -140,29 +143,5 @@ impl Config {
     pub(crate) fn trusts(&self, peer: IpAddr) -> bool {
         let peer = peer.to_canonical();
         self.trusted.iter().any(|network| network.contains(&peer))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::matches;
-
-    #[test]
-    fn a_star_stands_for_any_text() {
-        let cases = [
-            ("*", "gpt-4o", true),
-            ("claude-*", "claude-3-opus", true),
-            ("claude-*", "gpt-4o", false),
-            ("*-mini", "gpt-4o-mini", true),
-            ("gpt-*-mini", "gpt-4o-mini", true),
-            ("gpt-*-mini", "gpt-4o", false),
-            ("gpt-4o", "gpt-4o", true),
-            ("gpt-4o", "gpt-4o-mini", false),
-            ("a*b*c", "a-b-c", true),
-            ("a*b*c", "a-c-b", false),
-        ];
-        for (pattern, name, expected) in cases {
-            assert_eq!(matches(pattern, name), expected, "{pattern} {name}");
-        }
     }
 }

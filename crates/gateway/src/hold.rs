@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use crate::{
     call::unmetered,
     config::Fail,
-    demand::{self, Demand, Edits, TierAsked},
+    demand::{self, Demand, Edits, PromptBound, TierAsked},
     dialect::Api,
     fault::{Fault, Kind},
     gateway::{Call, Inner},
@@ -50,7 +50,7 @@ impl Inner {
         let is_stream = demand.is_stream;
         let wants_usage = demand.wants_usage;
         let mut bid = self.bid(call, &book, demand)?;
-        if !self.is_ample(call, &bid).await {
+        if self.is_tight_worth_it(call, &bid).await {
             bid.tighten(call)?;
         }
         let mut edits = Edits::default();
@@ -129,7 +129,10 @@ impl Inner {
             return place.wait(until, || self.reserve(call, bid)).await;
         }
         let mut result = self.reserve(call, bid).await;
-        if matches!(result, Err(EscrowError::Refused(_))) && !bid.is_tight {
+        if let Err(EscrowError::Refused(refusal)) = &result
+            && !bid.is_tight
+            && bid.may_fit(refusal.standing.limit.saturating_sub_to_zero(refusal.standing.settled))
+        {
             bid.tighten_or_keep(call);
             result = self.reserve(call, bid).await;
         }
@@ -144,17 +147,20 @@ impl Inner {
         }
     }
 
-    /// Whether the quick bound is far below what the tenant has left. Of a tenant that has not
-    /// called yet, the store is asked, without a trace of it.
-    async fn is_ample(&self, call: &Call, bid: &Bid<'_>) -> bool {
+    /// Whether a tight bound may decide: the quick one is not far below what the tenant has left,
+    /// and without its prompt the call would fit. Of a tenant that has not called yet, the store is
+    /// asked, without a trace of it.
+    async fn is_tight_worth_it(&self, call: &Call, bid: &Bid<'_>) -> bool {
         let room = match self.terms.room(&call.payer.tenant) {
             Some(room) => Some(room),
-            None => {
-                let standing = self.rooms.escrow.check(bid.request(call)).await.ok();
-                standing.map(|standing| standing.limit.saturating_sub_to_zero(standing.counted))
-            }
+            None => match self.rooms.escrow.check(bid.request(call)).await {
+                Ok(standing) => Some(standing.limit.saturating_sub_to_zero(standing.counted)),
+                Err(_) => None,
+            },
         };
-        room.is_some_and(|room| bid.hold.nanos().saturating_mul(QUICK_PART) <= room.nanos())
+        // What nobody knows is tried with the quick bound first.
+        let Some(room) = room else { return false };
+        bid.hold.nanos().saturating_mul(QUICK_PART) > room.nanos() && bid.may_fit(room)
     }
 
     pub(crate) async fn reserve(&self, call: &Call, bid: &Bid<'_>) -> Result<Outcome, EscrowError> {
@@ -167,6 +173,16 @@ impl Bid<'_> {
         let usage: TokenUsage = self.demand.usage_bound(self.price);
         let tier: ServiceTier = served(self.demand.tier);
         Quote { usage, tier, amount: Some(self.hold), given: true, estimated: false }
+    }
+
+    /// Whether the call could fit if its prompt were nothing: only then is it worth counting.
+    fn may_fit(&self, room: Money) -> bool {
+        let nothing = match self.demand.prompt {
+            PromptBound::Tokens(_) => PromptBound::Tokens(0),
+            PromptBound::Window => return false,
+        };
+        let least = Demand { prompt: nothing, ..self.demand.clone() };
+        least.hold(self.price).is_ok_and(|least| least <= room)
     }
 
     fn request(&self, call: &Call) -> Reserve {

@@ -10,7 +10,12 @@ fn an_answer_is_known_by_its_length() {
     }
     let answer = Answer { status: 201, body: whole.len() - 2, end: whole.len() };
     assert_eq!(client::parse(whole).unwrap(), Some(answer));
-    assert!(client::parse(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n").is_err());
+    let chunked = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n";
+    for cut in 0..chunked.len() {
+        assert_eq!(client::parse(&chunked[..cut]).unwrap(), None, "{cut} bytes");
+    }
+    let found = client::parse(chunked).unwrap().map(|answer| answer.end);
+    assert_eq!(found, Some(chunked.len()));
 }
 
 #[test]

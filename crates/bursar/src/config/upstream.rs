@@ -6,7 +6,7 @@ use gateway::{Dialect, Upstream};
 use jiff::SignedDuration;
 use secrecy::SecretString;
 
-use super::{Fault, Source, parsed};
+use super::{Fault, Source, value::parsed};
 
 /// The keys of an upstream's table.
 pub(super) const KEYS: [&str; 11] = [

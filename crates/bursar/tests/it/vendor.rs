@@ -31,6 +31,8 @@ pub(crate) type Served = Arc<Mutex<Vec<(Uuid, u64, u64)>>>;
 pub(crate) struct Vendor {
     pub(crate) address: SocketAddr,
     pub(crate) served: Served,
+    /// Requests that have come in.
+    pub(crate) asked: Arc<AtomicUsize>,
 }
 
 /// Every answer's prompt.
@@ -44,7 +46,8 @@ impl Vendor {
         let address = listener.local_addr().expect("an address");
         let served = Served::default();
         let all = served.clone();
-        let count = Arc::new(AtomicUsize::new(0));
+        let asked = Arc::new(AtomicUsize::new(0));
+        let count = asked.clone();
         thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 let (all, count) = (all.clone(), count.clone());
@@ -52,7 +55,7 @@ impl Vendor {
                 thread::spawn(move || drop(talk(stream, manner, &all, &count)));
             }
         });
-        Self { address, served }
+        Self { address, served, asked }
     }
 
     /// The config of a gateway in front of it.

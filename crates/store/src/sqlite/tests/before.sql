@@ -1,7 +1,10 @@
 -- Fills the tables of schema 2 with what the attached file has: the older half in its place, the
 -- younger in the tails, where reservations also stand as they were before.
 insert into tenant select * from new.tenant;
-insert into budget select * from new.budget;
+insert into budget
+select budget_id, tenant_id, model, user_id, report_type, limit_nanos, period, anchor, days, zone, thresholds,
+    enforcement, origin, since, updated_at
+from new.budget;
 
 insert into entry
 select tenant_id, seq, at, kind, key, amount_nanos, postings, hash
