@@ -28,10 +28,6 @@ const INPUT: i128 = 3_000;
 const OUTPUT: i128 = 15_000;
 /// 1,000 tokens in, 500 out.
 const CALL: i128 = 10_500_000;
-/// The prompt's bound is below this many tokens, so that the last call of 952 still fits.
-const PROMPT_MOST: i128 = 2_300;
-/// The model's longest answer, held where a request sets no limit.
-const LONGEST: i128 = 8_192;
 
 /// What the calls are like.
 #[derive(Clone, Copy)]
@@ -42,19 +38,14 @@ struct Kind {
     max_tokens: Option<u64>,
 }
 
-impl Kind {
-    /// The most that is held for one call.
-    fn hold_most(self) -> i128 {
-        PROMPT_MOST * INPUT + self.max_tokens.map_or(LONGEST, i128::from) * OUTPUT
-    }
-}
-
 /// What a case has come to.
 struct Outcome {
     answered: u64,
     served: u64,
     /// By the vendor's journal, priced here.
     spent: i128,
+    /// The least that was held for one call: with as much left, one more would have been served.
+    hold: i128,
     elapsed: Duration,
 }
 
@@ -96,10 +87,10 @@ fn row(gateways: usize, wait: &str, name: &str, kind: Kind, outcome: &Outcome) -
     let is_exact = !kind.is_random && kind.max_tokens.is_some();
     let exact = u64::try_from(LIMIT / CALL).unwrap_or(u64::MAX);
     // Without waiting, what is left at the end is at most what the calls then in flight had held.
-    let left_most = kind.hold_most() * if waits { 1 } else { i128::from(CONCURRENCY) };
+    let left_most = outcome.hold * if waits { 1 } else { i128::from(CONCURRENCY) };
     let met = match (waits, is_exact) {
         (true, true) => outcome.served == exact && left >= 0,
-        _ => left >= 0 && left < left_most.max(CALL),
+        _ => left >= 0 && left < left_most,
     };
     Row {
         measure: format!("$10, {gateways} gateway(s), wait {wait}, {name}"),
@@ -145,7 +136,8 @@ fn case(vendor: &Server, servers: &[Server], tenant: &str, kind: Kind) -> Result
     ensure!(of("requests") == i128::from(served), "the vendor has served {total}, not {served}");
     let charged = charged(gateway, tenant)?;
     ensure!(charged == spent, "the ledger has charged {charged}, the vendor served {spent}");
-    Ok(Outcome { answered: served + refused, served, spent, elapsed })
+    let hold = hold_least(gateway, tenant)?;
+    Ok(Outcome { answered: served + refused, served, spent, hold, elapsed })
 }
 
 /// Nano-dollars in the ledger, once nothing of the tenant is held any more.
@@ -157,10 +149,34 @@ fn charged(gateway: SocketAddr, tenant: &str) -> Result<i128> {
         std::thread::sleep(Duration::from_millis(20));
     }
     let report = ask(gateway, "GET", &format!("/api/v1/usage?tenant_id={tenant}"), "")?;
-    let (_, rest) = report.split_once(r#""cost_usd":"#).context("no cost in the report")?;
-    let end = rest.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(rest.len());
-    let (whole, fraction) = rest[..end].split_once('.').unwrap_or((&rest[..end], ""));
-    Ok(format!("{whole}{fraction:0<9}").parse()?)
+    Ok(amounts(&report, "cost_usd")?.into_iter().sum())
+}
+
+/// The least that was held for any call of the tenant.
+fn hold_least(gateway: SocketAddr, tenant: &str) -> Result<i128> {
+    let mut least = None;
+    let mut cursor = String::new();
+    loop {
+        let path = format!("/api/v1/reservations?tenant_id={tenant}&limit=100{cursor}");
+        let page = ask(gateway, "GET", &path, "")?;
+        least = amounts(&page, "held_usd")?.into_iter().chain(least).min();
+        let told: Value = serde_json::from_str(&page)?;
+        match told["next_cursor"].as_str() {
+            Some(next) => cursor = format!("&cursor={next}"),
+            None => return least.context("no call was held"),
+        }
+    }
+}
+
+/// Nano-dollars of every member of that name; a number of JSON's readers would have lost digits.
+fn amounts(text: &str, name: &str) -> Result<Vec<i128>> {
+    let mark = format!("\"{name}\":");
+    let amount = |rest: &str| {
+        let end = rest.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(rest.len());
+        let (whole, fraction) = rest[..end].split_once('.').unwrap_or((&rest[..end], ""));
+        format!("{whole}{fraction:0<9}").parse().context("failed to read an amount")
+    };
+    text.split(&mark).skip(1).map(amount).collect()
 }
 
 /// All calls, as many at a time as connections: how many were served, and how many refused.
