@@ -76,8 +76,9 @@ pub struct Stream {
     flow: Option<Flow>,
     /// Takes out the usage that the caller has not asked for.
     filter: Option<UsageChunkFilter>,
-    /// Fires when nothing has come for too long.
+    /// Fires when nothing may have come for too long.
     idle: Pin<Box<Sleep>>,
+    heard_at: Instant,
     wants_trailer: bool,
 }
 
@@ -102,6 +103,7 @@ impl Stream {
             flow: Some(Flow { incoming, reader, tally, idle_timeout }),
             filter,
             idle: Box::pin(tokio::time::sleep(idle_timeout)),
+            heard_at: Instant::now(),
             wants_trailer,
         }
     }
@@ -114,16 +116,23 @@ impl Stream {
             let Some(flow) = &mut self.flow else { return Poll::Ready(None) };
             let frame = match Pin::new(&mut flow.incoming).poll_frame(context) {
                 Poll::Ready(frame) => frame,
-                Poll::Pending if self.idle.as_mut().poll(context).is_ready() => {
+                Poll::Pending if self.idle.as_mut().poll(context).is_pending() => {
+                    return Poll::Pending;
+                }
+                Poll::Pending => {
+                    // It is set anew when it fires, for pieces come far more often.
+                    let until = self.heard_at + flow.idle_timeout;
+                    if Instant::now() < until {
+                        self.idle.as_mut().reset(until);
+                        continue;
+                    }
                     self.end(Ending::Cut);
                     return Poll::Ready(Some(Err(BrokenStream::Idle)));
                 }
-                Poll::Pending => return Poll::Pending,
             };
             match frame {
                 Some(Ok(frame)) => {
-                    let until = Instant::now() + flow.idle_timeout;
-                    self.idle.as_mut().reset(until);
+                    self.heard_at = Instant::now();
                     let Ok(data) = frame.into_data() else { continue };
                     flow.reader.feed(&data);
                     let data = match &mut self.filter {
