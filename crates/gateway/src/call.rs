@@ -115,7 +115,13 @@ impl Inner {
             tally.end(Ending::Unsent, None, Partial::default());
             return Err(Fault::new(Kind::Internal, "the caller has hung up"));
         }
-        let outgoing = outgoing(call, &edits)?;
+        let outgoing = match outgoing(call, &edits) {
+            Ok(outgoing) => outgoing,
+            Err(fault) => {
+                tally.end(Ending::Unsent, None, Partial::default());
+                return Err(fault);
+            }
+        };
         let endpoint = tally.endpoint().clone();
         let refresh = async {
             if let Some(outcome) = &tally.promise().outcome {

@@ -134,16 +134,13 @@ impl Gateway {
 
     /// What goes on beside calls; ends with `stopped`.
     pub async fn run(&self, stopped: impl Future<Output = ()>) {
-        tokio::pin!(stopped);
-        let mut ticks = tokio::time::interval(DELIVER_EVERY);
-        let mut asks = tokio::time::interval(self.0.config.batches_every);
-        asks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        loop {
-            tokio::select! {
-                () = &mut stopped => return,
-                _ = asks.tick() => self.0.settle_batches().await,
-                _ = ticks.tick() => self.tend().await,
-            }
+        let tend = every(DELIVER_EVERY, || self.tend());
+        // By themselves, for a vendor may take long to answer.
+        let batches = every(self.0.config.batches_every, || self.settle_batches());
+        tokio::select! {
+            () = stopped => {}
+            () = tend => {}
+            () = batches => {}
         }
     }
 
@@ -309,6 +306,16 @@ impl Inner {
             );
             Fault::new(Kind::NoUpstream, message).about("model")
         })
+    }
+}
+
+/// Does something again and again.
+async fn every<F: Future<Output = ()>>(period: Duration, work: impl Fn() -> F) {
+    let mut ticks = tokio::time::interval(period);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        work().await;
     }
 }
 

@@ -59,6 +59,14 @@ fn show(context: &Context) -> anyhow::Result<Exit> {
         let texts = [setting.key, &value, &source, setting.variable, setting.about];
         report.rows.push(texts.map(Cell::text).to_vec());
     }
+    for upstream in &loaded.config.upstreams {
+        let (place, models) = (format!("upstream.{}", upstream.name), upstream.models.join(", "));
+        let key = if upstream.key.is_some() { "***" } else { "none" };
+        let about = format!("{} API of {models}, key {key}", upstream.dialect);
+        let url = upstream.url.to_string();
+        let texts = [place.as_str(), &url, "file", "", &about];
+        report.rows.push(texts.map(Cell::text).to_vec());
+    }
     context.printer().print(&report)?;
     Ok(Exit::Done)
 }
