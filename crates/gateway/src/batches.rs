@@ -11,7 +11,6 @@ use budget::{EscrowError, Key, Quote, Reserve, VendorBatch, VendorHold};
 use bytes::Bytes;
 use focus::{Attribution, ModelName};
 use http::{Method, Response, StatusCode};
-use http_body_util::BodyExt;
 use jiff::SignedDuration;
 use money::{Money, PriceBook, ServiceTier, TokenUsage};
 use serde::Deserialize;
@@ -36,8 +35,6 @@ use crate::{
 const TIMEOUT: SignedDuration = SignedDuration::from_hours(26);
 /// Batches that are asked for at a time.
 const OPEN_MOST: usize = 1_000;
-/// The longest line of a batch's results.
-const LINE_MOST: usize = 32 * 1024 * 1024;
 
 /// What is held for one model's requests.
 struct Share {
@@ -313,12 +310,16 @@ impl Inner {
         let call = Outgoing { id, method: Method::GET, path, headers, body: Bytes::new() };
         let response = endpoint.send(&call).await.map_err(|failure| format!("{failure:?}"))?;
         let status = response.status();
-        let body = response.into_body().collect().await.map_err(|error| error.to_string())?;
-        Ok((status, body.to_bytes()))
+        let until = Instant::now() + endpoint.config.timeout;
+        match collect(response.into_body(), 8 * self.config.answer_limit, until).await {
+            Collected::Whole(body) => Ok((status, body)),
+            Collected::Part(_) => Err("its answer broke off, or was too long".to_owned()),
+        }
     }
 }
 
-/// What each hold of a batch is charged: the sum over its requests' results, one a line.
+/// What each hold of a batch is charged: the sum over its requests' results, one a line. Where a
+/// result that has succeeded can't be read, nothing is charged: the hold stays, and is for policy.
 fn charges(batch: &VendorBatch, book: &PriceBook, results: &[u8]) -> Vec<Charge> {
     #[derive(Deserialize)]
     struct Line<'a> {
@@ -327,6 +328,8 @@ fn charges(batch: &VendorBatch, book: &PriceBook, results: &[u8]) -> Vec<Charge>
     }
     #[derive(Deserialize)]
     struct Outcome<'a> {
+        #[serde(rename = "type")]
+        kind: String,
         #[serde(borrow)]
         message: Option<&'a serde_json::value::RawValue>,
     }
@@ -336,18 +339,24 @@ fn charges(batch: &VendorBatch, book: &PriceBook, results: &[u8]) -> Vec<Charge>
     }
     let mut sums: Vec<(Money, TokenUsage, bool)> =
         batch.holds.iter().map(|_| (Money::ZERO, TokenUsage::default(), true)).collect();
-    let lines = results.split(|byte| *byte == b'\n').filter(|line| line.len() <= LINE_MOST);
-    for line in lines {
-        let Ok(Line { result: Outcome { message: Some(message) } }) = serde_json::from_slice(line)
-        else {
-            // Errored, cancelled and expired requests have no message, and cost nothing.
-            continue;
+    for line in results.split(|byte| *byte == b'\n').filter(|line| !line.trim_ascii().is_empty()) {
+        let result = match serde_json::from_slice(line) {
+            // Errored, cancelled and expired requests cost nothing.
+            Ok(Line { result }) if result.kind != "succeeded" => continue,
+            Ok(Line { result }) => result.message.map(|message| message.get()),
+            Err(_) => None,
         };
-        let message = message.get();
-        let (Some(used), Ok(Named { model })) =
-            (usage::from_answer(Api::Messages, message.as_bytes()), serde_json::from_str(message))
-        else {
-            continue;
+        let read = result.and_then(|message| {
+            let used = usage::from_answer(Api::Messages, message.as_bytes())?;
+            let Named { model } = serde_json::from_str(message).ok()?;
+            Some((used, model))
+        });
+        let Some((used, model)) = read else {
+            tracing::error!(
+                batch = batch.id,
+                "a result can't be read; what is held stays held, and is decided by policy"
+            );
+            return Vec::new();
         };
         let used = Used { tier: ServiceTier::Batch, ..used };
         let canonical = book.canonical(&model);

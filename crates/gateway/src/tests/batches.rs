@@ -111,3 +111,19 @@ async fn a_batch_that_does_not_fit_or_is_refused_holds_nothing() {
     assert_eq!(bench.vendor.requests(), 1);
     assert!(held(&bench).await.iter().all(|call| call.state == State::Released));
 }
+
+#[tokio::test]
+async fn a_result_that_can_not_be_read_is_not_taken_for_free() {
+    let broken =
+        String::from_utf8(results()).unwrap().replace("\"input_tokens\":1000", "\"x\":\"y\" ");
+    let body = broken.split_once("\r\n\r\n").unwrap().1.to_owned();
+    let broken = format!(
+        "HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}",
+        body.len()
+    );
+    let answers = [state("in_progress"), state("ended"), broken.into_bytes()];
+    let bench = Bench::start(move |number| Act::Say(vec![answers[number].clone()])).await;
+    bench.send("/v1/messages/batches", &batch()).await;
+    bench.gateway.settle_batches().await;
+    assert!(held(&bench).await.iter().all(|call| call.state == State::Held));
+}
