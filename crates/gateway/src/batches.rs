@@ -55,12 +55,12 @@ impl Inner {
         let endpoint = self.endpoint(Dialect::Anthropic, &first.model)?.clone();
         let shares = self.shares(&book, &endpoint, &demands)?;
         let holds = self.hold_shares(call, shares).await?;
-        let sent = endpoint.send(&outgoing_of(call)).await;
+        let sent = endpoint.send(outgoing_of(call)).await;
         let response = match sent {
             Ok(response) => response,
             Err(failure) => {
                 // Whether the vendor has taken it is not known where it was sent: its hold stays.
-                if matches!(failure, crate::upstream::Failure::Unsent(_)) {
+                if matches!(failure, crate::pool::Failure::Unsent(_)) {
                     self.free(&holds).await;
                 }
                 return Err(fault(&failure));
@@ -210,7 +210,7 @@ impl Inner {
             Fault::new(Kind::NotFound, format!("there is no batch {id} of this tenant"))
         })?;
         let endpoint = self.upstream_of(&batch)?.clone();
-        let response = endpoint.send(&outgoing_of(call)).await.map_err(|f| fault(&f))?;
+        let response = endpoint.send(outgoing_of(call)).await.map_err(|f| fault(&f))?;
         let (mut head, body) = response.into_parts();
         returned(&mut head.headers);
         put(&mut head.headers, COST, "0");
@@ -308,7 +308,7 @@ impl Inner {
         let path = format!("{}/{}{place}", Api::MessageBatches.path(), batch.id);
         let id = Uuid::now_v7().to_string();
         let call = Outgoing { id, method: Method::GET, path, headers, body: Bytes::new() };
-        let response = endpoint.send(&call).await.map_err(|failure| format!("{failure:?}"))?;
+        let response = endpoint.send(call).await.map_err(|failure| format!("{failure:?}"))?;
         let status = response.status();
         let until = Instant::now() + endpoint.config.timeout;
         match collect(response.into_body(), 8 * self.config.answer_limit, until).await {

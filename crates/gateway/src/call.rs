@@ -2,28 +2,26 @@
 
 use std::sync::Arc;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http::{HeaderMap, HeaderName, Response, header, request::Parts};
 use http_body_util::BodyExt;
-use hyper::body::Incoming;
 use money::Money;
-use tokio::{
-    sync::oneshot,
-    time::{Instant, timeout_at},
-};
+use tokio::time::{Instant, timeout_at};
 use uuid::Uuid;
 
 use crate::{
+    abide::Gone,
     demand::{self, Edits},
     dialect::{Api, Dialect},
     ending::Ending,
     fault::{Fault, Kind},
     gateway::{Call, Inner, whole},
     hold::Granted,
-    reply::{COST, Reply, Stream},
+    pool::{Answer, Failure},
+    reply::{COST, Pieces, Reply, Stream},
     settle::Tally,
     standing::put,
-    upstream::{Endpoint, Failure, Outgoing, forwarded, returned},
+    upstream::{Endpoint, Outgoing, forwarded, returned},
     usage::{self, Partial, StreamReader, UsageChunkFilter},
 };
 
@@ -35,9 +33,6 @@ const FALLBACK: HeaderName = HeaderName::from_static("x-bursar-fallback-model");
 const HOLD: HeaderName = HeaderName::from_static("x-bursar-hold-usd");
 /// The call's name in the ledger.
 const OWN_ID: HeaderName = HeaderName::from_static("x-bursar-request-id");
-
-/// How the answer goes back; closed once the caller has hung up.
-pub(crate) type Gone = oneshot::Sender<Result<Response<Reply>, Fault>>;
 
 /// Where a body came to.
 pub(crate) enum Collected {
@@ -72,7 +67,7 @@ impl Inner {
         let id = Uuid::now_v7().to_string();
         let call =
             Outgoing { id, method: head.method, path, headers: forwarded(&head.headers), body };
-        let response = endpoint.send(&call).await.map_err(|failure| fault(&failure))?;
+        let response = endpoint.send(call).await.map_err(|failure| fault(&failure))?;
         let (mut head, body) = response.into_parts();
         let until = Instant::now() + endpoint.config.timeout;
         match collect(body, self.config.answer_limit, until).await {
@@ -87,14 +82,8 @@ impl Inner {
         }
     }
 
-    /// Makes a call and tells its caller, if there is one still.
-    pub(crate) async fn call(self: Arc<Self>, mut call: Call, mut gone: Gone) {
-        let answer = self.make(&mut call, &mut gone).await;
-        // A stream that nobody takes is drained by its drop.
-        let _ = gone.send(answer);
-    }
-
-    async fn make(
+    /// Makes a call; its caller may be gone before it has ended.
+    pub(crate) async fn call(
         self: &Arc<Self>,
         call: &mut Call,
         gone: &mut Gone,
@@ -111,7 +100,7 @@ impl Inner {
         let granted = self.grant(call).await?;
         let wants_trailer = wants_trailer(&call.head.headers);
         let Granted { tally, is_stream, edits, fallback } = granted;
-        if gone.is_closed() {
+        if gone.is_gone() {
             tally.end(Ending::Unsent, None, Partial::default());
             return Err(Fault::new(Kind::Internal, "the caller has hung up"));
         }
@@ -129,7 +118,7 @@ impl Inner {
                 self.terms.refresh(&outcome.reservation, budgets, self.now()).await;
             }
         };
-        let (answer, ()) = tokio::join!(endpoint.send(&outgoing), refresh);
+        let (answer, ()) = tokio::join!(endpoint.send(outgoing), refresh);
         let response = match answer {
             Ok(response) => response,
             Err(failure) => {
@@ -165,7 +154,7 @@ impl Inner {
         &self,
         api: Api,
         mut head: http::response::Parts,
-        body: Incoming,
+        body: Answer,
         tally: Tally,
         filter: Option<UsageChunkFilter>,
         wants_trailer: bool,
@@ -191,7 +180,7 @@ impl Inner {
         &self,
         api: Api,
         mut head: http::response::Parts,
-        body: Incoming,
+        body: Answer,
         tally: Tally,
         gone: &mut Gone,
     ) -> Response<Reply> {
@@ -199,7 +188,7 @@ impl Inner {
         let mut reading = std::pin::pin!(collect(body, self.config.answer_limit, until));
         let collected = tokio::select! {
             collected = &mut reading => collected,
-            () = gone.closed() => {
+            () = gone.wait() => {
                 // Read on for what it costs, for a while.
                 let late = Instant::now() + self.config.drain;
                 let rest = timeout_at(late, &mut reading).await;
@@ -306,28 +295,20 @@ fn is_event_stream(headers: &HeaderMap) -> bool {
 }
 
 /// A body within limits of size and time.
-pub(crate) async fn collect(mut body: Incoming, limit: usize, until: Instant) -> Collected {
-    let mut first: Option<Bytes> = None;
-    let mut whole = BytesMut::new();
-    let part = |first: Option<Bytes>, whole: BytesMut| {
-        Collected::Part(first.unwrap_or_else(|| whole.freeze()))
-    };
-    loop {
-        let frame = match timeout_at(until, body.frame()).await {
-            Ok(None) => return Collected::Whole(first.unwrap_or_else(|| whole.freeze())),
-            Ok(Some(Ok(frame))) => frame,
-            Ok(Some(Err(_))) | Err(_) => return part(first, whole),
-        };
-        let Ok(data) = frame.into_data() else { continue };
-        match first.take() {
-            None if whole.is_empty() => first = Some(data),
-            piece => {
-                whole.extend_from_slice(&piece.unwrap_or_default());
-                whole.extend_from_slice(&data);
+pub(crate) async fn collect(mut body: Answer, limit: usize, until: Instant) -> Collected {
+    let mut pieces = Pieces::default();
+    let read = async {
+        while let Some(frame) = body.frame().await {
+            let Ok(frame) = frame else { return false };
+            if let Ok(data) = frame.into_data() {
+                pieces.push(data);
+            }
+            if pieces.length() > limit {
+                return false;
             }
         }
-        if first.as_ref().map_or(whole.len(), Bytes::len) > limit {
-            return part(first, whole);
-        }
-    }
+        true
+    };
+    let is_whole = timeout_at(until, read).await.unwrap_or(false);
+    if is_whole { Collected::Whole(pieces.whole()) } else { Collected::Part(pieces.whole()) }
 }

@@ -3,26 +3,27 @@
 use std::{io, net::IpAddr, sync::Arc, time::Duration};
 
 use budget::{Budgets, Escrow, Keys, VendorBatches};
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Request, Response, header, request::Parts};
 use http_body::Body;
 use http_body_util::{BodyExt, Full};
 use jiff::Timestamp;
 use money::PriceBook;
 use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore, oneshot},
-    time::timeout,
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::{timeout, timeout_at},
 };
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 use crate::{
+    abide::{Abiding, Gone},
     caller::{self, Payer},
     config::Config,
     dialect::{self, Api, Dialect, Route},
     fault::{Fault, Kind},
     names,
-    reply::Reply,
+    reply::{Pieces, Reply},
     spool::Spool,
     standing::Terms,
     upstream::Endpoint,
@@ -175,6 +176,7 @@ impl Inner {
         let in_flight = self.config.calls_most - self.calls.available_permits();
         metrics::gauge!(names::IN_FLIGHT).set(in_flight as f64);
         metrics::gauge!(names::WAITING).set(self.lines.waiting() as f64);
+        self.endpoints.iter().for_each(|endpoint| endpoint.prune());
         if self.spool.records() == 0 {
             return;
         }
@@ -208,31 +210,27 @@ impl Inner {
         let keys = &*self.rooms.keys;
         let payer = caller::payer(&head.headers, peer, &self.config, keys, self.now()).await?;
         let body = self.read(&head.headers, body).await?;
-        let (gone, answer) = oneshot::channel();
-        let work = async move {
+        let tasks = self.tasks.clone();
+        // A caller who hangs up must not take its call's settling with him.
+        let work = |mut gone: Gone| async move {
             match route {
                 // Nobody waits any more when it can't be sent; nothing was spent.
-                Route::Models => drop(gone.send(self.models(dialect, head).await)),
+                Route::Models => self.models(dialect, head).await,
                 Route::Call(api) => {
                     let place = Some(place);
-                    let call = Call { api, payer, key, head, body, place };
-                    self.call(call, gone).await;
+                    let mut call = Call { api, payer, key, head, body, place };
+                    self.call(&mut call, &mut gone).await
                 }
                 Route::Batch(route) => {
                     let (api, place) = (Api::MessageBatches, Some(place));
                     let id = dialect::batch(&head.method, head.uri.path());
                     let id = id.map(|(id, _)| id).unwrap_or_default();
                     let call = Call { api, payer, key, head, body, place };
-                    drop(gone.send(self.ask_batch(&call, &id, route).await));
+                    self.ask_batch(&call, &id, route).await
                 }
             }
         };
-        // A caller who hangs up must not take its call's settling with him.
-        tokio::spawn(work);
-        answer.await.unwrap_or_else(|_| {
-            let message = "something went wrong here; the log says what";
-            Err(Fault::new(Kind::Internal, message))
-        })
+        Abiding::new(tasks, work).await
     }
 
     fn place(&self) -> Result<OwnedSemaphorePermit, Fault> {
@@ -264,36 +262,24 @@ impl Inner {
         }
         let until = tokio::time::Instant::now() + self.config.body_timeout;
         let mut body = std::pin::pin!(body);
-        let mut first: Option<Bytes> = None;
-        let mut whole = BytesMut::new();
+        let mut pieces = Pieces::default();
         let mut _large = None;
-        loop {
-            let frame = tokio::time::timeout_at(until, body.frame()).await.map_err(|_| late())?;
-            let Some(frame) = frame else { break };
+        while let Some(frame) = timeout_at(until, body.frame()).await.map_err(|_| late())? {
             let frame = frame.map_err(|error| {
                 Fault::new(Kind::Unreadable, format!("the body could not be read: {error}"))
             })?;
             let Ok(data) = frame.into_data() else { continue };
-            let length = first.as_ref().map_or(whole.len(), Bytes::len) + data.len();
+            let length = pieces.length() + data.len();
             if length > limit {
                 return Err(too_large());
             }
             if length > Config::LARGE && _large.is_none() {
-                let turn = tokio::time::timeout_at(until, self.large.acquire()).await;
+                let turn = timeout_at(until, self.large.acquire()).await;
                 _large = Some(turn.map_err(|_| late())?);
             }
-            // Most bodies are one piece, and need no copy.
-            match first.take() {
-                None if whole.is_empty() => first = Some(data),
-                None => whole.extend_from_slice(&data),
-                Some(piece) => {
-                    whole.reserve(usize::try_from(expected).unwrap_or(0).max(length));
-                    whole.extend_from_slice(&piece);
-                    whole.extend_from_slice(&data);
-                }
-            }
+            pieces.push(data);
         }
-        Ok(first.unwrap_or_else(|| whole.freeze()))
+        Ok(pieces.whole())
     }
 
     /// The first upstream that takes a model's calls.

@@ -5,6 +5,7 @@
 //! hold is durable before the first byte goes upstream and is never below what the call can cost;
 //! every hold is settled or released exactly once; prompts and answers are neither kept nor logged.
 
+mod abide;
 mod batches;
 mod bend;
 mod call;
@@ -17,6 +18,7 @@ mod fault;
 mod gateway;
 mod hold;
 pub mod names;
+mod pool;
 mod reply;
 mod roots;
 mod settle;

@@ -6,18 +6,21 @@ use std::{
     time::Duration,
 };
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::{BodyExt, Full};
-use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep, timeout};
 
 use crate::{
     ending::Ending,
+    pool::Answer,
     settle::Tally,
     usage::{StreamReader, UsageChunkFilter},
 };
+
+/// Bytes of a stream that go on as one piece, at most about.
+const GATHERED_MOST: usize = 16 * 1024;
 
 /// What a call has cost.
 pub(crate) const COST: HeaderName = HeaderName::from_static("x-bursar-cost-usd");
@@ -74,6 +77,8 @@ impl Body for Reply {
 pub struct Stream {
     /// None once it has ended, or its rest is read elsewhere.
     flow: Option<Flow>,
+    /// How it has ended, while what came last is still on its way to the caller.
+    over: Option<Option<BrokenStream>>,
     /// Takes out the usage that the caller has not asked for.
     filter: Option<UsageChunkFilter>,
     /// Fires when nothing may have come for too long.
@@ -84,7 +89,7 @@ pub struct Stream {
 
 /// What is read, and what it is read for.
 struct Flow {
-    incoming: Incoming,
+    incoming: Answer,
     reader: StreamReader,
     tally: Tally,
     idle_timeout: Duration,
@@ -92,7 +97,7 @@ struct Flow {
 
 impl Stream {
     pub(crate) fn new(
-        incoming: Incoming,
+        incoming: Answer,
         reader: StreamReader,
         filter: Option<UsageChunkFilter>,
         tally: Tally,
@@ -101,6 +106,7 @@ impl Stream {
         let idle_timeout = tally.endpoint().config.idle_timeout;
         Self {
             flow: Some(Flow { incoming, reader, tally, idle_timeout }),
+            over: None,
             filter,
             idle: Box::pin(tokio::time::sleep(idle_timeout)),
             heard_at: Instant::now(),
@@ -114,56 +120,53 @@ impl Stream {
     ) -> Poll<Option<Result<Frame<Bytes>, BrokenStream>>> {
         loop {
             let Some(flow) = &mut self.flow else { return Poll::Ready(None) };
-            let frame = match Pin::new(&mut flow.incoming).poll_frame(context) {
-                Poll::Ready(frame) => frame,
-                Poll::Pending if self.idle.as_mut().poll(context).is_pending() => {
-                    return Poll::Pending;
+            if let Some(broken) = self.over.take() {
+                return Poll::Ready(self.finish(broken));
+            }
+            let mut pieces = Pieces::default();
+            self.over = flow.gather(context, &mut pieces);
+            if !pieces.is_empty() {
+                self.heard_at = Instant::now();
+                let data = flow.meter(pieces, self.filter.as_mut());
+                if !data.is_empty() {
+                    return Poll::Ready(Some(Ok(Frame::data(data))));
                 }
-                Poll::Pending => {
-                    // It is set anew when it fires, for pieces come far more often.
-                    let until = self.heard_at + flow.idle_timeout;
-                    if Instant::now() < until {
-                        self.idle.as_mut().reset(until);
-                        continue;
-                    }
-                    self.end(Ending::Cut);
-                    return Poll::Ready(Some(Err(BrokenStream::Idle)));
-                }
-            };
-            match frame {
-                Some(Ok(frame)) => {
-                    self.heard_at = Instant::now();
-                    let Ok(data) = frame.into_data() else { continue };
-                    flow.reader.feed(&data);
-                    let data = match &mut self.filter {
-                        Some(filter) => {
-                            let mut kept = Vec::with_capacity(data.len());
-                            filter.feed(&data, &mut kept);
-                            kept.into()
-                        }
-                        None => data,
-                    };
-                    if !data.is_empty() {
-                        return Poll::Ready(Some(Ok(Frame::data(data))));
-                    }
-                }
-                Some(Err(error)) => {
-                    self.end(Ending::Cut);
-                    return Poll::Ready(Some(Err(BrokenStream::Upstream(error))));
-                }
-                None => {
-                    if let Some(mut filter) = self.filter.take() {
-                        let mut rest = Vec::new();
-                        filter.end(&mut rest);
-                        if !rest.is_empty() {
-                            return Poll::Ready(Some(Ok(Frame::data(rest.into()))));
-                        }
-                    }
-                    let trailer = self.end(Ending::Whole);
-                    return Poll::Ready(trailer.map(|trailer| Ok(Frame::trailers(trailer))));
-                }
+                continue;
+            }
+            if self.over.is_some() {
+                continue;
+            }
+            if self.idle.as_mut().poll(context).is_pending() {
+                return Poll::Pending;
+            }
+            // It is set anew when it fires, for pieces come far more often.
+            let until = self.heard_at + flow.idle_timeout;
+            if Instant::now() < until {
+                self.idle.as_mut().reset(until);
+            } else {
+                self.over = Some(Some(BrokenStream::Idle));
             }
         }
+    }
+
+    /// What is still to be told at the end: bytes that were held back, why it broke off, the cost.
+    fn finish(
+        &mut self,
+        broken: Option<BrokenStream>,
+    ) -> Option<Result<Frame<Bytes>, BrokenStream>> {
+        if let Some(broken) = broken {
+            self.end(Ending::Cut);
+            return Some(Err(broken));
+        }
+        if let Some(mut filter) = self.filter.take() {
+            let mut rest = Vec::new();
+            filter.end(&mut rest);
+            if !rest.is_empty() {
+                self.over = Some(None);
+                return Some(Ok(Frame::data(rest.into())));
+            }
+        }
+        self.end(Ending::Whole).map(|trailer| Ok(Frame::trailers(trailer)))
     }
 
     /// Settles; the cost, for callers that take it as a trailer.
@@ -173,6 +176,39 @@ impl Stream {
         let cost = tally.end(ending, reader.used(), reader.partial());
         let value = HeaderValue::from_str(&cost?.to_string()).ok()?;
         self.wants_trailer.then(|| HeaderMap::from_iter([(COST, value)]))
+    }
+}
+
+/// Bytes that follow each other; a single piece is not copied.
+#[derive(Default)]
+pub(crate) struct Pieces {
+    first: Bytes,
+    whole: BytesMut,
+}
+
+impl Pieces {
+    pub(crate) fn push(&mut self, data: Bytes) {
+        if self.is_empty() {
+            self.first = data;
+            return;
+        }
+        if self.whole.is_empty() {
+            self.whole.reserve(2 * (self.first.len() + data.len()));
+            self.whole.extend_from_slice(&std::mem::take(&mut self.first));
+        }
+        self.whole.extend_from_slice(&data);
+    }
+
+    pub(crate) fn length(&self) -> usize {
+        self.first.len() + self.whole.len()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.length() == 0
+    }
+
+    pub(crate) fn whole(self) -> Bytes {
+        if self.whole.is_empty() { self.first } else { self.whole.freeze() }
     }
 }
 
@@ -187,6 +223,38 @@ impl Drop for Stream {
 }
 
 impl Flow {
+    /// Takes what is here already, to pass it on as one piece: a write for each would cost more
+    /// than all else. Nothing waits for what comes later. Tells how the stream is over, if it is.
+    fn gather(
+        &mut self,
+        context: &mut Context<'_>,
+        pieces: &mut Pieces,
+    ) -> Option<Option<BrokenStream>> {
+        while pieces.length() < GATHERED_MOST {
+            match Pin::new(&mut self.incoming).poll_frame(context) {
+                Poll::Ready(Some(Ok(frame))) => {
+                    if let Ok(data) = frame.into_data() {
+                        pieces.push(data);
+                    }
+                }
+                Poll::Ready(Some(Err(error))) => return Some(Some(BrokenStream::Upstream(error))),
+                Poll::Ready(None) => return Some(None),
+                Poll::Pending => return None,
+            }
+        }
+        None
+    }
+
+    /// Reads what was used, and takes out what the caller has not asked for.
+    fn meter(&mut self, pieces: Pieces, filter: Option<&mut UsageChunkFilter>) -> Bytes {
+        let data = pieces.whole();
+        self.reader.feed(&data);
+        let Some(filter) = filter else { return data };
+        let mut kept = Vec::with_capacity(data.len());
+        filter.feed(&data, &mut kept);
+        kept.into()
+    }
+
     async fn drain(mut self) {
         let until = Instant::now() + self.tally.drain();
         let mut ending = Ending::Cut;

@@ -1,4 +1,4 @@
-//! The way to a vendor: pooled connections, attempts, and a rest for one that keeps failing.
+//! The way to a vendor: attempts, and a rest for one that keeps failing.
 
 use std::{
     io,
@@ -10,14 +10,10 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, header};
-use http_body_util::Full;
-use hyper::body::Incoming;
-use hyper_rustls::HttpsConnector;
-use hyper_util::{
-    client::legacy::{Client, connect::HttpConnector},
-    rt::{TokioExecutor, TokioTimer},
+use http::{
+    HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header, uri::PathAndQuery,
 };
+use http_body_util::Full;
 use metrics::{Counter, Gauge, Histogram};
 use secrecy::ExposeSecret;
 use tokio::time::{Instant, timeout};
@@ -27,15 +23,15 @@ use crate::{
     config::Upstream,
     dialect::{Api, Dialect},
     ending::Ending,
-    names, roots,
+    names,
+    pool::{Answer, Failure, Pool},
+    roots,
 };
 
 /// Failures in a row after which an upstream is left alone.
 const FAILURES_MOST: u32 = 10;
 /// For how long it is left alone.
 const REST: Duration = Duration::from_secs(5);
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 /// The first pause between attempts; each further one is twice as long.
 const PAUSE: Duration = Duration::from_millis(250);
 /// A vendor that asks for a longer pause is obeyed by telling the caller.
@@ -70,21 +66,10 @@ const NOT_FORWARDED: [&str; 20] = [
 const NOT_RETURNED: [&str; 6] =
     ["connection", "keep-alive", "proxy-authenticate", "te", "transfer-encoding", "upgrade"];
 
-/// Why there is no answer.
-#[derive(Debug)]
-pub(crate) enum Failure {
-    /// Nothing has reached the vendor.
-    Unsent(String),
-    /// It was sent, and nothing came back in time.
-    Timeout,
-    /// It was sent, and the connection failed.
-    Lost(String),
-}
-
 /// A vendor's endpoint in use.
 pub(crate) struct Endpoint {
     pub(crate) config: Upstream,
-    client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    pool: Arc<Pool>,
     authorization: Option<(header::HeaderName, HeaderValue)>,
     breaker: Breaker,
     seconds: Histogram,
@@ -107,25 +92,12 @@ pub(crate) struct Outgoing {
 
 impl Endpoint {
     pub(crate) fn new(config: Upstream) -> io::Result<Arc<Self>> {
-        let mut connector = HttpConnector::new();
-        connector.set_nodelay(true);
-        connector.set_connect_timeout(Some(CONNECT_TIMEOUT));
-        connector.enforce_http(false);
-        let https =
-            hyper_rustls::HttpsConnectorBuilder::new().with_tls_config(roots::client(&config)?);
-        let connector = https.https_or_http().enable_all_versions().wrap_connector(connector);
-        let client = Client::builder(TokioExecutor::new())
-            .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(IDLE_TIMEOUT)
-            // On a connection that the vendor has closed meanwhile nothing was sent.
-            .retry_canceled_requests(true)
-            .http1_max_headers(128)
-            .build(connector);
+        let pool = Pool::new(&config.url, roots::client(&config)?)?;
         let authorization = authorization(&config)?;
         let label = config.name.clone();
         let calls = Api::ALL.map(|api| Ending::ALL.map(|ending| calls(&label, api, ending)));
         Ok(Arc::new(Self {
-            client,
+            pool,
             calls,
             authorization,
             breaker: Breaker::new(
@@ -144,13 +116,21 @@ impl Endpoint {
         self.calls[api as usize][ending as usize].increment(1);
     }
 
+    /// Closes connections that nobody has used for long.
+    pub(crate) fn prune(&self) {
+        self.pool.prune();
+    }
+
     /// Sends a call until it is answered, as often as the config allows: again where nothing has
     /// reached the vendor, or it said that it did not do the work.
-    pub(crate) async fn send(&self, call: &Outgoing) -> Result<Response<Incoming>, Failure> {
+    pub(crate) async fn send(&self, call: Outgoing) -> Result<Response<Answer>, Failure> {
+        let target = self.target(&call.path);
+        let target = target.map_err(|error| Failure::Unsent(error.to_string()))?;
+        let request = self.request(call);
         let mut attempt = 1;
         let mut pause = PAUSE;
         loop {
-            let result = self.attempt(call).await;
+            let result = self.attempt(&target, &request).await;
             let asked = match &result {
                 Ok(response) if is_passing(response.status()) => retry_after(response.headers()),
                 Err(Failure::Unsent(_)) => Some(Duration::ZERO),
@@ -168,26 +148,22 @@ impl Endpoint {
         }
     }
 
-    async fn attempt(&self, call: &Outgoing) -> Result<Response<Incoming>, Failure> {
+    async fn attempt(
+        &self,
+        target: &PathAndQuery,
+        request: &Request<Full<Bytes>>,
+    ) -> Result<Response<Answer>, Failure> {
         if !self.breaker.admits() {
             let message = "it has failed repeatedly and is left alone for a few seconds";
             return Err(Failure::Unsent(message.to_owned()));
         }
-        let request = self.request(call).map_err(|error| Failure::Unsent(error.to_string()))?;
         let started = Instant::now();
-        let answer = timeout(self.config.timeout, self.client.request(request)).await;
-        let result = match answer {
-            Ok(Ok(response)) => {
-                self.seconds.record(started.elapsed().as_secs_f64());
-                Ok(response)
-            }
-            Ok(Err(error)) if is_unsent(&error) => Err(Failure::Unsent(chain(&error))),
-            Ok(Err(error)) => Err(Failure::Lost(chain(&error))),
-            Err(_) => Err(Failure::Timeout),
-        };
+        let answer = timeout(self.config.timeout, self.pool.send(target, request)).await;
+        let result = answer.unwrap_or(Err(Failure::Timeout));
         // A vendor that is busy is alive.
         let is_failure = match &result {
             Ok(response) => {
+                self.seconds.record(started.elapsed().as_secs_f64());
                 let status = response.status();
                 status.is_server_error() && status.as_u16() != 529
             }
@@ -197,12 +173,11 @@ impl Endpoint {
         result
     }
 
-    fn request(&self, call: &Outgoing) -> Result<Request<Full<Bytes>>, http::Error> {
-        let mut request = Request::new(Full::new(call.body.clone()));
-        *request.method_mut() = call.method.clone();
-        *request.uri_mut() = self.target(&call.path)?;
+    fn request(&self, call: Outgoing) -> Request<Full<Bytes>> {
+        let mut request = Request::new(Full::new(call.body));
+        *request.method_mut() = call.method;
+        *request.headers_mut() = call.headers;
         let headers = request.headers_mut();
-        *headers = call.headers.clone();
         // What the ledger calls it, so that the vendor's log and ours can be laid side by side.
         if let Ok(id) = HeaderValue::from_str(&call.id) {
             headers.insert("x-client-request-id", id);
@@ -210,12 +185,12 @@ impl Endpoint {
         if let Some((name, value)) = &self.authorization {
             headers.insert(name.clone(), value.clone());
         }
-        Ok(request)
+        request
     }
 
-    /// The vendor's base URL with a call's path behind; a query of the base, as Azure's
-    /// `api-version`, stays.
-    fn target(&self, path: &str) -> Result<Uri, http::Error> {
+    /// The path of the vendor's base URL with a call's path behind; a query of the base, as
+    /// Azure's `api-version`, stays.
+    fn target(&self, path: &str) -> Result<PathAndQuery, http::uri::InvalidUri> {
         let base = &self.config.url;
         let (path, query) = path.split_once('?').map_or((path, None), |(p, q)| (p, Some(q)));
         let mut target = format!("{}{path}", base.path().trim_end_matches('/'));
@@ -224,30 +199,8 @@ impl Endpoint {
             target.push(if place == 0 { '?' } else { '&' });
             target.push_str(query);
         }
-        let uri = Uri::builder()
-            .scheme(base.scheme_str().unwrap_or("https"))
-            .authority(base.authority().map_or("", http::uri::Authority::as_str));
-        uri.path_and_query(target).build()
+        PathAndQuery::from_maybe_shared(target)
     }
-}
-
-/// Whether nothing of a request has reached the vendor.
-fn is_unsent(error: &hyper_util::client::legacy::Error) -> bool {
-    let cause = std::error::Error::source(error);
-    let is_canceled = cause.and_then(|cause| cause.downcast_ref::<hyper::Error>());
-    error.is_connect() || is_canceled.is_some_and(hyper::Error::is_canceled)
-}
-
-/// An error and what caused it.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }
 
 fn calls(upstream: &str, api: Api, ending: Ending) -> Counter {

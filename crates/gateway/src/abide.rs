@@ -1,0 +1,79 @@
+//! Work that goes on when nobody waits for it any more.
+
+use std::{
+    convert::Infallible,
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use tokio::sync::oneshot;
+use tokio_util::task::TaskTracker;
+
+/// Tells work whether somebody still waits for it.
+pub(crate) struct Gone(oneshot::Receiver<Infallible>);
+
+impl Gone {
+    /// Whether nobody waits any more.
+    pub(crate) fn is_gone(&mut self) -> bool {
+        !matches!(self.0.try_recv(), Err(oneshot::error::TryRecvError::Empty))
+    }
+
+    /// Until nobody waits any more.
+    pub(crate) async fn wait(&mut self) {
+        // Nothing can be sent.
+        let _ = (&mut self.0).await;
+    }
+}
+
+/// Work in the task of whoever waits for it; when he leaves it goes on in a task of its own. It
+/// settles what it holds, so that it must not end with its caller's connection.
+pub(crate) struct Abiding<F: Future + Send + 'static>
+where
+    F::Output: Send,
+{
+    /// None once it has ended, or while it is polled: work that has panicked is not taken up again.
+    work: Option<Pin<Box<F>>>,
+    tasks: TaskTracker,
+    _waits: oneshot::Sender<Infallible>,
+}
+
+impl<F: Future + Send + 'static> Abiding<F>
+where
+    F::Output: Send,
+{
+    /// Work that is told when nobody waits for it.
+    pub(crate) fn new(tasks: TaskTracker, work: impl FnOnce(Gone) -> F) -> Self {
+        let (waits, gone) = oneshot::channel();
+        Self { work: Some(Box::pin(work(Gone(gone)))), tasks, _waits: waits }
+    }
+}
+
+impl<F: Future + Send + 'static> Future for Abiding<F>
+where
+    F::Output: Send,
+{
+    type Output = F::Output;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
+        let Some(mut work) = self.work.take() else { return Poll::Pending };
+        let result = work.as_mut().poll(context);
+        if result.is_pending() {
+            self.work = Some(work);
+        }
+        result
+    }
+}
+
+impl<F: Future + Send + 'static> Drop for Abiding<F>
+where
+    F::Output: Send,
+{
+    fn drop(&mut self) {
+        let (Some(work), Ok(runtime)) = (self.work.take(), tokio::runtime::Handle::try_current())
+        else {
+            return;
+        };
+        // What comes of it is dropped, a stream drains itself then.
+        runtime.spawn(self.tasks.track_future(async move { drop(work.await) }));
+    }
+}

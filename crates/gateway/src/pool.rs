@@ -1,0 +1,293 @@
+//! Connections to one vendor.
+//!
+//! An HTTP/1.1 connection has no task of its own: the call that has it drives it, so that bytes
+//! go from socket to socket without a change of tasks. Between calls it lies here, and nobody looks
+//! at it. One HTTP/2 connection is shared by all calls and drives itself. Invariant: a connection
+//! that comes back here has nothing left of its last call.
+
+use std::{
+    collections::VecDeque,
+    future::poll_fn,
+    io,
+    pin::Pin,
+    sync::{Arc, Mutex, PoisonError},
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http::{HeaderValue, Request, Response, Uri, header, uri::PathAndQuery};
+use http_body::{Body, Frame, SizeHint};
+use http_body_util::Full;
+use hyper::{
+    body::Incoming,
+    client::conn::{TrySendError, http1, http2},
+};
+use hyper_rustls::{HttpsConnector, MaybeHttpsStream};
+use hyper_util::{
+    client::legacy::connect::{Connection as _, HttpConnector},
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+};
+use rustls::ClientConfig;
+use tokio::{
+    net::TcpStream,
+    time::{Instant, timeout},
+};
+use tower_service::Service;
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// A connection that has not been used for longer is closed: vendors close theirs after a minute
+/// and more.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(50);
+const HEADERS_MOST: usize = 128;
+
+type Socket = MaybeHttpsStream<TokioIo<TcpStream>>;
+type Sent = Result<Response<Incoming>, TrySendError<Request<Full<Bytes>>>>;
+
+/// Why there is no answer.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// Nothing has reached the vendor.
+    Unsent(String),
+    /// It was sent, and nothing came back in time.
+    Timeout,
+    /// It was sent, and the connection failed.
+    Lost(String),
+}
+
+/// The connections to one vendor.
+pub(crate) struct Pool {
+    base: Uri,
+    host: HeaderValue,
+    connector: HttpsConnector<HttpConnector>,
+    /// Those that nobody uses, the last used at the end.
+    idle: Mutex<VecDeque<(Instant, Line)>>,
+    shared: Mutex<Option<http2::SendRequest<Full<Bytes>>>>,
+}
+
+/// An HTTP/1.1 connection, driven by whoever has it.
+struct Line {
+    sender: http1::SendRequest<Full<Bytes>>,
+    connection: Pin<Box<http1::Connection<Socket, Full<Bytes>>>>,
+}
+
+/// A connection that has just been made.
+enum Made {
+    Own(Line),
+    Shared(http2::SendRequest<Full<Bytes>>),
+}
+
+impl Pool {
+    /// Connections to the vendor at a base URL.
+    pub(crate) fn new(base: &Uri, tls: ClientConfig) -> io::Result<Arc<Self>> {
+        let mut connector = HttpConnector::new();
+        connector.set_nodelay(true);
+        connector.set_connect_timeout(Some(CONNECT_TIMEOUT));
+        connector.enforce_http(false);
+        let https = hyper_rustls::HttpsConnectorBuilder::new().with_tls_config(tls);
+        let connector = https.https_or_http().enable_all_versions().wrap_connector(connector);
+        let authority = base.authority().map_or("", |authority| authority.as_str());
+        let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+        let host = HeaderValue::from_str(host)
+            .map_err(|_| io::Error::other("its host is no text for a header"))?;
+        let (idle, shared) = (Mutex::default(), Mutex::default());
+        Ok(Arc::new(Self { base: base.clone(), host, connector, idle, shared }))
+    }
+
+    /// Sends a request to a path of the vendor. On connections that he has closed meanwhile
+    /// nothing was sent, so that another is taken.
+    pub(crate) async fn send(
+        self: &Arc<Self>,
+        path: &PathAndQuery,
+        request: &Request<Full<Bytes>>,
+    ) -> Result<Response<Answer>, Failure> {
+        if let Some(sender) = self.shared() {
+            match self.share(sender, path, request).await {
+                Err(Failure::Unsent(_)) => {}
+                result => return result,
+            }
+        }
+        while let Some(line) = self.idle().await {
+            match self.ask(line, path, request).await {
+                Err(Failure::Unsent(_)) => {}
+                result => return result,
+            }
+        }
+        match self.connect().await? {
+            Made::Own(line) => self.ask(line, path, request).await,
+            Made::Shared(sender) => self.share(sender, path, request).await,
+        }
+    }
+
+    /// Closes what has lain here for long.
+    pub(crate) fn prune(&self) {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        while idle.front().is_some_and(|(since, _)| since.elapsed() > IDLE_TIMEOUT) {
+            idle.pop_front();
+        }
+    }
+
+    async fn ask(
+        self: &Arc<Self>,
+        mut line: Line,
+        path: &PathAndQuery,
+        request: &Request<Full<Bytes>>,
+    ) -> Result<Response<Answer>, Failure> {
+        let mut request = request.clone();
+        *request.uri_mut() = Uri::from(path.clone());
+        request.headers_mut().insert(header::HOST, self.host.clone());
+        let mut sent = std::pin::pin!(line.sender.try_send_request(request));
+        let mut connection = Some(line.connection);
+        let sent = poll_fn(|context| {
+            if let Some(open) = &mut connection
+                && open.as_mut().poll(context).is_ready()
+            {
+                // What it has to say of this call, it says as it is dropped.
+                connection = None;
+            }
+            sent.as_mut().poll(context)
+        });
+        let response = answered(sent.await)?;
+        let line = connection.map(|connection| Line { sender: line.sender, connection });
+        let is_line = line.is_some();
+        let home = is_line.then(|| self.clone());
+        Ok(response.map(|incoming| Answer { incoming, line, home }))
+    }
+
+    async fn share(
+        &self,
+        mut sender: http2::SendRequest<Full<Bytes>>,
+        path: &PathAndQuery,
+        request: &Request<Full<Bytes>>,
+    ) -> Result<Response<Answer>, Failure> {
+        sender.ready().await.map_err(|error| Failure::Unsent(chain(&error)))?;
+        let mut request = request.clone();
+        let mut parts = self.base.clone().into_parts();
+        parts.path_and_query = Some(path.clone());
+        *request.uri_mut() =
+            Uri::from_parts(parts).map_err(|error| Failure::Unsent(error.to_string()))?;
+        let response = answered(sender.try_send_request(request).await)?;
+        Ok(response.map(|incoming| Answer { incoming, line: None, home: None }))
+    }
+
+    fn shared(&self) -> Option<http2::SendRequest<Full<Bytes>>> {
+        let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
+        shared.take_if(|sender| sender.is_closed());
+        shared.clone()
+    }
+
+    /// A connection that has lain here and is still open.
+    async fn idle(&self) -> Option<Line> {
+        loop {
+            let (since, mut line) =
+                self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop_back()?;
+            let is_open =
+                poll_fn(|context| Poll::Ready(line.connection.as_mut().poll(context).is_pending()));
+            if is_open.await && since.elapsed() <= IDLE_TIMEOUT && line.sender.is_ready() {
+                return Some(line);
+            }
+        }
+    }
+
+    fn keep(&self, line: Line) {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        idle.push_back((Instant::now(), line));
+    }
+
+    async fn connect(&self) -> Result<Made, Failure> {
+        let unsent = |error: &dyn std::error::Error| Failure::Unsent(chain(error));
+        let connecting = self.connector.clone().call(self.base.clone());
+        let late = || {
+            let seconds = CONNECT_TIMEOUT.as_secs();
+            Failure::Unsent(format!("no connection was made within {seconds} s"))
+        };
+        let socket = timeout(CONNECT_TIMEOUT, connecting).await.map_err(|_| late())?;
+        let socket = socket.map_err(|error| unsent(&*error))?;
+        if socket.connected().is_negotiated_h2() {
+            let handshake = http2::Builder::new(TokioExecutor::new())
+                .timer(TokioTimer::new())
+                .handshake(socket);
+            let (sender, connection) = handshake.await.map_err(|error| unsent(&error))?;
+            // It ends with its last call; the calls are told how.
+            tokio::spawn(async move { drop(connection.await) });
+            *self.shared.lock().unwrap_or_else(PoisonError::into_inner) = Some(sender.clone());
+            return Ok(Made::Shared(sender));
+        }
+        let handshake = http1::Builder::new().max_headers(HEADERS_MOST).handshake(socket).await;
+        let (sender, connection) = handshake.map_err(|error| unsent(&error))?;
+        Ok(Made::Own(Line { sender, connection: Box::pin(connection) }))
+    }
+}
+
+fn answered(sent: Sent) -> Result<Response<Incoming>, Failure> {
+    sent.map_err(|failed| match failed.message() {
+        Some(_) => Failure::Unsent(chain(failed.error())),
+        None if failed.error().is_canceled() => Failure::Unsent(chain(failed.error())),
+        None => Failure::Lost(chain(failed.error())),
+    })
+}
+
+/// The body of a vendor's answer.
+pub(crate) struct Answer {
+    incoming: Incoming,
+    /// The connection that it comes by, until its end.
+    line: Option<Line>,
+    /// Where the connection goes then.
+    home: Option<Arc<Pool>>,
+}
+
+impl Answer {
+    /// It is over: its connection may have another call.
+    fn end(&mut self, context: &mut Context<'_>) {
+        let Some(mut line) = self.line.take() else { return };
+        let is_open = line.connection.as_mut().poll(context).is_pending();
+        if let Some(home) = self.home.take().filter(|_| is_open && line.sender.is_ready()) {
+            home.keep(line);
+        }
+    }
+}
+
+impl Body for Answer {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let mut frame = Pin::new(&mut self.incoming).poll_frame(context);
+        if frame.is_pending()
+            && let Some(line) = &mut self.line
+        {
+            if line.connection.as_mut().poll(context).is_ready() {
+                self.line = None;
+            }
+            frame = Pin::new(&mut self.incoming).poll_frame(context);
+        }
+        if matches!(frame, Poll::Ready(None)) {
+            self.end(context);
+        }
+        frame
+    }
+
+    fn is_end_stream(&self) -> bool {
+        // Its connection is to be given back first.
+        self.line.is_none() && self.incoming.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.incoming.size_hint()
+    }
+}
+
+/// An error and what caused it.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}
