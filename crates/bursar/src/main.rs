@@ -4,6 +4,10 @@ use std::process::ExitCode;
 
 use bursar::{args::Args, exit::Exit, output};
 use clap::Parser;
+use mimalloc::MiMalloc;
+
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 fn main() -> ExitCode {
     let args = Args::parse();
