@@ -5,7 +5,7 @@
 use anyhow::{Context, Result};
 
 use crate::services::redis::{self, Redis};
-use crate::{clients, contract, prompts, sdk, services, shell, workspace};
+use crate::{alerts, clients, contract, prompts, sdk, services, shell, workspace};
 
 /// What is off by default and tested all the same.
 pub(crate) const FEATURES: [&str; 2] = ["--features", "meter/redis"];
@@ -43,6 +43,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Vec<String>> {
             data.display()
         );
     }
+    alerts::check()?;
     let prompts = prompts::prepare()?;
     services::install_server()?;
     let postgres = services::Postgres::find_or_start()?;
