@@ -46,6 +46,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Vec<String>> {
     alerts::check()?;
     let prompts = prompts::prepare()?;
     services::install_server()?;
+    redis::install_server()?;
     let postgres = services::Postgres::find_or_start()?;
     let database = postgres.database("test")?;
     let redis = Redis::find_or_start()?;

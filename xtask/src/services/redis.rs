@@ -36,11 +36,17 @@ impl Redis {
     }
 }
 
-/// A Redis of our own in memory, installed first if it is missing.
-pub(crate) fn start(port: u16) -> Result<Process> {
+/// Tests of a Redis that is killed start one of their own, so its program has to be here.
+pub(crate) fn install_server() -> Result<()> {
     if shell::which("redis-server").is_none() {
         shell::apt_install(&["redis-server"])?;
     }
+    Ok(())
+}
+
+/// A Redis of our own in memory, installed first if it is missing.
+pub(crate) fn start(port: u16) -> Result<Process> {
+    install_server()?;
     let mut command = Program::new("redis-server");
     command.args(["--bind", "127.0.0.1", "--port", &port.to_string()]);
     let folder = workspace::target()?.join("services");
