@@ -39,8 +39,8 @@ async function estimated({ wholeHold = false } = {}) {
   const reservation = await house.settled((await house.onlyRequest()).id);
   assert.equal(reservation.state, "settled");
   assert.equal(reservation.actual.amount_estimated, true);
-  assert.ok(reservation.cost > 0n && reservation.cost <= reservation.held, JSON.stringify(reservation));
-  assert.ok(!wholeHold || reservation.cost === reservation.held, JSON.stringify(reservation));
+  assert.ok(reservation.cost > 0n && reservation.cost <= reservation.held, `${reservation.cost} of ${reservation.held}`);
+  assert.ok(!wholeHold || reservation.cost === reservation.held, `${reservation.cost} of ${reservation.held}`);
   assert.equal(reservation.overrun, 0n);
 }
 
