@@ -1,6 +1,6 @@
 //! What can be asked for.
 
-use crate::{bench, ci, program, sdk, services, simulate, suite, tidy};
+use crate::{bench, ci, program, prompts, sdk, services, simulate, soak, suite, tidy};
 
 /// The project's own tools.
 #[derive(clap::Parser)]
@@ -22,8 +22,12 @@ pub(crate) enum Command {
     /// Measure the product against the numbers it promises.
     #[command(subcommand)]
     Bench(bench::Command),
+    /// Run the gateway and the meter for minutes with every fault there is, and see whether anything leaks.
+    Soak(soak::Arguments),
     /// Run seeded histories with crashes on the store and on its model.
     Simulate(simulate::Arguments),
+    /// Make the prompts that the gateway's bounds are tested with, and print their folder.
+    Prompts,
     /// Run the vendors' own SDKs through the gateway.
     Sdk(sdk::Arguments),
     /// Run the whole check, as a build machine does.
@@ -39,7 +43,12 @@ impl Arguments {
             Command::Tidy => tidy::run(),
             Command::Services(command) => services::run(command),
             Command::Bench(command) => bench::run(command),
+            Command::Soak(arguments) => soak::run(arguments),
             Command::Simulate(arguments) => simulate::run(arguments),
+            Command::Prompts => {
+                println!("{}", prompts::prepare()?.display());
+                Ok(())
+            }
             Command::Sdk(arguments) => sdk::run(arguments),
             Command::Ci => ci::run(),
             Command::Program(command) => program::run(command),

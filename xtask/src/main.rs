@@ -5,6 +5,7 @@
 
 use clap::Parser;
 
+mod alerts;
 mod bench;
 mod ci;
 mod clients;
@@ -16,6 +17,7 @@ mod sdk;
 mod services;
 mod shell;
 mod simulate;
+mod soak;
 mod suite;
 mod tidy;
 mod upstream;

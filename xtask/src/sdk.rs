@@ -127,6 +127,7 @@ admin_token = "{TOKEN}"
 [gateway]
 trusted_networks = "127.0.0.0/8"
 wait = "2s"
+drain = "2s"
 fail = "closed"
 
 [upstream.anthropic]
@@ -134,12 +135,16 @@ api = "anthropic"
 url = "http://127.0.0.1:{upstream}"
 key = "{key}"
 models = "claude-*"
+timeout = "5s"
+idle_timeout = "2s"
 
 [upstream.openai]
 api = "openai"
 url = "http://127.0.0.1:{upstream}/v1"
 key = "{key}"
 models = "*"
+timeout = "5s"
+idle_timeout = "2s"
 "#,
         key = upstream::KEY
     )

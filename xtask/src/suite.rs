@@ -5,7 +5,7 @@
 use anyhow::{Context, Result};
 
 use crate::services::redis::{self, Redis};
-use crate::{clients, contract, prompts, sdk, services, shell, workspace};
+use crate::{alerts, clients, contract, prompts, sdk, services, shell, workspace};
 
 /// What is off by default and tested all the same.
 pub(crate) const FEATURES: [&str; 2] = ["--features", "meter/redis"];
@@ -43,8 +43,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Vec<String>> {
             data.display()
         );
     }
+    alerts::check()?;
     let prompts = prompts::prepare()?;
     services::install_server()?;
+    redis::install_server()?;
     let postgres = services::Postgres::find_or_start()?;
     let database = postgres.database("test")?;
     let redis = Redis::find_or_start()?;

@@ -31,7 +31,7 @@ mod value;
 use setting::{SETTINGS, Setting};
 pub use value::{address, resolution};
 use value::{
-    database, duration, fail, limit, log_format, log_level, networks, parsed, token, wait,
+    database, duration, fail, limit, log_format, log_level, networks, parsed, patience, token, wait,
 };
 
 /// The form of the log.
@@ -62,12 +62,18 @@ pub struct Config {
     pub resolution: Resolution,
     /// After how long; `None` leaves it to people.
     pub resolve_after: Option<SignedDuration>,
+    /// How long a connection may take to send a request's head, or wait before it.
+    pub head_timeout: Duration,
     /// Requests a second that one key may make.
     pub rate_per_second: NonZeroU32,
     /// Networks whose word on who pays is believed.
     pub gateway_trusted: Option<Vec<IpNet>>,
     /// How long a call may wait for others to settle.
     pub gateway_wait: Duration,
+    /// How long the body of a call may take to arrive.
+    pub gateway_body_timeout: Duration,
+    /// How long an answer is read on once its caller has hung up.
+    pub gateway_drain: Duration,
     /// What becomes of calls while the store is down.
     pub gateway_fail: Fail,
     /// Calls in flight at a time.
@@ -94,9 +100,12 @@ impl Config {
             timeout: defaults.timeout,
             resolution: defaults.resolution,
             resolve_after: defaults.resolve_after,
+            head_timeout: Duration::from_secs(60),
             rate_per_second: NonZeroU32::MIN.saturating_add(999),
             gateway_trusted: None,
             gateway_wait: Duration::from_secs(2),
+            gateway_body_timeout: Duration::from_secs(60),
+            gateway_drain: Duration::from_secs(120),
             gateway_fail: Fail::Closed,
             gateway_calls: NonZeroU32::MIN.saturating_add(4095),
             gateway_spool: None,
@@ -139,11 +148,14 @@ impl Config {
             "reservation.resolve_after" => {
                 self.resolve_after = if text == "never" { None } else { Some(duration(text)?) };
             }
+            "http.head_timeout" => self.head_timeout = patience(text)?,
             "rate_limit.per_second" => {
                 self.rate_per_second = parsed(text, "a whole number from 1 to 4294967295")?;
             }
             "gateway.trusted_networks" => self.gateway_trusted = Some(networks(text)?),
             "gateway.wait" => self.gateway_wait = wait(text)?,
+            "gateway.body_timeout" => self.gateway_body_timeout = patience(text)?,
+            "gateway.drain" => self.gateway_drain = patience(text)?,
             "gateway.fail" => self.gateway_fail = fail(text)?,
             "gateway.calls_most" => {
                 self.gateway_calls = parsed(text, "a whole number from 1 to 4294967295")?;

@@ -3,9 +3,9 @@
 #[cfg(test)]
 mod tests;
 
-use std::{net::IpAddr, path::PathBuf, time::Duration};
+use std::{net::IpAddr, path::PathBuf, str::FromStr, time::Duration};
 
-use http::Uri;
+use http::{HeaderName, Uri, header};
 use ipnet::IpNet;
 use secrecy::SecretString;
 
@@ -21,6 +21,41 @@ pub enum Fail {
     Open,
 }
 
+/// How a vendor is shown its key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Auth {
+    /// `Authorization: Bearer KEY`, as OpenAI wants it.
+    Bearer,
+    /// `api-key: KEY`, as Azure OpenAI wants it.
+    ApiKey,
+    /// `x-api-key: KEY`, as Anthropic wants it.
+    XApiKey,
+}
+
+impl Auth {
+    const NAMES: [(&str, Self); 3] =
+        [("bearer", Self::Bearer), ("api-key", Self::ApiKey), ("x-api-key", Self::XApiKey)];
+
+    /// The header that a key stands in, and what it says.
+    pub(crate) fn header(self, key: &str) -> (HeaderName, String) {
+        match self {
+            Self::Bearer => (header::AUTHORIZATION, format!("Bearer {key}")),
+            Self::ApiKey => (HeaderName::from_static("api-key"), key.to_owned()),
+            Self::XApiKey => (HeaderName::from_static("x-api-key"), key.to_owned()),
+        }
+    }
+}
+
+impl FromStr for Auth {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let known = Self::NAMES.iter().find(|(name, _)| *name == text);
+        let names = Self::NAMES.map(|(name, _)| name).join(", ");
+        known.map(|(_, auth)| *auth).ok_or_else(|| format!("{text:?} is none of {names}"))
+    }
+}
+
 /// A vendor's endpoint.
 #[derive(Debug, Clone)]
 pub struct Upstream {
@@ -34,6 +69,8 @@ pub struct Upstream {
     pub authority: Option<Vec<u8>>,
     /// The vendor's key; some of one's own servers have none.
     pub key: Option<SecretString>,
+    /// Under which header the key goes; none: as its API is usually asked.
+    pub auth: Option<Auth>,
     /// Whose calls it takes: names, or patterns with `*`.
     pub models: Vec<String>,
     /// From the request to the head of the answer, and to the end of one that is not streamed.
@@ -55,12 +92,21 @@ impl Upstream {
             url,
             authority: None,
             key: None,
+            auth: None,
             models: vec!["*".to_owned()],
             timeout: Duration::from_secs(600),
             idle_timeout: Duration::from_secs(120),
             attempts: 3,
             stream_usage: true,
         }
+    }
+
+    /// How it is shown its key.
+    pub(crate) fn auth(&self) -> Auth {
+        self.auth.unwrap_or(match self.dialect {
+            Dialect::Anthropic => Auth::XApiKey,
+            Dialect::OpenAi => Auth::Bearer,
+        })
     }
 
     /// Whether it takes a model's calls.

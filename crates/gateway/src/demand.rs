@@ -93,15 +93,18 @@ pub struct CacheAsked {
 /// A vendor's tool with a fee for each use.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Fee {
-    /// Anthropic's web search: $10 per 1,000 searches.
-    /// <https://platform.claude.com/docs/en/about-claude/pricing>; to be confirmed there.
+    /// Anthropic's web search: $10 per 1,000 searches, beside the tokens of what was found.
+    /// <https://platform.claude.com/docs/en/agents-and-tools/tool-use/web-search-tool>, "Usage and
+    /// pricing".
     AnthropicWebSearch,
-    /// OpenAI's web search: $10 per 1,000 calls.
-    /// <https://developers.openai.com/api/docs/pricing>; to be confirmed there.
+    /// OpenAI's web search: $10 per 1,000 calls on all models, beside the tokens of what was found;
+    /// those are a fixed 8,000 a call on 4o-mini and 4.1-mini.
+    /// <https://developers.openai.com/api/docs/pricing>, "Built-in tools".
     OpenAiWebSearch,
-    /// OpenAI's web search preview: up to $25 per 1,000 calls, by model. Same source.
+    /// OpenAI's web search preview: $25 per 1,000 calls on models that don't reason, with what was
+    /// found for free; on those that do, as [`Fee::OpenAiWebSearch`]. Same source.
     OpenAiWebSearchPreview,
-    /// OpenAI's file search: $2.50 per 1,000 calls. Same source.
+    /// OpenAI's file search: $2.50 per 1,000 calls, in the Responses API alone. Same source.
     OpenAiFileSearch,
 }
 
@@ -126,8 +129,9 @@ pub struct Ratio {
 impl Ratio {
     /// Nothing changes.
     pub const ONE: Ratio = Ratio { numerator: 1, denominator: NonZeroU32::MIN };
-    /// Anthropic's factor for inference in the United States: 1.1 on all tokens.
-    /// <https://platform.claude.com/docs/en/about-claude/pricing>; to be confirmed there.
+    /// Anthropic's factor for inference in the United States (`inference_geo`): 1.1 on tokens of
+    /// every class, on Opus 4.6, Sonnet 4.6 and later models; others refuse the parameter.
+    /// <https://platform.claude.com/docs/en/manage-claude/data-residency>, "Pricing".
     pub const UNITED_STATES: Ratio = Ratio {
         numerator: 11,
         denominator: match NonZeroU32::new(10) {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use budget::{EscrowError, Outcome, Quote, Reserve};
+use budget::{EscrowError, Outcome, Quote, Reserve, StoreError};
 use focus::{Attribution, ModelName};
 use money::{Money, Price, PriceBook, ServiceTier, TokenUsage};
 use tokio::time::Instant;
@@ -15,7 +15,7 @@ use crate::{
     fault::{Fault, Kind},
     gateway::{Call, Inner},
     names,
-    settle::{Promise, Tally},
+    settle::{Promise, Tally, release_later},
     upstream::Endpoint,
 };
 
@@ -70,7 +70,15 @@ impl Inner {
                 tracing::error!("the budget store is down; a call is let through: {error}");
                 None
             }
-            Err(error) => return Err(Fault::escrow(error, self.now())),
+            Err(error) => {
+                if let EscrowError::Store(StoreError::Unavailable(_)) = &error {
+                    // It failed at an unknown moment: the hold may have been made.
+                    let (gateway, key) = (self.clone(), call.key);
+                    let work = async move { release_later(&gateway, key).await };
+                    tokio::spawn(self.tasks.track_future(work));
+                }
+                return Err(Fault::escrow(error, self.now()));
+            }
         };
         if let Some(outcome) = &outcome {
             self.terms.left(&outcome.reservation);

@@ -30,7 +30,7 @@ mod upstream;
 pub mod usage;
 mod wait;
 
-pub use config::{Config, Fail, Upstream};
+pub use config::{Auth, Config, Fail, Upstream};
 pub use demand::Fee;
 pub use dialect::{Api, Dialect};
 pub use gateway::{Clock, Gateway, PriceSource, Rooms};

@@ -7,6 +7,9 @@ pub const CALLS: &str = "bursar_gateway_calls_total";
 pub const REFUSED: &str = "bursar_gateway_refused_total";
 /// Histogram in seconds by `upstream`: from the request to the head of the answer.
 pub const SECONDS: &str = "bursar_gateway_upstream_seconds";
+/// What is told apart of it: a long answer that is not streamed takes minutes to begin.
+pub const SECONDS_BUCKETS: [f64; 13] =
+    [0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0];
 /// Gauge: calls in flight.
 pub const IN_FLIGHT: &str = "bursar_gateway_calls_in_flight";
 /// Gauge: calls that wait for others to settle.
@@ -19,9 +22,9 @@ pub const ESTIMATED: &str = "bursar_gateway_estimated_total";
 pub const OVERRUNS: &str = "bursar_gateway_overruns_total";
 /// Counter: calls let through while the budget store was down.
 pub const FAIL_OPEN: &str = "bursar_gateway_fail_open_total";
-/// Counter: charges that were spooled, as the store could not take them.
+/// Counter: charges and releases that were spooled, as the store could not take them.
 pub const SPOOLED: &str = "bursar_gateway_spooled_total";
-/// Gauge: charges in the spool.
+/// Gauge: charges and releases in the spool.
 pub const SPOOL: &str = "bursar_gateway_spool_records";
 /// Counter: spooled charges that the ledger has refused for good.
 pub const SPOOL_REJECTED: &str = "bursar_gateway_spool_rejected_total";
@@ -39,8 +42,8 @@ pub const ALL: [(&str, &str); 13] = [
     (ESTIMATED, "Calls charged by what was seen"),
     (OVERRUNS, "Calls that have cost more than was held for them"),
     (FAIL_OPEN, "Calls let through while the budget store was down"),
-    (SPOOLED, "Charges that were spooled"),
-    (SPOOL, "Charges in the spool"),
+    (SPOOLED, "Charges and releases that were spooled"),
+    (SPOOL, "Charges and releases in the spool"),
     (SPOOL_REJECTED, "Spooled charges that the ledger has refused"),
     (CIRCUIT_OPEN, "1 while an upstream is left alone after repeated failures"),
 ];

@@ -13,7 +13,7 @@ use crate::{
     ending::{Ending, Held, Verdict, verdict},
     gateway::Inner,
     names,
-    spool::Charge,
+    spool::{Charge, Untold},
     upstream::Endpoint,
     usage::{Partial, Used},
 };
@@ -168,8 +168,9 @@ async fn record(
         Some(actual) => {
             charge(&gateway, Charge { key: promise.key, call: promise.call, actual }).await;
         }
-        None if promise.outcome.is_some() => release(&gateway, promise.key).await,
-        None => {}
+        // Also where nothing seems to be held: of a hold that failed at an unknown moment the store
+        // may know all the same.
+        None => release(&gateway, promise.key).await,
     }
     drop(place);
     gateway.lines.freed(&tenant);
@@ -184,7 +185,8 @@ async fn charge(gateway: &Inner, charge: Charge) {
         tracing::error!(request_id = %charge.key, "a charge was refused: {error}");
     }
     metrics::counter!(names::SPOOLED).increment(1);
-    if let Err(failure) = gateway.spool.keep(&charge).await {
+    let untold = Untold::Charge(charge.clone());
+    if let Err(failure) = gateway.spool.keep(&untold).await {
         let amount = charge.actual.amount.map(tracing::field::display);
         tracing::error!(
             request_id = %charge.key, tenant = %charge.call.tenant, amount,
@@ -193,20 +195,23 @@ async fn charge(gateway: &Inner, charge: Charge) {
     }
 }
 
-/// Frees a hold; one that can't be freed now is tried again for a while, and then runs out.
+/// Frees a hold; one that can't be freed now is freed when the store is back.
 pub(crate) async fn release(gateway: &Inner, key: Key) {
-    const PAUSES: [Duration; 3] =
-        [Duration::from_millis(200), Duration::from_secs(1), Duration::from_secs(5)];
-    // A store that is away for longer than this has more to tell than a hold.
-    let mut pauses = PAUSES.into_iter().chain([Duration::from_secs(30); 60]);
-    while let Err(error) = gateway.rooms.escrow.release(Release { key }).await {
-        let is_passing = matches!(error, EscrowError::Store(_));
-        match pauses.next().filter(|_| is_passing) {
-            Some(pause) => tokio::time::sleep(pause).await,
-            None => {
-                tracing::error!(request_id = %key, "a hold could not be freed: {error}");
-                return;
-            }
-        }
+    match gateway.rooms.escrow.release(Release { key }).await {
+        // There was nothing to free.
+        Ok(_) | Err(EscrowError::NotFound(_)) => {}
+        Err(EscrowError::Store(_)) => release_later(gateway, key).await,
+        Err(error) => tracing::error!(request_id = %key, "a hold could not be freed: {error}"),
+    }
+}
+
+/// Frees a hold once the store is back; one also that may never have been made.
+pub(crate) async fn release_later(gateway: &Inner, key: Key) {
+    metrics::counter!(names::SPOOLED).increment(1);
+    if let Err(failure) = gateway.spool.keep(&Untold::Release(key)).await {
+        tracing::error!(
+            request_id = %key,
+            "neither the store nor the spool can take a release; the hold runs out: {failure}"
+        );
     }
 }

@@ -1,4 +1,4 @@
-//! Charges that the store could not take, kept on disk until it can.
+//! Charges and releases that the store could not take, kept on disk until it can.
 //!
 //! A record is a line of JSON, synced before it counts as kept. Delivering is repeated until the
 //! store has taken every record of a file, and only then is the file removed: keys make repeats
@@ -12,8 +12,9 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use budget::{Escrow, EscrowError, Key, Quote, Settle};
+use budget::{Escrow, EscrowError, Key, Quote, Release, Settle};
 use focus::Attribution;
+use futures_util::{StreamExt, TryStreamExt, stream};
 use money::{Money, ServiceTier, TokenUsage};
 use serde::{Deserialize, Serialize};
 
@@ -22,6 +23,16 @@ use crate::names;
 const FILE: &str = "usage.jsonl";
 const SENDING: &str = "sending.jsonl";
 const REJECTED: &str = "rejected.jsonl";
+/// Records that are delivered at a time: the store commits together what comes together.
+const AT_A_TIME: usize = 64;
+
+/// A line.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+enum Line {
+    Charge(Record),
+    Release { release: Key },
+}
 
 /// A charge.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -52,6 +63,23 @@ impl Charge {
     }
 }
 
+/// What the store could not be told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Untold {
+    Charge(Charge),
+    /// A hold to be freed; perhaps it has never been made.
+    Release(Key),
+}
+
+impl From<&Untold> for Line {
+    fn from(untold: &Untold) -> Self {
+        match untold {
+            Untold::Charge(charge) => Self::Charge(charge.into()),
+            Untold::Release(key) => Self::Release { release: *key },
+        }
+    }
+}
+
 impl From<&Charge> for Record {
     fn from(charge: &Charge) -> Self {
         let Quote { usage, tier, amount, given, estimated } = charge.actual;
@@ -73,7 +101,7 @@ impl Record {
     }
 }
 
-/// A folder of charges to come.
+/// A folder of what is still to be told.
 pub(crate) struct Spool {
     folder: PathBuf,
     /// Held while the process lives: no other one delivers from here.
@@ -113,15 +141,15 @@ impl Spool {
         Ok(Self { folder, _lock: lock, writer })
     }
 
-    /// How many charges wait.
+    /// How many records wait.
     pub(crate) fn records(&self) -> usize {
         self.writer.lock().unwrap_or_else(PoisonError::into_inner).records
     }
 
-    /// Keeps a charge; on disk when this returns.
-    pub(crate) async fn keep(self: &Arc<Self>, charge: &Charge) -> io::Result<()> {
+    /// Keeps a record; on disk when this returns.
+    pub(crate) async fn keep(self: &Arc<Self>, untold: &Untold) -> io::Result<()> {
         let spool = self.clone();
-        let mut line = serde_json::to_vec(&Record::from(charge))?;
+        let mut line = serde_json::to_vec(&Line::from(untold))?;
         line.push(b'\n');
         let append = move || {
             let mut writer = spool.writer.lock().unwrap_or_else(PoisonError::into_inner);
@@ -144,21 +172,40 @@ impl Spool {
     pub(crate) async fn deliver(&self, escrow: &dyn Escrow) -> Result<usize, EscrowError> {
         let mut delivered = 0;
         while let Some(records) = self.next().map_err(unavailable)? {
-            for line in records {
-                let record: Option<Record> = serde_json::from_str(&line).ok();
-                let Some(settle) = record.and_then(Record::into_settle) else {
-                    self.reject(&line, "it is not a whole record").map_err(unavailable)?;
-                    continue;
-                };
-                match escrow.settle(settle).await {
-                    Ok(_) => delivered += 1,
-                    Err(error @ EscrowError::Store(_)) => return Err(error),
-                    Err(error) => self.reject(&line, &error.to_string()).map_err(unavailable)?,
-                }
-            }
+            let told = stream::iter(records).map(|line| self.tell(escrow, line));
+            let told = told.buffer_unordered(AT_A_TIME);
+            delivered += told.try_fold(0, async |sum, told| Ok(sum + usize::from(told))).await?;
             self.done().map_err(unavailable)?;
         }
         Ok(delivered)
+    }
+
+    /// Gives the ledger one record; whether it has taken it.
+    async fn tell(&self, escrow: &dyn Escrow, line: String) -> Result<bool, EscrowError> {
+        let result = match serde_json::from_str(&line) {
+            Ok(Line::Release { release: key }) => {
+                match escrow.release(Release { key }).await {
+                    // It has never been made, or what has become of it is known already.
+                    Err(EscrowError::NotFound(_) | EscrowError::State { .. }) => return Ok(true),
+                    result => result,
+                }
+            }
+            Ok(Line::Charge(record)) => match record.into_settle() {
+                Some(settle) => escrow.settle(settle).await,
+                None => return self.refused(&line, "its amount is no number"),
+            },
+            Err(_) => return self.refused(&line, "it is not a whole record"),
+        };
+        match result {
+            Ok(_) => Ok(true),
+            Err(error @ EscrowError::Store(_)) => Err(error),
+            Err(error) => self.refused(&line, &error.to_string()),
+        }
+    }
+
+    fn refused(&self, line: &str, why: &str) -> Result<bool, EscrowError> {
+        self.reject(line, why).map_err(unavailable)?;
+        Ok(false)
     }
 
     /// The lines that are being delivered: those left from before, or all that were kept since.
@@ -193,7 +240,7 @@ impl Spool {
 
     fn reject(&self, line: &str, why: &str) -> io::Result<()> {
         let path = self.folder.join(REJECTED);
-        tracing::error!(file = %path.display(), "a spooled charge was refused: {why}");
+        tracing::error!(file = %path.display(), "a spooled record was refused: {why}");
         metrics::counter!(names::SPOOL_REJECTED).increment(1);
         let mut file = OpenOptions::new().create(true).append(true).open(path)?;
         file.write_all(line.as_bytes())?;

@@ -28,6 +28,7 @@ use tokio::{
 
 use crate::{Config, Dialect, Fail, Gateway, Reply, Rooms, Upstream};
 
+mod auth;
 mod batches;
 mod bending;
 mod endings;
@@ -164,6 +165,8 @@ pub(crate) fn event(data: &Value) -> Vec<u8> {
 pub(crate) struct Store {
     pub(crate) memory: Memory,
     is_down: AtomicBool,
+    /// What is done is done, and nobody hears of it.
+    is_mute: AtomicBool,
     /// Settles that were asked for.
     pub(crate) settles: AtomicUsize,
     pub(crate) releases: AtomicUsize,
@@ -172,6 +175,10 @@ pub(crate) struct Store {
 impl Store {
     pub(crate) fn set_down(&self, is_down: bool) {
         self.is_down.store(is_down, Ordering::SeqCst);
+    }
+
+    pub(crate) fn set_mute(&self, is_mute: bool) {
+        self.is_mute.store(is_mute, Ordering::SeqCst);
     }
 
     fn up(&self) -> Result<(), StoreError> {
@@ -189,7 +196,11 @@ impl Escrow for Store {
 
     async fn reserve(&self, request: Reserve) -> Result<Outcome, EscrowError> {
         self.up()?;
-        self.memory.reserve(request).await
+        let outcome = self.memory.reserve(request).await;
+        if self.is_mute.load(Ordering::SeqCst) {
+            return Err(StoreError::unavailable(std::io::Error::other("reset by peer")).into());
+        }
+        outcome
     }
 
     async fn settle(&self, request: Settle) -> Result<Outcome, EscrowError> {
@@ -215,7 +226,7 @@ pub(crate) struct Bench {
     pub(crate) store: Arc<Store>,
     pub(crate) memory: Arc<Memory>,
     pub(crate) vendor: Vendor,
-    _spool: tempfile::TempDir,
+    pub(crate) spool: tempfile::TempDir,
 }
 
 /// An answer, read to its end.
@@ -251,6 +262,7 @@ impl Bench {
         let store = Arc::new(Store {
             memory: Memory::new(Defaults::default(), Arc::new(Timestamp::now)),
             is_down: AtomicBool::new(false),
+            is_mute: AtomicBool::new(false),
             settles: AtomicUsize::new(0),
             releases: AtomicUsize::new(0),
         });
@@ -279,7 +291,7 @@ impl Bench {
             clock: Arc::new(Timestamp::now),
         };
         let gateway = Gateway::new(config, rooms).unwrap();
-        Self { gateway, store, memory, vendor, _spool: spool }
+        Self { gateway, store, memory, vendor, spool }
     }
 
     pub(crate) async fn send(&self, path: &str, body: &Value) -> Answer {

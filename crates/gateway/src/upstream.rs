@@ -21,7 +21,7 @@ use tokio::time::{Instant, timeout};
 use crate::{
     caller,
     config::Upstream,
-    dialect::{Api, Dialect},
+    dialect::Api,
     ending::Ending,
     names,
     pool::{Answer, Failure, Pool},
@@ -232,11 +232,7 @@ pub(crate) fn returned(headers: &mut HeaderMap) {
 
 fn authorization(config: &Upstream) -> io::Result<Option<(header::HeaderName, HeaderValue)>> {
     let Some(key) = &config.key else { return Ok(None) };
-    let key = key.expose_secret();
-    let (name, text) = match config.dialect {
-        Dialect::Anthropic => (header::HeaderName::from_static("x-api-key"), key.to_owned()),
-        Dialect::OpenAi => (header::AUTHORIZATION, format!("Bearer {key}")),
-    };
+    let (name, text) = config.auth().header(key.expose_secret());
     let wrong = || io::Error::other("its key is no text for a header");
     let mut value = HeaderValue::from_str(&text).map_err(|_| wrong())?;
     value.set_sensitive(true);

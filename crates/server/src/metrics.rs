@@ -4,7 +4,9 @@ use std::{sync::Arc, time::Duration};
 
 use axum::http::StatusCode;
 use metrics::{Counter, Gauge, Histogram};
-use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
+use metrics_exporter_prometheus::{
+    Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder,
+};
 
 use crate::router;
 
@@ -102,13 +104,13 @@ impl Default for Metrics {
 impl Metrics {
     /// Metrics of one service alone.
     pub fn new() -> Self {
-        Self::register(&recorder())
+        Self::register(&recorder(&[]))
     }
 
     /// Metrics that the whole process writes into; those of one service where another recorder
-    /// was installed before.
-    pub fn install() -> Self {
-        let recorder = recorder();
+    /// was installed before. Histograms that are named have buckets of their own.
+    pub fn install(histograms: &[(&str, &[f64])]) -> Self {
+        let recorder = recorder(histograms);
         let metrics = Self::register(&recorder);
         if metrics::set_global_recorder(recorder).is_err() {
             tracing::warn!(
@@ -170,9 +172,11 @@ impl Metrics {
     }
 }
 
-fn recorder() -> PrometheusRecorder {
-    let builder = PrometheusBuilder::new();
-    match builder.set_buckets(&BUCKETS) {
+fn recorder(histograms: &[(&str, &[f64])]) -> PrometheusRecorder {
+    let named = histograms.iter().try_fold(PrometheusBuilder::new(), |builder, (name, buckets)| {
+        builder.set_buckets_for_metric(Matcher::Full((*name).to_owned()), buckets)
+    });
+    match named.and_then(|builder| builder.set_buckets(&BUCKETS)) {
         Ok(builder) => builder.build_recorder(),
         // Only without buckets; there are some.
         Err(_) => PrometheusBuilder::new().build_recorder(),

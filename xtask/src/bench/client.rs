@@ -4,16 +4,16 @@ use anyhow::{Context, Result};
 
 /// One answer as far as a load generator cares.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Answer {
-    pub(super) status: u16,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
     /// Where the body begins in the bytes.
-    pub(super) body: usize,
+    pub(crate) body: usize,
     /// Where the answer ends in the bytes.
-    pub(super) end: usize,
+    pub(crate) end: usize,
 }
 
 /// The answer at the start of `bytes`, or nothing while it is incomplete.
-pub(super) fn parse(bytes: &[u8]) -> Result<Option<Answer>> {
+pub(crate) fn parse(bytes: &[u8]) -> Result<Option<Answer>> {
     let Some(head_end) = bytes.windows(4).position(|four| four == b"\r\n\r\n") else {
         return Ok(None);
     };

@@ -14,7 +14,7 @@ use super::load;
 use crate::{shell, workspace};
 
 /// Date, commit, processors, memory, in a line.
-pub(super) fn describe() -> Result<String> {
+pub(crate) fn describe() -> Result<String> {
     let date = jiff::Timestamp::now().strftime("%Y-%m-%d").to_string();
     let mut git = Command::new("git");
     git.current_dir(workspace::root()).args(["describe", "--always", "--dirty", "--abbrev=10"]);
@@ -56,7 +56,7 @@ fn ticks_per_second() -> f64 {
 }
 
 /// Resident memory of a process in MiB.
-pub(super) fn memory(process: u32) -> Result<f64> {
+pub(crate) fn memory(process: u32) -> Result<f64> {
     let status = std::fs::read_to_string(format!("/proc/{process}/status"))
         .with_context(|| format!("failed to read the memory of process {process}"))?;
     Ok(kibibytes(&status, "VmRSS:").context("no VmRSS in /proc/PID/status")? / 1024.0)
@@ -68,7 +68,7 @@ fn kibibytes(text: &str, label: &str) -> Option<f64> {
 }
 
 /// A seed no other run had, for request ids that must be new.
-pub(super) fn seed() -> u64 {
+pub(crate) fn seed() -> u64 {
     let seed = jiff::Timestamp::now().as_nanosecond() as u64;
     seed ^ u64::from(std::process::id()).rotate_left(48)
 }

@@ -13,11 +13,11 @@ use crate::{services, shell, workspace};
 
 pub(crate) mod bare;
 mod cases;
-mod client;
+pub(crate) mod client;
 pub(crate) mod gateway;
 mod load;
-mod machine;
-mod report;
+pub(crate) mod machine;
+pub(crate) mod report;
 mod script;
 mod server;
 #[cfg(test)]
@@ -128,7 +128,7 @@ pub(crate) fn run(command: &Command) -> Result<()> {
     }
 }
 
-fn again_in_release() -> Result<()> {
+pub(crate) fn again_in_release() -> Result<()> {
     shell::run(workspace::cargo().args(["build", "--release", "--package", "xtask"]))?;
     let program = workspace::target()?.join("release").join("xtask");
     shell::run(Program::new(program).args(std::env::args_os().skip(1)))
@@ -177,7 +177,7 @@ fn gateway(arguments: &GatewayArguments) -> Result<()> {
     })
 }
 
-fn command_line() -> String {
+pub(crate) fn command_line() -> String {
     let words = std::env::args().skip(1).map(|word| report::masked(&word));
     std::iter::once("cargo xtask".to_owned()).chain(words).collect::<Vec<_>>().join(" ")
 }

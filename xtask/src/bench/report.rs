@@ -59,7 +59,7 @@ pub(super) fn masked(word: &str) -> String {
 }
 
 /// Puts a benchmark's section in its place.
-pub(super) fn write(name: &str, section: &str) -> Result<()> {
+pub(crate) fn write(name: &str, section: &str) -> Result<()> {
     let path = workspace::root().join(FILE);
     let old = std::fs::read_to_string(&path).unwrap_or_else(|_| HEAD.to_owned());
     if let Some(folder) = path.parent() {

@@ -30,20 +30,32 @@ impl Redis {
         if answers(USUAL_PORT) {
             return Ok(Self { url: url(USUAL_PORT), _started: None });
         }
-        if shell::which("redis-server").is_none() {
-            shell::apt_install(&["redis-server"])?;
-        }
         let port = shell::free_port()?;
-        let mut command = Program::new("redis-server");
-        command.args(["--bind", "127.0.0.1", "--port", &port.to_string()]);
-        let folder = workspace::target()?.join("services");
-        std::fs::create_dir_all(&folder)?;
-        let log = folder.join("redis.log");
-        command.args(["--save", "", "--appendonly", "no"]).stdout(File::create(&log)?);
-        let mut process = Process(command.spawn().context("failed to start redis-server")?);
-        contract::wait_until_up(&mut process, port, &log)?;
+        let process = start(port)?;
         Ok(Self { url: url(port), _started: Some(process) })
     }
+}
+
+/// Tests of a Redis that is killed start one of their own, so its program has to be here.
+pub(crate) fn install_server() -> Result<()> {
+    if shell::which("redis-server").is_none() {
+        shell::apt_install(&["redis-server"])?;
+    }
+    Ok(())
+}
+
+/// A Redis of our own in memory, installed first if it is missing.
+pub(crate) fn start(port: u16) -> Result<Process> {
+    install_server()?;
+    let mut command = Program::new("redis-server");
+    command.args(["--bind", "127.0.0.1", "--port", &port.to_string()]);
+    let folder = workspace::target()?.join("services");
+    std::fs::create_dir_all(&folder)?;
+    let log = folder.join(format!("redis-{port}.log"));
+    command.args(["--save", "", "--appendonly", "no"]).stdout(File::create(&log)?);
+    let mut process = Process(command.spawn().context("failed to start redis-server")?);
+    contract::wait_until_up(&mut process, port, &log)?;
+    Ok(process)
 }
 
 fn url(port: u16) -> String {

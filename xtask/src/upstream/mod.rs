@@ -18,6 +18,7 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
 
 use journal::{Entry, Journal};
+pub(crate) use script::mixed;
 use script::{Ending, Script};
 use told::Told;
 use transcript::{Dialect, Transcript};

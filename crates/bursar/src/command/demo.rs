@@ -74,7 +74,7 @@ impl Args {
         };
         printer.say(&invitation(&address, &url, filled))?;
         let service = Service::new(store.clone(), serve::server_config(config))
-            .with_metrics(server::Metrics::install());
+            .with_metrics(server::Metrics::install(&[]));
         serve::run(listener, service, store, shutdown).await?;
         folder.close().context("failed to remove the demo's database")
     }

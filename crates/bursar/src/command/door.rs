@@ -76,6 +76,8 @@ fn told(config: &Config) -> gateway::Config {
         trusted,
         wait: config.gateway_wait,
         fail: config.gateway_fail,
+        body_timeout: config.gateway_body_timeout,
+        drain: config.gateway_drain,
         calls_most: usize::try_from(config.gateway_calls.get()).unwrap_or(usize::MAX),
         ..gateway::Config::new(spool)
     }

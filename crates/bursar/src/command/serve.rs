@@ -70,7 +70,9 @@ pub(crate) async fn serve(config: Config, is_gateway: bool) -> anyhow::Result<()
         warn!("no admin token is set: whoever reaches {address} may do everything");
     }
     let told = server::Config { has_api: !is_gateway, ..server_config(&config) };
-    let service = Service::new(store.clone(), told).with_metrics(server::Metrics::install());
+    let histograms = [(gateway::names::SECONDS, gateway::names::SECONDS_BUCKETS.as_slice())];
+    let metrics = server::Metrics::install(&histograms);
+    let service = Service::new(store.clone(), told).with_metrics(metrics);
     let service = door::beside(service, &config, store.clone())?;
     run(listener, service, store, shutdown).await
 }
@@ -80,6 +82,7 @@ pub(crate) fn server_config(config: &Config) -> server::Config {
     server::Config {
         admin_token: config.admin_token.clone(),
         rate_limit_per_second: Some(config.rate_per_second),
+        head_timeout: config.head_timeout,
         ..server::Config::default()
     }
 }

@@ -76,6 +76,12 @@ pub const SETTINGS: &[Setting] = &[
         "After how long as unresolved, or \"never\"",
     ),
     setting(
+        "http.head_timeout",
+        "BURSAR_HTTP_HEAD_TIMEOUT",
+        "60s",
+        "How long a connection may take to send a request's head, or wait before it",
+    ),
+    setting(
         "rate_limit.per_second",
         "BURSAR_RATE_LIMIT_PER_SECOND",
         "1000",
@@ -92,6 +98,18 @@ pub const SETTINGS: &[Setting] = &[
         "BURSAR_GATEWAY_WAIT",
         "2s",
         "How long a call waits that fits but for the holds of others; 0s = not at all",
+    ),
+    setting(
+        "gateway.body_timeout",
+        "BURSAR_GATEWAY_BODY_TIMEOUT",
+        "60s",
+        "How long the body of a call may take to arrive",
+    ),
+    setting(
+        "gateway.drain",
+        "BURSAR_GATEWAY_DRAIN",
+        "2m",
+        "How long an answer is read on once its caller has hung up, for what it costs",
     ),
     setting(
         "gateway.fail",

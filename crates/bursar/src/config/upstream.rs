@@ -9,13 +9,14 @@ use secrecy::SecretString;
 use super::{Fault, Source, value::parsed};
 
 /// The keys of an upstream's table.
-pub(super) const KEYS: [&str; 11] = [
+pub(super) const KEYS: [&str; 12] = [
     "api",
     "url",
     "ca_file",
     "key",
     "key_file",
     "key_env",
+    "auth",
     "models",
     "timeout",
     "idle_timeout",
@@ -77,6 +78,7 @@ fn set(upstream: &mut Upstream, key: &str, text: &str) -> Result<(), String> {
             let read = std::env::var(text).map_err(|_| format!("no variable {text} is set"))?;
             upstream.key = Some(secret(read.trim())?);
         }
+        "auth" => upstream.auth = Some(text.parse()?),
         "models" => upstream.models = models(text)?,
         "timeout" => upstream.timeout = duration(text)?,
         "idle_timeout" => upstream.idle_timeout = duration(text)?,

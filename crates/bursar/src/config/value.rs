@@ -91,6 +91,14 @@ pub(super) fn wait(text: &str) -> Result<Duration, String> {
     wait.ok_or_else(|| format!("{text:?} is not between 0s and 60s"))
 }
 
+/// Reads how long a peer is waited for.
+pub(super) fn patience(text: &str) -> Result<Duration, String> {
+    let span: SignedDuration = parsed(text, "a duration, as 30s or 2m")?;
+    let most = Duration::from_secs(3600);
+    let patience = Duration::try_from(span).ok().filter(|span| !span.is_zero() && *span <= most);
+    patience.ok_or_else(|| format!("{text:?} is not between 1ms and 1h"))
+}
+
 pub(super) fn fail(text: &str) -> Result<Fail, String> {
     match text {
         "closed" => Ok(Fail::Closed),

@@ -5,6 +5,7 @@
 
 mod exactness;
 mod export;
+mod faults;
 mod gateway;
 mod kill;
 mod meter;
@@ -13,3 +14,4 @@ mod replay;
 mod service;
 mod support;
 mod vendor;
+mod way;

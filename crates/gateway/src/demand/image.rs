@@ -61,10 +61,10 @@ pub(super) fn size_of_url(url: &str) -> Option<Size> {
     head.ends_with(";base64").then(|| size_of_base64(data)).flatten()
 }
 
-/// Anthropic: a token for 28 by 28 pixels or for 750, after the image was scaled down to at most
-/// 4,784 tokens on the newest models and 1,568 on older ones.
-/// <https://platform.claude.com/docs/en/build-with-claude/vision> names the
-/// vendor's rules; the patches were inferred from figures that others measured.
+/// Anthropic: a token for each patch of 28 by 28 pixels, after the image was scaled down to a long
+/// edge of 2,576 pixels and 4,784 tokens on the models of the high-resolution tier, 1,568 of both on
+/// others. <https://platform.claude.com/docs/en/build-with-claude/vision>; before patches the page
+/// had a token for 750 pixels, which is a little more for some sizes: the larger counts.
 pub(super) fn anthropic(size: Option<Size>) -> u64 {
     const MOST: u64 = 4_784;
     let tokens = size.map_or(MOST, |(width, height)| {
@@ -76,8 +76,10 @@ pub(super) fn anthropic(size: Option<Size>) -> u64 {
 
 /// OpenAI and those who speak its API; `None` if only the window bounds it.
 ///
-/// <https://developers.openai.com/api/docs/guides/images-vision>: tiles of 512 pixels for
-/// the 4o family, 4.1, o1, o3 and 5; patches of 32 pixels times a factor for the others.
+/// <https://developers.openai.com/api/docs/guides/images-vision>, "Model sizing behavior" and
+/// "Calculating costs": tiles of 512 pixels for 4o, 4.1, o1, o3, 5 and 5.1; patches of 32 pixels
+/// times a factor for the others. `low` is not always less: on 4.1-mini, 5.2 and 5.4 it has the
+/// same 2,048 pixels and 6,144 patches as the rest.
 pub(super) fn openai(model: &str, detail: Detail, size: Option<Size>) -> Option<u64> {
     let tokens = match family(model) {
         Family::Tiles { base, tile } => match detail {
@@ -85,21 +87,17 @@ pub(super) fn openai(model: &str, detail: Detail, size: Option<Size>) -> Option<
             _ => base + tile * tiles(size),
         },
         Family::Patches { percent } => {
-            let most = 1_536;
-            let count = match (detail, size) {
-                (Detail::Low, _) => 256,
-                (_, Some((width, height))) => patches(width, height, 32).min(most),
-                (_, None) => most,
-            };
-            (count * percent).div_ceil(100)
+            let count = size.map_or(PATCHES_MOST, |(width, height)| patches(width, height, 32));
+            (count.min(PATCHES_MOST) * percent).div_ceil(100)
         }
-        Family::Original => match (detail, size) {
-            // The tiles of gpt-5 or 512 by 512 pixels in patches: the dearest that low can mean.
-            (Detail::Low, _) => 768,
-            (Detail::High, None) => 3_000,
-            (_, Some((width, height))) => original(width, height),
-            (Detail::Most, None) => return None,
-        },
+        Family::Original => {
+            let most = match detail {
+                Detail::Low | Detail::High => PATCHES_MOST,
+                Detail::Most => PATCHES_ORIGINAL_MOST,
+            };
+            let most = (most * 6).div_ceil(5);
+            size.map_or(most, |(width, height)| original(width, height).min(most))
+        }
         Family::Unknown => match size {
             // Patches of 14 pixels and a mark for each row: no open model cuts finer.
             Some((width, height)) => {
@@ -112,10 +110,15 @@ pub(super) fn openai(model: &str, detail: Detail, size: Option<Size>) -> Option<
     Some(tokens.saturating_add(AROUND))
 }
 
+/// What 2,048 by 2,048 pixels are in patches: with `low` or `high`, no image is larger.
+const PATCHES_MOST: u64 = 4_096;
+/// As it is, one with more is refused.
+const PATCHES_ORIGINAL_MOST: u64 = 30_000;
+
 enum Family {
     /// So many tokens, and so many for each tile.
     Tiles { base: u64, tile: u64 },
-    /// Up to 1,536 patches times a factor.
+    /// Patches of an image of at most 2,048 pixels, times a factor.
     Patches { percent: u64 },
     /// Patches of the image as it is, times 1.2.
     Original,
@@ -127,6 +130,7 @@ fn family(model: &str) -> Family {
     let starts = |names: &[&str]| names.iter().any(|name| model.starts_with(name));
     match () {
         () if starts(&["gpt-4o-mini"]) => Family::Tiles { base: 2_833, tile: 5_667 },
+        // Of gpt-5-mini and -nano the page now says 1.2 and 1.5; before it said what stands here.
         () if starts(&["gpt-4.1-mini", "gpt-5-mini"]) => Family::Patches { percent: 162 },
         () if starts(&["gpt-4.1-nano", "gpt-5-nano"]) => Family::Patches { percent: 246 },
         () if starts(&["o4-mini"]) => Family::Patches { percent: 172 },

@@ -4,10 +4,11 @@ use super::json::Node;
 use super::prompt::Prompt;
 use super::{Demand, Fee, FeeAsked, Ratio, TierAsked, Unmetered, image};
 
-/// The system prompt that makes tools usable. Published figures go from 159 to 530 tokens by model
-/// (<https://platform.claude.com/docs/en/agents-and-tools/tool-use/overview>); twice the
+/// The system prompt that makes tools usable. Published figures go from 159 tokens (Claude 3 Sonnet)
+/// to 804 (Opus 4.7 with `tool_choice` any or tool), 290 to 589 for most since 4.5
+/// (<https://platform.claude.com/docs/en/agents-and-tools/tool-use/overview>, "Pricing"); twice the
 /// largest, for models that are newer than the table.
-const TOOLS_PROMPT: u64 = 1_060;
+const TOOLS_PROMPT: u64 = 1_608;
 /// What the definition of one of Anthropic's own client tools adds. Published: 245 for bash, 700
 /// for the text editor, 735 and a system prompt of up to 499 for computer use.
 const TOOL_DEFINED: u64 = 2_048;

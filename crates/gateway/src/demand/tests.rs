@@ -240,6 +240,11 @@ fn images_count_by_the_published_formulas() {
         ("gpt-4.1-mini", Detail::Most, Some((1024, 1024)), 1659),
         ("gpt-6-astra", Detail::Most, Some((4032, 3024)), 14_364),
         ("gpt-5.5", Detail::Most, Some((3840, 2160)), 9_792),
+        ("gpt-5.6-sol", Detail::Most, None, 36_000),
+        ("gpt-5.2", Detail::High, None, 4_916),
+        ("gpt-5.4", Detail::Low, Some((2048, 2048)), 4_916),
+        ("gpt-4.1-mini", Detail::Low, Some((2048, 2048)), 6_636),
+        ("gpt-5.4", Detail::High, Some((1024, 1024)), 1_229),
     ] {
         let bound = openai(model, detail, size).unwrap();
         assert!((tokens..=tokens + 1_000).contains(&bound), "{model} {size:?}: {bound}");

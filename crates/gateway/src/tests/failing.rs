@@ -64,6 +64,54 @@ async fn a_charge_that_the_store_can_not_take_is_kept_for_later() {
     assert_eq!((calls.len(), calls[0].cost), (1, Some(usd("0.0105"))));
 }
 
+#[tokio::test]
+async fn a_hold_that_can_not_be_freed_now_is_freed_when_the_store_is_back() {
+    let act = Act::After(Duration::from_millis(200), answer(400, &json!({ "error": {} })));
+    let bench = Arc::new(Bench::start(move |_| act.clone()).await);
+    let call = {
+        let bench = bench.clone();
+        tokio::spawn(async move { bench.send("/v1/messages", &message()).await })
+    };
+    while bench.vendor.requests() == 0 {
+        tokio::task::yield_now().await;
+    }
+    bench.store.set_down(true);
+    assert_eq!(call.await.unwrap().status.as_u16(), 400);
+    bench.spooled(1).await;
+    deliver(&bench).await;
+    assert_eq!(bench.gateway.spooled(), 1, "the store is still down");
+    bench.store.set_down(false);
+    deliver(&bench).await;
+    let calls = bench.calls().await;
+    assert_eq!((calls.len(), calls[0].state, calls[0].cost), (1, State::Released, None));
+    assert_eq!(bench.gateway.spooled(), 0);
+}
+
+#[tokio::test]
+async fn a_hold_that_was_made_without_an_answer_is_freed() {
+    let bench = Bench::start(vendor).await;
+    bench.store.set_mute(true);
+    let answer = bench.send("/v1/messages", &message()).await;
+    assert_eq!((answer.status.as_u16(), bench.vendor.requests()), (503, 0));
+    bench.store.set_mute(false);
+    bench.spooled(1).await;
+    deliver(&bench).await;
+    assert_eq!(bench.calls().await[0].state, State::Released);
+}
+
+#[tokio::test]
+async fn freeing_what_was_never_held_is_no_failure() {
+    let bench = Bench::start(vendor).await;
+    bench.store.set_down(true);
+    assert_eq!(bench.send("/v1/messages", &message()).await.status.as_u16(), 503);
+    bench.spooled(1).await;
+    bench.store.set_down(false);
+    deliver(&bench).await;
+    assert_eq!((bench.gateway.spooled(), bench.calls().await.len()), (0, 0));
+    let rejected = bench.spool.path().join("0/rejected.jsonl");
+    assert!(!rejected.exists());
+}
+
 impl Bench {
     async fn spooled(&self, records: usize) {
         let wait = async {

@@ -87,3 +87,70 @@ async fn an_address_of_redis_is_never_shown() {
     let error = MeterLayer::new(bursar.remote(), tracker, settings).err().unwrap();
     assert!(!format!("{error} {error:?}").contains("secret"));
 }
+
+/// A Redis of this test's own.
+struct OwnRedis(std::process::Child);
+
+impl OwnRedis {
+    async fn start(port: u16) -> Self {
+        let mut command = std::process::Command::new("redis-server");
+        command.args(["--bind", "127.0.0.1", "--port", &port.to_string()]);
+        command.args(["--save", "", "--appendonly", "no"]).stdout(std::process::Stdio::null());
+        let redis = Self(command.spawn().expect("redis-server is installed"));
+        until(|| TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok()).await;
+        redis
+    }
+}
+
+impl Drop for OwnRedis {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[tokio::test]
+async fn a_redis_that_is_killed_fails_no_request_and_is_used_again_when_it_is_back() {
+    let store = memory();
+    limit(&store, "0.01").await;
+    let bursar = Bursar::start(store.clone());
+    let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
+    let settings = || {
+        let url = format!("redis://127.0.0.1:{port}");
+        Settings::default().with_redis(url.into(), Duration::from_millis(200))
+    };
+    let redis = OwnRedis::start(port).await;
+    let (first, told) = tracker(bursar.remote(), quick());
+    let (second, knows) = tracker(bursar.remote(), quick());
+    let mut one = App::start(bursar.remote(), &first, settings()).await;
+    let other = App::start(bursar.remote(), &second, settings()).await;
+    assert_eq!(one.ask(1000, 500).await.status(), 429);
+    drop(redis);
+    // Verdicts are served by the process that knows them, and by the service to all others.
+    assert_eq!(one.ask(1000, 500).await.status(), 429);
+    assert_eq!(told.of(names::CACHE_HITS), 1);
+    assert_eq!(other.ask(1000, 500).await.status(), 429);
+    assert!(knows.of(names::REDIS_FAULTS) >= 1);
+    // Approvals, too: they are held and charged as ever.
+    assert_eq!(one.ask(100, 50).await.status(), 200);
+    one.call().await.track(Usage::new(100, 50));
+    first.flush().await;
+    assert_eq!(balances(&store).await, texts("0.00105", "0"));
+    // It comes back, empty; what a process is refused next, others know again.
+    let redis = OwnRedis::start(port).await;
+    let (third, learns) = tracker(bursar.remote(), quick());
+    let late = App::start(bursar.remote(), &third, settings()).await;
+    let mut input = 2000;
+    let shared = async {
+        while learns.of(names::CACHE_HITS) == 0 {
+            input += 1;
+            assert_eq!(one.ask(input, 500).await.status(), 429);
+            assert_eq!(late.ask(input, 500).await.status(), 429);
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), shared).await.expect("it is shared again");
+    // Neither the service nor Redis: requests are let through.
+    bursar.kill().await;
+    drop(redis);
+    assert_eq!(one.ask(1, 1).await.status(), 200);
+}
