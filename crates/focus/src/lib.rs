@@ -1,21 +1,33 @@
 //! Who spends, on what, and when: the words that budgets and charges share.
 //!
 //! Owns [`TenantId`] and the other names that travel through every layer, the [`Scope`] that a
-//! budget covers, the [`Period`] that it counts over, and the [`Column`]s of a FOCUS charge. Knows
-//! nothing of limits, prices, storage or the wire. Invariant: a value of these types has been
+//! budget covers, the [`Period`] that it counts over; and FOCUS, the language of bills: its
+//! [`Column`]s and [`Version`]s, how an older bill becomes one of 1.4 ([`upgrade`]). What is to be done to millions of rows is data here
+//! ([`Expression`], [`Condition`]), which the lake compiles onto columns; the row-wise evaluators
+//! beside it say what is right.
+//!
+//! Knows nothing of limits, storage, files or the wire. Invariant: a value of these types has been
 //! parsed; what is in it is in bounds.
 #![deny(clippy::float_arithmetic)]
 
 mod column;
+mod condition;
 #[cfg(test)]
 mod data;
+mod expression;
+mod header;
 mod name;
 mod period;
 mod scope;
+pub mod upgrade;
+pub mod value;
 mod version;
 
 pub use column::{Column, Format, Kind, Level, SERVICE_SUBCATEGORIES, UnknownColumn};
+pub use condition::{Condition, Row, TOLERANCE_PLACES};
+pub use expression::{Expression, Fields, Rewrite};
+pub use header::{Detected, Drift, Field};
 pub use name::{ModelName, NameError, ReportType, TenantId, UserId};
 pub use period::{Period, PeriodError, PeriodRule, PeriodUnit};
 pub use scope::{Attribution, Scope};
-pub use version::{UnknownVersion, Version};
+pub use version::{Former, UnknownVersion, Version};
