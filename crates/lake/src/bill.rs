@@ -15,7 +15,7 @@ use std::{
 };
 
 use flate2::read::MultiGzDecoder;
-use focus::{Column, Detected, Field, Kind, Version, upgrade};
+use focus::{Column, Detected, Field, Kind, Version, requirement::Requirement, upgrade};
 use sha2::{Digest, Sha256};
 
 use crate::{
@@ -24,6 +24,7 @@ use crate::{
     parquet,
     source::{Bill, Form},
     upgrade::places,
+    validate,
 };
 
 /// Packed files may grow by this much before their growth is measured.
@@ -38,6 +39,8 @@ pub(crate) struct Layout {
     pub(crate) plan: upgrade::Plan,
     /// Columns that are kept as they are: where they stand, the custom column they become.
     pub(crate) kept: Vec<(usize, String)>,
+    /// What its charges have to keep.
+    pub(crate) asked: Vec<&'static Requirement>,
     /// One line on what was found.
     pub(crate) say: String,
     /// Amounts that the file holds as floats.
@@ -110,7 +113,9 @@ pub(crate) fn of_header(
     let amount = |name: &String| Column::parse(name).is_ok_and(|c| c.kind() == Kind::Decimal);
     let floats = floats.iter().filter(|name| amount(name)).cloned().collect();
     let say = detected.to_string();
-    Ok(Layout { path: path.to_owned(), places: places(&names), names, plan, kept, say, floats })
+    let (path, places) = (path.to_owned(), places(&names));
+    let asked = validate::asked(&plan, &places);
+    Ok(Layout { path, places, names, plan, kept, asked, say, floats })
 }
 
 /// Custom columns begin with a small `x_`, and each name stands once, whatever its case.

@@ -45,7 +45,7 @@ impl Formats {
         if let Some(known) = known.get(text) {
             return *known;
         }
-        let written = focus::fault(format, allowed, text).is_none();
+        let written = focus::value::fault(format, allowed, text).is_none();
         if known.len() < REMEMBERED && text.len() <= 4_096 {
             known.insert(text.into(), written);
         }

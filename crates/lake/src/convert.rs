@@ -79,7 +79,7 @@ fn floats<F: Fn(f64) -> Option<String>>(array: &ArrayRef, write: F) -> ArrayRef 
 }
 
 fn is_null(text: &str) -> bool {
-    focus::is_null(text)
+    focus::value::is_null(text)
 }
 
 fn amounts(

@@ -85,6 +85,11 @@ impl Decimal {
         parse(text.as_bytes()).ok().map(Self::amount)
     }
 
+    /// Digits after the point that are not zeros at the end.
+    pub(crate) const fn printed(self) -> u8 {
+        self.trimmed().1
+    }
+
     /// Whether it is below zero.
     pub const fn is_negative(self) -> bool {
         self.digits < 0
@@ -156,7 +161,7 @@ impl Ord for Decimal {
 }
 
 impl Decimal {
-    fn trimmed(self) -> (i128, u8) {
+    const fn trimmed(self) -> (i128, u8) {
         let (mut digits, mut scale) = (self.digits, self.scale);
         while scale > 0 && digits % 10 == 0 {
             digits /= 10;

@@ -83,6 +83,8 @@ pub(crate) struct Findings {
     rows: BTreeMap<usize, Vec<(Rule, String)>>,
     /// Rows that can't be kept whatever the config says.
     broken: BTreeSet<usize>,
+    /// Rows that break a rule which has to be kept.
+    breached: BTreeSet<usize>,
     /// Records that are no rows of the block's columns.
     records: BTreeMap<usize, Vec<String>>,
     /// Instants without a zone.
@@ -98,6 +100,12 @@ impl Findings {
 
     /// The row can be kept, and breaks a rule.
     pub(crate) fn breach(&mut self, row: usize, rule: Rule, say: String) {
+        self.breached.insert(row);
+        self.note(row, rule, say);
+    }
+
+    /// The row is worth a look.
+    pub(crate) fn note(&mut self, row: usize, rule: Rule, say: String) {
         self.rows.entry(row).or_default().push((rule, say));
     }
 
@@ -120,7 +128,8 @@ impl Findings {
 
     /// Rows that are not kept: those that can't be, and with `strict` all that broke a rule.
     pub(crate) fn refused(&self, strict: bool) -> Vec<usize> {
-        if strict { self.rows.keys().copied().collect() } else { self.broken.iter().copied().collect() }
+        let rows = if strict { &self.breached } else { &self.broken };
+        rows.iter().copied().collect()
     }
 
     pub(crate) fn of(&self, row: usize) -> &[(Rule, String)] {

@@ -357,7 +357,8 @@ impl<'a> Worker<'a> {
             return Ok(());
         }
         Partitions::check(&charges, &mut findings);
-        self.validator.check(&charges, layout.version(), &mut findings);
+        let every = self.work.strict;
+        self.validator.check(&charges, &layout.asked, every, &mut findings);
         self.done.unzoned += findings.unzoned;
         let refused = findings.refused(self.work.strict);
         if !findings.is_empty() {

@@ -51,7 +51,7 @@ pub(crate) const DAY_SUMS: [Column; 4] =
 /// The day that a charge began on, in UTC.
 pub(crate) const DAY: &str = "ChargeDay";
 /// How many charges were summed.
-pub(crate) const CHARGES: &str = "Charges";
+pub(crate) const CHARGE_COUNT: &str = "ChargeCount";
 
 /// Sums of a day.
 pub(crate) fn days() -> SchemaRef {
@@ -61,6 +61,6 @@ pub(crate) fn days() -> SchemaRef {
     ];
     fields.extend(DAY_KEYS.iter().map(|column| Field::new(column.name(), DataType::Utf8, true)));
     fields.extend(DAY_SUMS.iter().map(|column| Field::new(column.name(), AMOUNT, true)));
-    fields.push(Field::new(CHARGES, DataType::Int64, false));
+    fields.push(Field::new(CHARGE_COUNT, DataType::Int64, false));
     Arc::new(Schema::new(fields))
 }

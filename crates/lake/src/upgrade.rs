@@ -60,7 +60,7 @@ impl<'a> Delivered<'a> {
     /// The charges that these rows are, with the custom columns that are kept.
     pub(crate) fn charges(
         &self,
-        plan: &focus::Plan,
+        plan: &focus::upgrade::Plan,
         kept: &[(usize, String)],
         schema: &SchemaRef,
         findings: &mut Findings,
@@ -188,7 +188,7 @@ struct TextRow<'a> {
 impl TextRow<'_> {
     fn value<'b>(&self, array: &'b StringArray) -> Option<&'b str> {
         let value = array.is_valid(self.row).then(|| array.value(self.row));
-        value.filter(|text| !focus::is_null(text))
+        value.filter(|text| !focus::value::is_null(text))
     }
 }
 
