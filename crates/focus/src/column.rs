@@ -100,6 +100,8 @@ macro_rules! columns {
 
             const TABLE: &[Entry] = &[$(Entry {
                 name: stringify!($name),
+                format_id: concat!(stringify!($name), "-format"),
+                null_id: concat!(stringify!($name), "-null"),
                 format: Format::$format,
                 nullable: nullable!($null),
                 level: Level::$level,
@@ -120,6 +122,8 @@ macro_rules! nullable {
 
 struct Entry {
     name: &'static str,
+    format_id: &'static str,
+    null_id: &'static str,
     format: Format,
     nullable: bool,
     level: Level,
@@ -237,6 +241,16 @@ impl Column {
     /// The first version that has it, of those that Bursar reads.
     pub const fn since(self) -> Version {
         Self::TABLE[self.index()].since
+    }
+
+    /// The name of the requirement on how its values are written.
+    pub(crate) const fn format_id(self) -> &'static str {
+        Self::TABLE[self.index()].format_id
+    }
+
+    /// The name of the requirement that it has a value.
+    pub(crate) const fn null_id(self) -> &'static str {
+        Self::TABLE[self.index()].null_id
     }
 
     /// The only values that it may have; empty where any will do.

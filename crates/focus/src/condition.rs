@@ -32,7 +32,7 @@ impl<C, R: Row<C> + ?Sized> Row<C> for &R {
 ///
 /// The comparisons ([`Condition::Less`], [`Condition::EqualNumbers`], [`Condition::Product`],
 /// [`Condition::Zero`], [`Condition::Paired`]) hold where a value is null or can't be read:
-/// another requirement tells of that. They may therefore not stand under [`Condition::Not`].
+/// another requirement tells of that. Under [`Condition::Not`] they therefore don't hold.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Condition<C: 'static = Column> {
     /// Nothing is asked.
@@ -47,6 +47,8 @@ pub enum Condition<C: 'static = Column> {
     In(C, &'static [&'static str]),
     /// The value begins with this text. Null does not.
     Begins(C, &'static str),
+    /// The value has this text in it. Null has not.
+    Contains(C, &'static str),
     /// Two columns have the same text. Nulls are never the same.
     Same(C, C),
     /// An instant or number is less than another.
@@ -100,6 +102,7 @@ impl<C: Copy + 'static> Condition<C> {
             Self::Begins(column, start) => {
                 text(*column).is_some_and(|text| text.starts_with(start))
             }
+            Self::Contains(column, part) => text(*column).is_some_and(|text| text.contains(part)),
             Self::Same(a, b) => text(*a).is_some() && text(*a) == text(*b),
             Self::Less(a, b) => match (text(*a), text(*b)) {
                 (Some(a), Some(b)) => compared(a, b).is_none_or(Ordering::is_lt),
@@ -140,6 +143,7 @@ impl<C: Copy + 'static> Condition<C> {
             | Self::Equal(a, _)
             | Self::In(a, _)
             | Self::Begins(a, _)
+            | Self::Contains(a, _)
             | Self::Zero(a)
             | Self::Formatted(a, ..) => vec![*a],
             Self::Same(a, b) | Self::Less(a, b) | Self::EqualNumbers(a, b) => vec![*a, *b],

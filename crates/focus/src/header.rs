@@ -26,6 +26,17 @@ pub enum Field {
     Duplicate,
 }
 
+impl Field {
+    /// The specification's name of the column; `None` for one that it doesn't know.
+    pub const fn name(&self) -> Option<&'static str> {
+        match self {
+            Self::Focus(column) => Some(column.name()),
+            Self::Former(former) => Some(former.name()),
+            Self::Custom | Self::Unknown | Self::Duplicate => None,
+        }
+    }
+}
+
 /// Names that columns had before 1.0, or that are often seen for them.
 ///
 /// Source: the specification's CHANGELOG.md, "Columns History".
@@ -115,7 +126,7 @@ impl Detected {
 }
 
 /// The name as it counts: the mark at a file's beginning and spaces around don't.
-fn plain(name: &str) -> &str {
+pub(crate) fn plain(name: &str) -> &str {
     name.trim_start_matches('\u{feff}').trim()
 }
 

@@ -8,7 +8,9 @@
 //! Sources: the specification's CHANGELOG.md and
 //! `supporting_content/appendix/version_migration_guidance.md`; each rule tells its reason.
 
-use crate::{Column, Condition, Detected, Expression, Field, Former, Rewrite, Version, value};
+use crate::{
+    Column, Condition, Detected, Expression, Field, Fields, Former, Record, Rewrite, Version, value,
+};
 
 #[cfg(test)]
 mod tests;
@@ -66,6 +68,9 @@ pub struct Plan {
     pub version: Version,
     /// How each column of 1.4 comes about.
     pub columns: Vec<Upgrade>,
+    /// Whether each column of 1.4 comes from one that the file has; where not, all rows are null
+    /// and nothing is required of them.
+    pub given: Vec<bool>,
     /// Columns kept as they are: their place in the file and the name that they get.
     pub kept: Vec<(usize, String)>,
 }
@@ -73,14 +78,31 @@ pub struct Plan {
 /// The plan for a file with this header. Stray and doubled columns are not kept: whether a file
 /// that has them is taken is for its reader to decide.
 pub fn plan<S: AsRef<str>>(header: &[S], detected: &Detected) -> Plan {
-    let columns = Column::ALL.iter().map(|column| rule(detected.version, *column)).collect();
+    let columns = Column::ALL.iter().map(|column| rule(detected.version, *column));
+    let columns: Vec<Upgrade> = columns.collect();
+    let names: Vec<&str> = detected.fields.iter().filter_map(Field::name).collect();
+    let given =
+        |upgrade: &Upgrade| upgrade.expression().reads().iter().any(|name| names.contains(name));
+    let given = columns.iter().map(given).collect();
     let fields = header.iter().zip(&detected.fields).enumerate();
     let kept = fields.filter_map(|(at, (name, field))| match field {
-        Field::Custom => Some((at, name.as_ref().trim().to_owned())),
+        Field::Custom => Some((at, crate::header::plain(name.as_ref()).to_owned())),
         Field::Former(former) => Some((at, former.kept_as().to_owned())),
         Field::Focus(_) | Field::Unknown | Field::Duplicate => None,
     });
-    Plan { version: detected.version, columns, kept: kept.collect() }
+    Plan { version: detected.version, columns, given, kept: kept.collect() }
+}
+
+impl Plan {
+    /// Whether the column comes from one that the file has.
+    pub fn gives(&self, column: Column) -> bool {
+        self.given[column.index()]
+    }
+
+    /// One row of the file as a row of 1.4.
+    pub fn record<R: Fields + ?Sized>(&self, source: &R) -> Record {
+        Record::new(|column| self.columns[column.index()].expression().text(source))
+    }
 }
 
 const PROVIDER: Expression = Expression::Field("ProviderName");

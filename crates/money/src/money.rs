@@ -58,6 +58,12 @@ impl Money {
         Money(dollars as i128 * NANOS_PER_DOLLAR)
     }
 
+    /// An amount from units times [`crate::UnitPrice::nanos_per_million`], which is a nano-dollar's
+    /// millionth, rounded once. Unchecked against [`Money::MAX`].
+    pub fn from_millionths(millionths: i128, rounding: Rounding) -> Money {
+        Money(divide(millionths, 1_000_000, rounding))
+    }
+
     /// The amount in nano-dollars.
     pub const fn nanos(self) -> i128 {
         self.0
