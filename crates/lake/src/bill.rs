@@ -206,7 +206,8 @@ pub(crate) fn cutter(
     counted: &Counted,
 ) -> Result<Cutter<Box<dyn Read + Send>>, Refusal> {
     let open = File::open(&bill.path);
-    let file = open.map_err(|error| Refusal { line: 0, say: format!("it can't be opened: {error}") })?;
+    let file =
+        open.map_err(|error| Refusal { line: 0, say: format!("it can't be opened: {error}") })?;
     let counting = Counting { file, counted: counted.clone() };
     let reader: Box<dyn Read + Send> = match bill.form {
         Form::CsvGz => Box::new(Growing {

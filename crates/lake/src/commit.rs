@@ -272,7 +272,8 @@ impl Log {
 
 fn pause(attempt: u32) -> Duration {
     // Not all at once again: the process and the moment decide, no shared clock tick.
-    let spread = u64::from(std::process::id()) ^ u64::from(Timestamp::now().subsec_nanosecond().unsigned_abs());
+    let spread = u64::from(std::process::id())
+        ^ u64::from(Timestamp::now().subsec_nanosecond().unsigned_abs());
     Duration::from_millis(u64::from(attempt.min(20)) + spread % 8)
 }
 

@@ -269,11 +269,12 @@ fn batches_of(bytes: Bytes, schema: SchemaRef) -> Result<Vec<RecordBatch>, Write
     let mut batches = Vec::new();
     for batch in reader {
         let batch = batch?;
-        let columns = schema.fields().iter().map(|field| match batch.column_by_name(field.name()) {
-            Some(column) if column.data_type() == field.data_type() => Ok(Arc::clone(column)),
-            Some(column) => cast(column, field.data_type()),
-            None => Ok(new_null_array(field.data_type(), batch.num_rows())),
-        });
+        let columns =
+            schema.fields().iter().map(|field| match batch.column_by_name(field.name()) {
+                Some(column) if column.data_type() == field.data_type() => Ok(Arc::clone(column)),
+                Some(column) => cast(column, field.data_type()),
+                None => Ok(new_null_array(field.data_type(), batch.num_rows())),
+            });
         let columns = columns.collect::<Result<Vec<ArrayRef>, _>>()?;
         batches.push(RecordBatch::try_new(Arc::clone(&schema), columns)?);
     }

@@ -3,14 +3,13 @@
 //! Owns the translation of [`focus::Condition`], which is data, into masks. Knows nothing of what is
 //! required. Invariant: a mask says of each row what [`focus::Condition::holds`] says of it.
 
-use std::{
-    cell::RefCell,
-    collections::HashMap,
-};
+use std::{cell::RefCell, collections::HashMap};
 
 use arrow::{
-    array::{Array, BooleanArray, BooleanBufferBuilder, Decimal128Array, StringArray,
-        TimestampMicrosecondArray},
+    array::{
+        Array, BooleanArray, BooleanBufferBuilder, Decimal128Array, StringArray,
+        TimestampMicrosecondArray,
+    },
     buffer::BooleanBuffer,
     datatypes::i256,
 };
@@ -66,9 +65,8 @@ pub(crate) fn mask<C: Copy + 'static, L: Lookup<C>>(
         Condition::Null(column) => !&columns.valid(*column),
         Condition::Equal(column, value) => texts(columns, *column, |text| text == *value),
         Condition::In(column, values) => texts(columns, *column, |text| values.contains(&text)),
-        Condition::Begins(column, start) => {
-            texts(columns, *column, |text| text.starts_with(start))
-        }
+        Condition::Begins(column, start) => texts(columns, *column, |text| text.starts_with(start)),
+        Condition::Contains(column, part) => texts(columns, *column, |text| text.contains(part)),
         Condition::Same(a, b) => same(columns, *a, *b),
         Condition::Less(a, b) => less(columns, *a, *b),
         Condition::EqualNumbers(a, b) => {
@@ -86,7 +84,11 @@ pub(crate) fn mask<C: Copy + 'static, L: Lookup<C>>(
         Condition::Not(other) => !&mask(other, columns, formats),
         Condition::All(all) => all.iter().fold(BooleanBuffer::new_set(rows), |so_far, one| {
             // What fails already need not be looked at further.
-            if so_far.count_set_bits() == 0 { so_far } else { &so_far & &mask(one, columns, formats) }
+            if so_far.count_set_bits() == 0 {
+                so_far
+            } else {
+                &so_far & &mask(one, columns, formats)
+            }
         }),
         Condition::Any(any) => any.iter().fold(BooleanBuffer::new_unset(rows), |so_far, one| {
             if so_far.count_set_bits() == rows {
@@ -168,12 +170,7 @@ fn pairs(
     collect(rows, |row| a.is_null(row) || b.is_null(row) || holds(a.value(row), b.value(row)))
 }
 
-fn products<C: Copy + 'static, L: Lookup<C>>(
-    columns: &L,
-    product: C,
-    a: C,
-    b: C,
-) -> BooleanBuffer {
+fn products<C: Copy + 'static, L: Lookup<C>>(columns: &L, product: C, a: C, b: C) -> BooleanBuffer {
     let rows = columns.rows();
     let all = (columns.numbers(product), columns.numbers(a), columns.numbers(b));
     let (Some(product), Some(a), Some(b)) = all else { return BooleanBuffer::new_set(rows) };

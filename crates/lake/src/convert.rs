@@ -12,7 +12,7 @@ use arrow::{
         TimestampMicrosecondBuilder,
     },
     compute::cast,
-    datatypes::{DataType, Decimal128Type, Decimal256Type, Float32Type, Float64Type},
+    datatypes::{DataType, Decimal128Type, Decimal256Type, DecimalType, Float32Type, Float64Type},
     error::ArrowError,
 };
 use focus::{Column, Kind};
@@ -91,11 +91,9 @@ fn amounts(
         DataType::Decimal128(PRECISION, SCALE) => return Ok(Arc::clone(array)),
         DataType::Decimal128(_, scale) => return rescaled(array, *scale, column, findings),
         DataType::Decimal256(_, scale) => {
-            let scale = u8::try_from(*scale).unwrap_or(0);
             let wide = array.as_primitive::<Decimal256Type>();
-            let texts = wide.iter().map(|wide| {
-                Some(arrow::datatypes::DecimalType::format_decimal(wide?, 76, i8::try_from(scale).ok()?))
-            });
+            let texts =
+                wide.iter().map(|wide| Some(Decimal256Type::format_decimal(wide?, 76, *scale)));
             Arc::new(texts.collect::<StringArray>()) as ArrayRef
         }
         data if data.is_integer() => {

@@ -36,15 +36,13 @@ fn refuse<T>(line: u64, say: impl Into<String>) -> Result<T, Refusal> {
     Err(Refusal { line, say: say.into() })
 }
 
-/// Whole records, and where the first of them stands.
+/// Whole records, and which they are.
 #[derive(Debug)]
 pub(crate) struct Block {
     pub(crate) bytes: Vec<u8>,
     /// The first record's number; the first below the header is 1.
     pub(crate) row: u64,
     pub(crate) rows: u64,
-    /// The first record's line.
-    pub(crate) line: u64,
 }
 
 /// Cuts a file at the ends of records.
@@ -172,7 +170,10 @@ impl<R: Read> Cutter<R> {
     fn too_long<T>(&self) -> Result<T, Refusal> {
         let line = self.line + lines(&self.buffer[..self.record]);
         let most = self.limits.record_bytes;
-        refuse(line, format!("a record of over {most} bytes; is a quote left open, or is it no CSV?"))
+        refuse(
+            line,
+            format!("a record of over {most} bytes; is a quote left open, or is it no CSV?"),
+        )
     }
 
     /// The next quote or line end that is not looked at.
@@ -209,12 +210,12 @@ impl<R: Read> Cutter<R> {
         let mut bytes = Vec::with_capacity(BLOCK + READ);
         bytes.extend_from_slice(&rest);
         std::mem::swap(&mut bytes, &mut self.buffer);
-        let (row, line) = (self.row, self.line);
+        let row = self.row;
         self.row += rows;
         self.line += lines(&bytes);
         (self.looked, self.record, self.closed, self.rows) = (0, 0, 0, 0);
         self.quoted = false;
-        Block { bytes, row, rows, line }
+        Block { bytes, row, rows }
     }
 }
 

@@ -272,8 +272,8 @@ fn exponent(text: &[u8]) -> Result<i64, Unreadable> {
     if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
         return Err(Unreadable::Syntax);
     }
-    let value = digits.iter().fold(0i64, |value, byte| {
-        value.saturating_mul(10).saturating_add(i64::from(byte - b'0'))
-    });
+    let value = digits
+        .iter()
+        .fold(0i64, |value, byte| value.saturating_mul(10).saturating_add(i64::from(byte - b'0')));
     Ok(if negative { -value } else { value })
 }

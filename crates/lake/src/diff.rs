@@ -108,8 +108,11 @@ fn sql(compared: &Compared, month: Month) -> String {
         keys.iter().enumerate().map(|(at, key)| format!("{key} as k{at}")).collect();
     let places: Vec<String> = (1..=keys.len()).map(|place| place.to_string()).collect();
     let sums = [compared.basis.column(), Column::ListCost, Column::PricingQuantity];
-    let sums: Vec<String> =
-        sums.iter().enumerate().map(|(at, c)| format!("sum({}) as s{at}", name(c.name()))).collect();
+    let sums: Vec<String> = sums
+        .iter()
+        .enumerate()
+        .map(|(at, c)| format!("sum({}) as s{at}", name(c.name())))
+        .collect();
     format!(
         "select {}, {} from focus_data_table where {} group by {}",
         named.join(", "),
@@ -171,7 +174,8 @@ fn table(compared: &Compared, version: u64, lines: Lines) -> Result<Table, Repor
     let mut sorted = Vec::new();
     for line in lines.into_values() {
         let change = line.after.checked_sub(line.before).ok_or(ReportError::TooLarge)?;
-        let magnitude = if change.is_negative() { Decimal::ZERO.checked_sub(change) } else { Some(change) };
+        let magnitude =
+            if change.is_negative() { Decimal::ZERO.checked_sub(change) } else { Some(change) };
         let mut row = line.values;
         row.extend([line.before, line.after, change].map(Value::Decimal));
         row.extend(line.parts.map(Value::Decimal));

@@ -188,7 +188,8 @@ impl Files {
         statistics.num_rows = Precision::Exact(usize::try_from(file.rows).unwrap_or(usize::MAX));
         let at = self.schema.index_of(Column::BillingPeriodStart.name());
         if let (Ok(at), Some((first, last))) = (at, bounds(month)) {
-            let instant = |micros| ScalarValue::TimestampMicrosecond(Some(micros), Some("UTC".into()));
+            let instant =
+                |micros| ScalarValue::TimestampMicrosecond(Some(micros), Some("UTC".into()));
             statistics.column_statistics[at] = ColumnStatistics {
                 min_value: Precision::Inexact(instant(first)),
                 max_value: Precision::Inexact(instant(last)),
@@ -232,7 +233,8 @@ impl TableProvider for Files {
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let url = ObjectStoreUrl::parse(STORE)?;
         let options = state.config().options().execution.parquet.clone();
-        let options = datafusion::config::TableParquetOptions { global: options, ..Default::default() };
+        let options =
+            datafusion::config::TableParquetOptions { global: options, ..Default::default() };
         let cache = state.runtime_env().cache_manager.get_file_metadata_cache();
         let store = state.runtime_env().object_store(&url)?;
         let mut source = ParquetSource::new(Arc::clone(&self.schema))

@@ -10,7 +10,7 @@ use std::{
 };
 
 use arrow::{
-    array::{Array, ArrayRef, RecordBatch},
+    array::{ArrayRef, RecordBatch},
     compute::cast,
     datatypes::{DataType, Field, Schema, SchemaRef},
 };

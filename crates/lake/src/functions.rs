@@ -15,15 +15,17 @@ mod exact;
 mod json;
 mod operator;
 mod path;
+#[cfg(test)]
+mod tests;
 
 /// Adds them to a session.
 pub(crate) fn register(context: &mut SessionContext) -> Result<()> {
     for part in date::ALL {
-        context.register_udf(ScalarUDF::new_from_impl(date::Part::new(*part)));
+        context.register_udf(ScalarUDF::new_from_impl(date::Part::new(*part)).into())?;
     }
-    context.register_udf(ScalarUDF::new_from_impl(date::Day::default()));
+    context.register_udf(ScalarUDF::new_from_impl(date::Day::default()).into())?;
     for function in json::ALL {
-        context.register_udf(ScalarUDF::new_from_impl(json::Json::new(*function)));
+        context.register_udf(ScalarUDF::new_from_impl(json::Json::new(*function)).into())?;
     }
     context.register_expr_planner(Arc::new(operator::Operators))
 }

@@ -204,7 +204,7 @@ async fn known(
         for path in &paths {
             counted.file(path).map_err(|e| io_error("read", path, e))?;
         }
-        Ok(counted.hash())
+        Ok::<_, IngestError>(counted.hash())
     })
     .await?;
     Ok(mine().any(|import| import.execution == hash).then_some(hash))

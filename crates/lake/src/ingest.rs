@@ -236,9 +236,9 @@ fn read(work: &Work, shared: &Shared, jobs: SyncSender<Job>) -> Result<(), Inges
             let foot = Foot::open(&bill.path, bill.bytes, work.limits).map_err(refused)?;
             let foot = Arc::new(foot);
             let hashed = shared.counted.clone();
-            hashed.file(&bill.path).map_err(|e| {
-                IngestError::Source(crate::source::io_error("read", &bill.path, e))
-            })?;
+            hashed
+                .file(&bill.path)
+                .map_err(|e| IngestError::Source(crate::source::io_error("read", &bill.path, e)))?;
             for group in foot.groups() {
                 if jobs.send(Job::Group(Arc::clone(layout), Arc::clone(&foot), group)).is_err() {
                     return Ok(());

@@ -79,9 +79,7 @@ fn offset(text: &[u8]) -> Option<i64> {
     };
     let (hours, minutes) = match digits {
         [h1, h2] => (number(&[*h1, *h2])?, 0),
-        [h1, h2, m1, m2] | [h1, h2, b':', m1, m2] => {
-            (number(&[*h1, *h2])?, number(&[*m1, *m2])?)
-        }
+        [h1, h2, m1, m2] | [h1, h2, b':', m1, m2] => (number(&[*h1, *h2])?, number(&[*m1, *m2])?),
         _ => return None,
     };
     (hours <= 14 && minutes < 60).then_some(sign * (hours * 3_600 + minutes * 60))

@@ -40,6 +40,8 @@ mod sql;
 mod storage;
 mod table;
 mod tags;
+#[cfg(test)]
+mod testing;
 mod upgrade;
 mod validate;
 

@@ -32,7 +32,6 @@ pub(crate) struct Group {
     pub(crate) index: usize,
     /// The first row's number in the file, from 1.
     pub(crate) row: u64,
-    pub(crate) bytes: u64,
 }
 
 /// What is known of a file from its end.
@@ -57,10 +56,13 @@ impl Foot {
         let most = bytes.saturating_mul(limits.expansion).max(1 << 30);
         let (mut unpacked, mut rows) = (0u64, 0u64);
         for group in file.row_groups() {
-            unpacked = unpacked.saturating_add(u64::try_from(group.total_byte_size()).unwrap_or(u64::MAX));
+            unpacked =
+                unpacked.saturating_add(u64::try_from(group.total_byte_size()).unwrap_or(u64::MAX));
             rows = rows.saturating_add(u64::try_from(group.num_rows()).unwrap_or(u64::MAX));
             if group.columns().iter().any(|column| column.uncompressed_size() > CHUNK_MAX) {
-                return Err(refuse("a column of one row group has over 2 GiB; write smaller groups"));
+                return Err(refuse(
+                    "a column of one row group has over 2 GiB; write smaller groups",
+                ));
             }
         }
         if unpacked > most || rows > most {
@@ -77,8 +79,7 @@ impl Foot {
             .map(|(index, group)| {
                 let first = row;
                 row += u64::try_from(group.num_rows()).unwrap_or(0);
-                let bytes = u64::try_from(group.compressed_size()).unwrap_or(0);
-                Group { index, row: first, bytes }
+                Group { index, row: first }
             })
             .collect()
     }

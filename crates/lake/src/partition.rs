@@ -3,11 +3,7 @@
 //! Owns the writers that are open and what they may hold in memory. Invariant: what waits in memory
 //! stays under the limit; when it does not, the fullest writer gives it to its file.
 
-use std::{
-    collections::BTreeMap,
-    io::BufWriter,
-    sync::Arc,
-};
+use std::{collections::BTreeMap, io::BufWriter, sync::Arc};
 
 use arrow::{
     array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, UInt32Array},
@@ -307,7 +303,9 @@ fn split(batch: &RecordBatch) -> Parts {
     while row < batch.num_rows() {
         let (start, provider) = (starts.value(row), text(providers, row));
         let first = row;
-        while row < batch.num_rows() && starts.value(row) == start && text(providers, row) == provider
+        while row < batch.num_rows()
+            && starts.value(row) == start
+            && text(providers, row) == provider
         {
             row += 1;
         }

@@ -102,9 +102,8 @@ impl Writer {
         let records = rows.iter().enumerate().map(|(at, row)| match findings.record(*row) {
             Some(record) => json(&record),
             None => {
-                let value = |array: &&StringArray| {
-                    array.is_valid(at).then(|| array.value(at).to_owned())
-                };
+                let value =
+                    |array: &&StringArray| array.is_valid(at).then(|| array.value(at).to_owned());
                 json(&texts.iter().map(value).collect::<Vec<_>>())
             }
         });
@@ -135,7 +134,8 @@ impl Writer {
             Some(open) => open,
             None => {
                 let file = self.storage.scratch()?;
-                let handle = file.reopen().map_err(|e| crate::storage::file("open", file.path(), e))?;
+                let handle =
+                    file.reopen().map_err(|e| crate::storage::file("open", file.path(), e))?;
                 let schema = schema();
                 let properties = properties(&schema);
                 (ArrowWriter::try_new(BufWriter::new(handle), schema, Some(properties))?, file)
@@ -214,4 +214,3 @@ pub(crate) fn columns(kept: &[Kept], findings: &mut Findings) -> Vec<ArrayRef> {
         })
         .collect()
 }
-

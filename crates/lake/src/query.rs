@@ -141,19 +141,7 @@ async fn plan(
     statement: datafusion::sql::sqlparser::ast::Statement,
 ) -> Result<LogicalPlan, QueryError> {
     let state: SessionState = context.state();
-    let statement = match statement {
-        datafusion::sql::sqlparser::ast::Statement::Explain { statement, analyze, verbose, .. } => {
-            let statement = Statement::Statement(statement);
-            Statement::Explain(datafusion::sql::parser::ExplainStatement {
-                analyze,
-                verbose,
-                format: None,
-                statement: Box::new(statement),
-                explain_option_format: None,
-            })
-        }
-        other => Statement::Statement(Box::new(other)),
-    };
+    let statement = Statement::Statement(Box::new(statement));
     let plan = state.statement_to_plan(statement).await?;
     // A second lock: what was read as a question is planned as nothing else.
     SQLOptions::new()
@@ -200,7 +188,9 @@ impl Asked {
 const fn kind(data: &DataType) -> ValueKind {
     match data {
         DataType::Boolean => ValueKind::Bool,
-        DataType::Decimal128(..) | DataType::Decimal256(..) | DataType::UInt64 => ValueKind::Decimal,
+        DataType::Decimal128(..) | DataType::Decimal256(..) | DataType::UInt64 => {
+            ValueKind::Decimal
+        }
         DataType::Float16 | DataType::Float32 | DataType::Float64 => ValueKind::Float,
         DataType::Timestamp(..) | DataType::Date64 => ValueKind::Instant,
         DataType::Date32 => ValueKind::Date,

@@ -35,11 +35,8 @@ const AMOUNT: &[&str] =
 
 /// Reads an invoice: CSV with its id, currency and amount; lines of one id are added up.
 pub fn read_invoice(path: &Path) -> Result<Vec<InvoiceLine>, ReportError> {
-    let fault = |line, say: String| ReportError::Invoice {
-        file: path.display().to_string(),
-        line,
-        say,
-    };
+    let fault =
+        |line, say: String| ReportError::Invoice { file: path.display().to_string(), line, say };
     let bytes = std::fs::read(path).map_err(|error| fault(0, error.to_string()))?;
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
     let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(bytes);

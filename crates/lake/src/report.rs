@@ -157,7 +157,9 @@ impl FromStr for Dimension {
                 if let Some(tag) = text.strip_prefix("tag:").filter(|tag| !tag.is_empty()) {
                     return Ok(Self::Tag(tag.to_owned()));
                 }
-                if text.len() > 2 && text.is_char_boundary(2) && text[..2].eq_ignore_ascii_case("x_")
+                if text.len() > 2
+                    && text.is_char_boundary(2)
+                    && text[..2].eq_ignore_ascii_case("x_")
                 {
                     return Ok(Self::Custom(text.to_owned()));
                 }
@@ -275,9 +277,8 @@ impl Lake {
     ) -> Result<(), ReportError> {
         let mut imported: BTreeMap<String, Decimal> = BTreeMap::new();
         for import in self.state_at(as_of).await?.imports {
-            let inside = asked.months.is_none_or(|(first, last)| {
-                (first..=last).contains(&import.period)
-            });
+            let inside =
+                asked.months.is_none_or(|(first, last)| (first..=last).contains(&import.period));
             for (currency, sums) in import.sums.into_iter().filter(|_| inside) {
                 let sum = imported.entry(currency).or_default();
                 *sum = sum.checked_add(asked.basis.of(&sums)).ok_or(ReportError::TooLarge)?;

@@ -56,7 +56,9 @@ pub enum SourceError {
         reason: &'static str,
     },
     /// Too much for one delivery.
-    #[error("{path} holds over {FILES_MAX} files or {DEPTH_MAX} levels of folders; ingest its parts")]
+    #[error(
+        "{path} holds over {FILES_MAX} files or {DEPTH_MAX} levels of folders; ingest its parts"
+    )]
     TooMany {
         /// The folder.
         path: PathBuf,

@@ -76,7 +76,8 @@ impl From<ParserError> for QueryError {
 /// A question only: nothing that changes, writes or sets.
 fn check(statement: &Statement) -> Result<(), QueryError> {
     let refuse = |what: &str| {
-        let say = format!("{what}: the lake answers select (and explain), it changes by ingest alone");
+        let say =
+            format!("{what}: the lake answers select (and explain), it changes by ingest alone");
         Err(QueryError::Refused(say))
     };
     match statement {
@@ -150,10 +151,9 @@ fn rewrite(
                     }
                 };
                 most = most.max(index + 1);
-                let value = params.get(index).ok_or(QueryError::Parameters {
-                    given: params.len(),
-                    wanted: index + 1,
-                })?;
+                let value = params
+                    .get(index)
+                    .ok_or(QueryError::Parameters { given: params.len(), wanted: index + 1 })?;
                 rewritten.extend(literal(value).into_iter().map(put));
             }
             _ => rewritten.push(token.clone()),

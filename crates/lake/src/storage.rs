@@ -1,7 +1,7 @@
 //! Where the lake lies: a folder, or a prefix of a bucket.
 //!
-//! Owns the three ways in which something is stored: a data file, whole or not at all; a log entry,
-//! only if its name is free; and a hint, which may be lost. Knows nothing of what is in them.
+//! Owns the two ways in which something is stored: a data file, whole or not at all; and a log entry,
+//! only if its name is free. Knows nothing of what is in them.
 //! Invariant: what was stored and acknowledged survives the loss of power (in a folder, file and
 //! folder are synced; in a bucket the store answers for it).
 
@@ -143,10 +143,6 @@ impl Storage {
         Arc::clone(&self.store)
     }
 
-    pub(crate) const fn faults(&self) -> &Faults {
-        &self.faults
-    }
-
     /// A file that nobody sees until it is published.
     pub(crate) fn scratch(&self) -> Result<NamedTempFile, StorageError> {
         let made = match &self.folder {
@@ -195,7 +191,7 @@ impl Storage {
                 let read = io::Read::read(&mut reader, &mut part)
                     .map_err(|e| file("read", FilePath::new(SCRATCH), e))?;
                 part.truncate(read);
-                Ok((reader, part))
+                Ok::<_, StorageError>((reader, part))
             })
             .await?;
             if part.is_empty() {
@@ -214,8 +210,9 @@ impl Storage {
         self.faults.before("writing a log entry")?;
         let Some(folder) = &self.folder else {
             let options = PutOptions::from(PutMode::Create);
-            let put = self.store.put_opts(&Path::from(path), PutPayload::from(bytes), options);
-            return match put.await {
+            let location = Path::from(path);
+            let put = self.store.put_opts(&location, PutPayload::from(bytes), options).await;
+            return match put {
                 Ok(_) => Ok(Put::Created),
                 Err(object_store::Error::AlreadyExists { .. }) => Ok(Put::Taken),
                 Err(error) => Err(object("store", path, error)),
@@ -225,13 +222,6 @@ impl Storage {
         let scratch = self.scratch()?;
         let faults = self.faults.clone();
         blocking(move || put_new_file(scratch, &target, &bytes, &faults)).await
-    }
-
-    /// Stores what may as well be lost; a reader sees the old one or the new one.
-    pub(crate) async fn put_hint(&self, path: &str, bytes: Bytes) -> Result<(), StorageError> {
-        self.faults.before("writing a hint")?;
-        let put = self.store.put(&Path::from(path), PutPayload::from(bytes)).await;
-        put.map(|_| ()).map_err(|e| object("store", path, e))
     }
 
     /// What is stored there, if anything.

@@ -2,8 +2,8 @@
 
 use crate::{
     commit::AsOf,
-    functions::share,
     decimal::Decimal,
+    functions::share,
     lake::Lake,
     month::Month,
     report::{Basis, ReportError, name, text, within},

@@ -204,7 +204,9 @@ impl Fields for TextRow<'_> {
             name.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix))
         };
         let found = self.all.iter().filter(|(name, _)| begin(name));
-        found.filter_map(|(name, array)| Some((&name[prefix.len()..], self.value(array)?))).collect()
+        found
+            .filter_map(|(name, array)| Some((&name[prefix.len()..], self.value(array)?)))
+            .collect()
     }
 }
 

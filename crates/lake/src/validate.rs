@@ -7,9 +7,7 @@
 use std::collections::HashMap;
 
 use arrow::{
-    array::{
-        Array, AsArray, Decimal128Array, RecordBatch, StringArray, TimestampMicrosecondArray,
-    },
+    array::{Array, AsArray, Decimal128Array, RecordBatch, StringArray, TimestampMicrosecondArray},
     buffer::BooleanBuffer,
     datatypes::{Decimal128Type, TimestampMicrosecondType},
 };

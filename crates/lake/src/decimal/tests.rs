@@ -46,7 +46,9 @@ fn what_is_no_amount_says_why() {
 
 #[test]
 fn rounding_is_half_even() {
-    for (text, want) in [("0.125", "0.12"), ("0.135", "0.14"), ("-0.125", "-0.12"), ("-0.126", "-0.13")] {
+    for (text, want) in
+        [("0.125", "0.12"), ("0.135", "0.14"), ("-0.125", "-0.12"), ("-0.126", "-0.13")]
+    {
         assert_eq!(Decimal::parse(text).unwrap().rounded(2).to_string(), want);
     }
 }

@@ -86,7 +86,9 @@ impl Exact {
             };
             match result {
                 Some(result) => results.append_value(result),
-                None => return exec_err!("a product or quotient has over 20 digits before the point"),
+                None => {
+                    return exec_err!("a product or quotient has over 20 digits before the point");
+                }
             }
         }
         Ok(Arc::new(results.finish().with_precision_and_scale(PRECISION, SCALE)?))

@@ -120,7 +120,9 @@ impl ScalarUDFImpl for Json {
                 let paths = cast(paths, if numbers { &DataType::Int64 } else { &DataType::Utf8 })?;
                 let each = |row| match (paths.is_null(row), numbers) {
                     (true, _) => Ok(None),
-                    (_, true) => Ok(Some(vec![element(paths.as_primitive::<Int64Type>().value(row))])),
+                    (_, true) => {
+                        Ok(Some(vec![element(paths.as_primitive::<Int64Type>().value(row))]))
+                    }
                     _ => parsed(paths.as_string::<i32>().value(row)).map(Some),
                 };
                 self.apply(documents, several, each)?

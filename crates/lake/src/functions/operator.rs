@@ -49,7 +49,8 @@ fn exact(operator: Operator) -> ScalarUDF {
 /// Whether both are exact numbers and one has digits after the point.
 fn is_exact(expr: &RawBinaryExpr, schema: &DFSchema) -> Result<bool> {
     let (left, right) = (data(&expr.left, schema)?, data(&expr.right, schema)?);
-    let decimal = |data: &DataType| matches!(data, DataType::Decimal128(..) | DataType::Decimal256(..));
+    let decimal =
+        |data: &DataType| matches!(data, DataType::Decimal128(..) | DataType::Decimal256(..));
     let number = |data: &DataType| decimal(data) || data.is_integer() || data.is_null();
     Ok(number(&left) && number(&right) && (decimal(&left) || decimal(&right)))
 }

@@ -20,7 +20,8 @@ pub(super) enum Step {
 /// The path's steps, or what is wrong with it.
 pub(super) fn parse(path: &str) -> Result<Vec<Step>, String> {
     if let Some(rest) = path.strip_prefix('$') {
-        return steps(rest).ok_or_else(|| format!("{path:?} is no JSON path; write $.name or $[0]"));
+        return steps(rest)
+            .ok_or_else(|| format!("{path:?} is no JSON path; write $.name or $[0]"));
     }
     if let Some(rest) = path.strip_prefix('/') {
         let step = |name: &str| match name.parse() {
