@@ -4,6 +4,7 @@ pub mod backup;
 pub mod budget;
 pub mod completions;
 pub mod config;
+pub mod cost;
 pub mod demo;
 pub(crate) mod door;
 pub mod gateway;

@@ -31,7 +31,7 @@ mod value;
 use setting::{SETTINGS, Setting};
 pub use value::{address, resolution};
 use value::{
-    database, duration, fail, limit, log_format, log_level, networks, parsed, patience, token, wait,
+    database, duration, fail, lake, limit, log_format, log_level, networks, parsed, patience, token, wait,
 };
 
 /// The form of the log.
@@ -52,6 +52,8 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// The database, where one was named.
     pub database: Option<String>,
+    /// The lake of ingested bills, where one was named.
+    pub lake: Option<String>,
     /// The token that may do everything.
     pub admin_token: Option<SecretString>,
     /// The monthly limit where no budget was set; `None` refuses.
@@ -95,6 +97,7 @@ impl Config {
             listen: SocketAddr::from(([127, 0, 0, 1], 3010)),
             data_dir,
             database: None,
+            lake: None,
             admin_token: None,
             default_limit: defaults.limit,
             timeout: defaults.timeout,
@@ -131,12 +134,19 @@ impl Config {
         self.database.clone().unwrap_or_else(default)
     }
 
+    /// The lake's address.
+    pub fn lake_url(&self) -> String {
+        let default = || self.data_dir.join("lake").display().to_string();
+        self.lake.clone().unwrap_or_else(default)
+    }
+
     /// Takes one setting's text, from the file or a variable alike.
     fn set(&mut self, key: &str, text: &str) -> Result<(), String> {
         match key {
             "listen" => self.listen = address(text)?,
             "data_dir" => self.data_dir = PathBuf::from(text),
             "database.url" => self.database = Some(database(text)?),
+            "lake.url" => self.lake = Some(lake(text)?),
             "admin_token" => self.admin_token = Some(token(text)?),
             "admin_token_file" => {
                 let read = fs::read_to_string(text).map_err(|error| format!("{text}: {error}"))?;

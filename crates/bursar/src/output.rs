@@ -55,6 +55,8 @@ pub enum Cell {
     Money(Money),
     /// US dollars of which every digit matters, to people too.
     Exact(Money),
+    /// Any number, of any currency.
+    Decimal(lake::Decimal),
     /// Hundredths of a percent.
     Percent(i128),
     /// An instant.
@@ -81,6 +83,7 @@ impl Cell {
             Self::Count(count) => grouped(&count.to_string()),
             Self::Money(money) => dollars(*money),
             Self::Exact(money) => format!("${money}"),
+            Self::Decimal(number) => amount(*number),
             Self::Percent(hundredths) => format!("{} %", fixed(*hundredths, 2)),
             Self::Time(at) => at.strftime("%Y-%m-%d %H:%M:%S").to_string(),
             Self::Flag(flag) => if *flag { "yes" } else { "no" }.to_owned(),
@@ -93,6 +96,7 @@ impl Cell {
             Self::Text(text) | Self::Word(text, _) => text.clone(),
             Self::Count(count) => count.to_string(),
             Self::Money(money) | Self::Exact(money) => money.fixed9(),
+            Self::Decimal(number) => number.to_string(),
             Self::Percent(hundredths) => fixed(*hundredths, 2),
             Self::Time(at) => at.to_string(),
             Self::Flag(flag) => flag.to_string(),
@@ -106,12 +110,21 @@ impl Cell {
                 serde_json::to_string(&self.for_csv())
             }
             Self::Money(money) | Self::Exact(money) => Ok(money.to_string()),
-            Self::Count(_) | Self::Percent(_) | Self::Flag(_) => Ok(self.for_csv()),
+            Self::Count(_) | Self::Decimal(_) | Self::Percent(_) | Self::Flag(_) => {
+                Ok(self.for_csv())
+            }
         }
     }
 
     fn is_number(&self) -> bool {
-        matches!(self, Self::Count(_) | Self::Money(_) | Self::Exact(_) | Self::Percent(_))
+        matches!(
+            self,
+            Self::Count(_)
+                | Self::Money(_)
+                | Self::Exact(_)
+                | Self::Decimal(_)
+                | Self::Percent(_)
+        )
     }
 }
 
@@ -129,6 +142,20 @@ pub fn dollars(money: Money) -> String {
     let up = rest * 2 > CENT || (rest * 2 == CENT && whole % 2 == 1);
     let cents = whole + i128::from(up);
     format!("{sign}${}.{:02}", grouped(&(cents / 100).to_string()), cents % 100)
+}
+
+/// A number for people: with cents from one on, with six decimals below. Rounds half-even.
+fn amount(number: lake::Decimal) -> String {
+    let exact = number.to_string();
+    let (sign, digits) = exact.strip_prefix('-').map_or(("", exact.as_str()), |rest| ("-", rest));
+    if !digits.contains('.') {
+        return format!("{sign}{}", grouped(digits));
+    }
+    let places = if digits.starts_with("0.") { 6 } else { 2 };
+    let rounded = number.rounded(places).to_string();
+    let rounded = rounded.strip_prefix('-').unwrap_or(&rounded);
+    let (whole, part) = rounded.split_once('.').unwrap_or((rounded, ""));
+    format!("{sign}{}.{part:0<2}", grouped(whole))
 }
 
 fn fixed(value: i128, decimals: u32) -> String {
@@ -155,28 +182,35 @@ pub struct Report {
     /// What a row is, in the plural: the rows' name where JSON needs one.
     pub name: &'static str,
     /// Column names, in snake case.
-    pub columns: &'static [&'static str],
+    pub columns: Vec<String>,
     /// The rows; each has as many cells as there are columns.
     pub rows: Vec<Vec<Cell>>,
     /// Facts about the whole.
-    pub summary: Vec<(&'static str, Cell)>,
+    pub summary: Vec<(String, Cell)>,
 }
 
 impl Report {
     /// A report without rows yet.
-    pub fn new(name: &'static str, columns: &'static [&'static str]) -> Self {
+    pub fn new(name: &'static str, columns: &[&str]) -> Self {
+        let columns = columns.iter().map(|&column| column.to_owned()).collect();
         Self { name, columns, rows: Vec::new(), summary: Vec::new() }
     }
 
+    /// Puts facts about the whole below the rows.
+    pub fn sum_up<const N: usize>(&mut self, facts: [(&str, Cell); N]) {
+        self.summary.extend(facts.map(|(name, cell)| (name.to_owned(), cell)));
+    }
+
     fn json(&self) -> Result<String, serde_json::Error> {
-        let rows = self.rows.iter().map(|row| object(self.columns.iter().copied().zip(row)));
+        let columns = || self.columns.iter().map(String::as_str);
+        let rows = self.rows.iter().map(|row| object(columns().zip(row)));
         let rows = rows.collect::<Result<Vec<_>, _>>()?;
         // A line a row, so that the answer can be read and compared line by line.
         let rows = format!("[{}]", rows.join(",\n "));
         if self.summary.is_empty() {
             return Ok(rows);
         }
-        let summary = object(self.summary.iter().map(|(name, cell)| (*name, cell)))?;
+        let summary = object(self.summary.iter().map(|(name, cell)| (name.as_str(), cell)))?;
         Ok(format!("{{\"summary\": {summary},\n\"{}\": {rows}}}", self.name))
     }
 }
@@ -224,7 +258,7 @@ impl Printer {
             Format::Json => writeln!(out, "{}", report.json()?)?,
             Format::Csv => {
                 let mut csv = csv::Writer::from_writer(out);
-                csv.write_record(report.columns)?;
+                csv.write_record(&report.columns)?;
                 for row in &report.rows {
                     csv.write_record(row.iter().map(Cell::for_csv))?;
                 }

@@ -84,14 +84,14 @@ impl Args {
 fn verification(found: &Verification) -> Report {
     let mut report = Report::new("faults", &["fault"]);
     report.rows = found.faults.iter().map(|fault| vec![Cell::text(fault)]).collect();
-    report.summary = vec![
+    report.sum_up([
         ("tenants", Cell::Count(found.tenants)),
         ("entries", Cell::Count(found.entries)),
         ("accounts", Cell::Count(found.accounts)),
         ("reservations", Cell::Count(found.reservations)),
         ("digest", Cell::text(&found.digest)),
         ("faults_found", Cell::Count(found.faults.len() as u64)),
-    ];
+    ]);
     report
 }
 

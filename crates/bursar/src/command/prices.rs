@@ -243,7 +243,7 @@ fn imported(import: &litellm::Import) -> Report {
             vec![Cell::Text(reason), Cell::Count(count), Cell::text(example)]
         })
         .collect();
-    report.summary = summary(import);
+    report.sum_up(summary(import));
     report
 }
 
@@ -259,12 +259,12 @@ fn imported_all(import: &litellm::Import) -> Report {
         vec![Cell::text(&skipped.model), Cell::Flag(false), Cell::text(&skipped.reason)]
     });
     report.rows = taken.chain(skipped).collect();
-    report.summary = summary(import);
+    report.sum_up(summary(import));
     report
 }
 
-fn summary(import: &litellm::Import) -> Vec<(&'static str, Cell)> {
-    vec![
+fn summary(import: &litellm::Import) -> [(&'static str, Cell); 3] {
+    [
         ("taken", Cell::Count(import.prices.len() as u64)),
         ("skipped", Cell::Count(import.skipped.len() as u64)),
         ("notes", Cell::Count(import.notes.len() as u64)),

@@ -216,7 +216,7 @@ impl Replayed {
                 Cell::Word(word.to_owned(), tone),
             ]);
         }
-        report.summary = vec![
+        report.sum_up([
             ("requests", Cell::Count(trace.requests.len() as u64)),
             ("unreadable_lines", Cell::Count(trace.faults.len() as u64)),
             ("accepted", Cell::Count(total.accepted)),
@@ -225,7 +225,7 @@ impl Replayed {
             ("failed", Cell::Count(total.failed)),
             ("spent_usd", Cell::Exact(total.spent)),
             ("ledger_equal", Cell::Flag(self.faults.is_empty())),
-        ];
+        ]);
         Ok(report)
     }
 }

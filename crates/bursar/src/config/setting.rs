@@ -41,6 +41,12 @@ pub const SETTINGS: &[Setting] = &[
         "sqlite, bursar.db in data_dir",
         "sqlite:///absolute/path.db or postgres://user@host/name?sslrootcert=PATH",
     ),
+    setting(
+        "lake.url",
+        "BURSAR_LAKE_URL",
+        "lake in data_dir",
+        "Folder of ingested bills, or s3://bucket/prefix",
+    ),
     Setting {
         secret: true,
         ..setting("admin_token", "BURSAR_ADMIN_TOKEN", "none", "Token that may do everything")

@@ -36,6 +36,17 @@ pub(super) fn database(text: &str) -> Result<String, String> {
     }
 }
 
+/// A folder, or an address that object stores have.
+pub(super) fn lake(text: &str) -> Result<String, String> {
+    match text.split_once("://") {
+        _ if text.is_empty() => Err("a lake needs a folder or s3://bucket/prefix".to_owned()),
+        None | Some(("file" | "s3", _)) => Ok(text.to_owned()),
+        Some((scheme, _)) => {
+            Err(format!("a lake is in a folder or under s3://, there is no {scheme}:// here"))
+        }
+    }
+}
+
 pub(super) fn token(text: &str) -> Result<SecretString, String> {
     if text.len() < 16 {
         return Err(format!("the admin token needs 16 characters or more, it has {}", text.len()));

@@ -5,7 +5,7 @@ fn written(format: Format) -> String {
     let cost = Money::from_nanos(1_234_500_000_001);
     report.rows.push(vec![Cell::text("a},{b"), Cell::Money(cost), Cell::Percent(8_512)]);
     report.rows.push(vec![Cell::None, Cell::Money(Money::ZERO), Cell::Percent(0)]);
-    report.summary.push(("total", Cell::Money(cost)));
+    report.sum_up([("total", Cell::Money(cost))]);
     let mut out = Vec::new();
     Printer { format, colored: false }.write(&report, &mut out).unwrap();
     String::from_utf8(out).unwrap()

@@ -1,0 +1,332 @@
+//! `bursar cost`: bills in, questions answered.
+
+use std::{path::PathBuf, str::FromStr};
+
+use anyhow::Context as _;
+use clap::{Subcommand, ValueHint};
+use jiff::Timestamp;
+use lake::{AsOf, Asked, Basis, Compared, Dimension, Lake, LakeOptions, Month};
+
+use crate::{
+    context::{Context, block_on},
+    exit::{Exit, Refused},
+    output::{Cell, Report, Tone},
+};
+
+mod ingest;
+mod quarantine;
+mod query;
+mod table;
+
+use table::report_of;
+
+/// Ingest bills of every cloud, and ask what they cost: every total equals the invoice
+///
+/// Example: bursar cost ingest exports/ && bursar cost report --by service,region --month 2026-10
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Take in FOCUS bills (1.0 to 1.4; CSV, CSV.gz, Parquet): a file, or a folder of them
+    ///
+    /// All of it comes in, or nothing. The same export again changes nothing; another one of the
+    /// same source replaces the billing periods that it holds.
+    ///
+    /// Example: bursar cost ingest exports/2026-10 --source aws-main
+    Ingest(ingest::Args),
+    /// Answer SQL over focus_data_table, charges_by_day and charges_by_month
+    ///
+    /// Example: bursar cost query 'select ServiceName, sum(BilledCost) from focus_data_table group by 1'
+    Query(query::Args),
+    /// Sum costs by dimensions: day, month, provider, account, tenant, service, region, resource,
+    /// any FOCUS column, tag:NAME
+    ///
+    /// Example: bursar cost report --by service,region --month 2026-10 --basis effective
+    Report(ReportArgs),
+    /// List what costs most
+    ///
+    /// Example: bursar cost top --by resource --month 2026-10 --rows 20
+    Top(TopArgs),
+    /// Tell what drove the change between two months: price, usage, new, gone, discount
+    ///
+    /// Example: bursar cost diff 2026-09 2026-10 --by service
+    Diff(DiffArgs),
+    /// Tell how much of the cost has tags
+    ///
+    /// Example: bursar cost tags team env --month 2026-10
+    Tags(TagArgs),
+    /// Compare invoices with what was ingested, to the cent; a difference ends with exit code 3
+    ///
+    /// The file is CSV with the columns InvoiceId, BillingCurrency and BilledCost (or Amount).
+    ///
+    /// Example: bursar cost reconcile --invoice invoices.csv
+    Reconcile(ReconcileArgs),
+    /// List what was ingested, by source and billing period
+    ///
+    /// Example: bursar cost imports --as-of 2026-11-01T00:00:00Z
+    Imports(PastArgs),
+    /// List the lake's versions
+    ///
+    /// Example: bursar cost history
+    History,
+    /// List rows that were kept apart, show why, and take them in
+    ///
+    /// Example: bursar cost quarantine list
+    Quarantine(quarantine::Args),
+    /// Put small files together, and delete what no version needs any more
+    ///
+    /// Example: bursar cost compact --keep-days 90
+    Compact(CompactArgs),
+}
+
+/// Which months and which cost.
+#[derive(Debug, clap::Args)]
+struct Scope {
+    /// The billing period, as 2026-10; all of them otherwise
+    #[arg(long, conflicts_with_all = ["from", "to"])]
+    month: Option<Month>,
+    /// The first billing period
+    #[arg(long, value_name = "MONTH", requires = "to")]
+    from: Option<Month>,
+    /// The last billing period
+    #[arg(long, value_name = "MONTH", requires = "from")]
+    to: Option<Month>,
+    /// Which cost: billed, effective, list or contracted
+    #[arg(long, default_value = "billed")]
+    basis: Basis,
+    #[command(flatten)]
+    past: PastArgs,
+}
+
+#[derive(Debug, clap::Args)]
+struct PastArgs {
+    /// As the lake was: a version's number, or an instant
+    #[arg(long, value_name = "VERSION|TIME", value_parser = as_of)]
+    as_of: Option<AsOf>,
+}
+
+#[derive(Debug, clap::Args)]
+struct ReportArgs {
+    /// What lines are made by, separated by commas
+    #[arg(long, value_delimiter = ',', required = true, value_name = "DIMENSIONS")]
+    by: Vec<Dimension>,
+    #[command(flatten)]
+    scope: Scope,
+}
+
+#[derive(Debug, clap::Args)]
+struct TopArgs {
+    /// What lines are made by, separated by commas
+    #[arg(long, value_delimiter = ',', default_value = "service", value_name = "DIMENSIONS")]
+    by: Vec<Dimension>,
+    /// How many lines of each currency; the others become one
+    #[arg(long, short = 'n', default_value_t = 10, value_name = "N")]
+    rows: usize,
+    #[command(flatten)]
+    scope: Scope,
+}
+
+#[derive(Debug, clap::Args)]
+struct DiffArgs {
+    /// The earlier billing period
+    before: Month,
+    /// The later billing period
+    after: Month,
+    /// What lines are made by, separated by commas
+    #[arg(long, value_delimiter = ',', default_value = "service", value_name = "DIMENSIONS")]
+    by: Vec<Dimension>,
+    /// Which cost: billed, effective, list or contracted
+    #[arg(long, default_value = "billed")]
+    basis: Basis,
+    #[command(flatten)]
+    past: PastArgs,
+}
+
+#[derive(Debug, clap::Args)]
+struct TagArgs {
+    /// Tags to look for; whether there is any, without one
+    tags: Vec<String>,
+    #[command(flatten)]
+    scope: Scope,
+}
+
+#[derive(Debug, clap::Args)]
+struct ReconcileArgs {
+    /// The invoices
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    invoice: PathBuf,
+    /// Whose invoices they are: charges of theirs that are on none are told, too
+    #[arg(long)]
+    issuer: Option<String>,
+    #[command(flatten)]
+    past: PastArgs,
+}
+
+#[derive(Debug, clap::Args)]
+struct CompactArgs {
+    /// Days for which versions stay readable
+    #[arg(long, default_value_t = 30, value_name = "N")]
+    keep_days: u32,
+}
+
+const IMPORT_COLUMNS: &[&str] =
+    &["period", "source", "execution", "focus", "rows", "currency", "billed", "effective", "at"];
+const HISTORY_COLUMNS: &[&str] = &["version", "at", "operation", "source", "period", "rows"];
+
+/// Files that no version needs may still be an ingest's that is running.
+const GRACE: std::time::Duration = std::time::Duration::from_secs(24 * 60 * 60);
+
+impl Args {
+    pub(crate) fn run(self, context: &Context) -> anyhow::Result<Exit> {
+        block_on(async {
+            let lake = open(context).await?;
+            let (report, exit) = match self.command {
+                Command::Ingest(args) => return args.run(&lake, context).await,
+                Command::Query(args) => return args.run(&lake, context).await,
+                Command::Quarantine(args) => return args.run(&lake, context).await,
+                Command::Report(args) => (sums(&lake, args.by, None, args.scope).await?, Exit::Done),
+                Command::Top(args) => {
+                    (sums(&lake, args.by, Some(args.rows), args.scope).await?, Exit::Done)
+                }
+                Command::Diff(args) => {
+                    let DiffArgs { before, after, by, basis, past } = args;
+                    let asked = Compared { before, after, basis, by, as_of: past.as_of };
+                    (report_of("changes", lake.diff(&asked).await?), Exit::Done)
+                }
+                Command::Tags(args) => {
+                    let TagArgs { tags, scope } = args;
+                    let (months, as_of) = (scope.months()?, scope.past.as_of);
+                    let table = lake.tags(&tags, months, scope.basis, as_of).await?;
+                    (report_of("tags", table), Exit::Done)
+                }
+                Command::Reconcile(args) => reconcile(&lake, &args).await?,
+                Command::Imports(past) => (imports(&lake, past.as_of).await?, Exit::Done),
+                Command::History => (history(&lake).await?, Exit::Done),
+                Command::Compact(args) => (compact(&lake, &args).await?, Exit::Done),
+            };
+            context.printer().print(&report)?;
+            Ok(exit)
+        })
+    }
+}
+
+/// Opens the configured lake.
+async fn open(context: &Context) -> anyhow::Result<Lake> {
+    let url = context.config()?.lake_url();
+    Lake::open(&url, LakeOptions::default())
+        .await
+        .with_context(|| format!("failed to open the lake {url}"))
+}
+
+fn as_of(text: &str) -> Result<AsOf, String> {
+    let version = || text.parse().ok().map(AsOf::Version);
+    let instant = || Timestamp::from_str(text).ok().map(AsOf::Instant);
+    version().or_else(instant).ok_or_else(|| {
+        "write a version's number, or an instant, as 2026-11-01T00:00:00Z".to_owned()
+    })
+}
+
+impl Scope {
+    fn months(&self) -> anyhow::Result<Option<(Month, Month)>> {
+        let months = match (self.month, self.from, self.to) {
+            (Some(month), _, _) => Some((month, month)),
+            (None, Some(from), Some(to)) if from <= to => Some((from, to)),
+            (None, Some(from), Some(to)) => {
+                let message = format!("{from} is after {to}: --from is the earlier month");
+                return Err(Refused(message).into());
+            }
+            _ => None,
+        };
+        Ok(months)
+    }
+}
+
+async fn sums(
+    lake: &Lake,
+    by: Vec<Dimension>,
+    top: Option<usize>,
+    scope: Scope,
+) -> anyhow::Result<Report> {
+    let (months, basis, as_of) = (scope.months()?, scope.basis, scope.past.as_of);
+    let answer = lake.report(&Asked { by, months, basis, top, as_of }).await?;
+    let mut report = report_of("costs", answer.table);
+    let totals = answer.totals.into_iter();
+    report.summary =
+        totals.map(|(currency, sum)| (format!("total_{currency}"), Cell::Decimal(sum))).collect();
+    Ok(report)
+}
+
+async fn reconcile(lake: &Lake, args: &ReconcileArgs) -> anyhow::Result<(Report, Exit)> {
+    let lines = lake::read_invoice(&args.invoice)?;
+    let table = lake.reconcile(&lines, args.issuer.as_deref(), args.past.as_of).await?;
+    let verdict = table.position("Verdict").context("the answer has no verdict")?;
+    let mut report = report_of("invoices", table);
+    let mut is_equal = true;
+    for row in &mut report.rows {
+        if let Some(Cell::Text(text)) = row.get(verdict).cloned() {
+            let equal = text == "equal";
+            is_equal &= equal;
+            row[verdict] = Cell::Word(text, if equal { Tone::Good } else { Tone::Bad });
+        }
+    }
+    Ok((report, if is_equal { Exit::Done } else { Exit::Fault }))
+}
+
+async fn imports(lake: &Lake, as_of: Option<AsOf>) -> anyhow::Result<Report> {
+    let mut report = Report::new("imports", IMPORT_COLUMNS);
+    for import in lake.imports(as_of).await? {
+        for (currency, sums) in &import.sums {
+            report.rows.push(vec![
+                Cell::text(import.period),
+                Cell::text(&import.source),
+                Cell::text(&import.execution),
+                Cell::text(&import.focus),
+                Cell::Count(import.rows),
+                Cell::text(currency),
+                Cell::Decimal(sums.billed),
+                Cell::Decimal(sums.effective),
+                Cell::Time(import.at),
+            ]);
+        }
+    }
+    Ok(report)
+}
+
+async fn history(lake: &Lake) -> anyhow::Result<Report> {
+    let mut report = Report::new("versions", HISTORY_COLUMNS);
+    for step in lake.history().await? {
+        let operation = format!("{:?}", step.operation).to_lowercase();
+        let sources = step.sources.iter().map(|(source, _)| source.as_str());
+        let mut sources: Vec<&str> = sources.collect();
+        sources.dedup();
+        let periods = step.sources.iter().map(|(_, period)| period.as_str());
+        report.rows.push(vec![
+            Cell::Count(step.version),
+            Cell::Time(step.at),
+            Cell::text(operation),
+            Cell::text(sources.join(", ")),
+            Cell::text(periods.collect::<Vec<_>>().join(", ")),
+            Cell::Count(step.rows),
+        ]);
+    }
+    Ok(report)
+}
+
+async fn compact(lake: &Lake, args: &CompactArgs) -> anyhow::Result<Report> {
+    let compacted = lake.compact().await?;
+    let keep = std::time::Duration::from_secs(u64::from(args.keep_days) * 24 * 60 * 60);
+    let swept = lake.sweep(keep, GRACE).await?;
+    let mut report = Report::new("files", &[]);
+    report.sum_up([
+        ("files_put_together", Cell::Count(compacted.before as u64)),
+        ("files_they_became", Cell::Count(compacted.after as u64)),
+        ("versions_forgotten", Cell::Count(swept.versions)),
+        ("files_deleted", Cell::Count(swept.files)),
+        ("bytes_freed", Cell::Count(swept.bytes)),
+    ]);
+    Ok(report)
+}

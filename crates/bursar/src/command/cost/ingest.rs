@@ -1,0 +1,141 @@
+//! `bursar cost ingest`.
+
+use std::{path::PathBuf, sync::Arc};
+
+use clap::{ValueEnum, ValueHint};
+use indicatif::{ProgressBar, ProgressStyle};
+use lake::{Ingested, Lake, OnInvalid, Options, Progress};
+
+use crate::{
+    context::Context,
+    exit::Exit,
+    output::{self, Cell, Report},
+};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// A file, or a folder of files
+    #[arg(value_hint = ValueHint::AnyPath)]
+    path: PathBuf,
+    /// Who delivers; the path otherwise
+    #[arg(long, value_name = "NAME")]
+    source: Option<String>,
+    /// The export's execution id; a hash of the content otherwise
+    #[arg(long, value_name = "ID")]
+    execution: Option<String>,
+    /// The FOCUS version, as 1.2, where the header leaves it open
+    #[arg(long, value_name = "VERSION", value_parser = version)]
+    focus: Option<focus::Version>,
+    /// Take files that lack columns which their version must have
+    #[arg(long)]
+    lacking: bool,
+    /// What becomes of rows that break a rule of FOCUS
+    #[arg(long, value_enum, default_value_t = Breach::Accept, value_name = "WHAT")]
+    on_invalid: Breach,
+}
+
+/// What becomes of rows that break a rule.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Breach {
+    /// They are charges nevertheless; the report tells of them.
+    Accept,
+    /// They are kept apart and can be taken in later.
+    Quarantine,
+    /// One such row, and nothing is taken.
+    Refuse,
+}
+
+fn version(text: &str) -> Result<focus::Version, String> {
+    let known = focus::Version::ALL.iter().find(|version| version.to_string() == text);
+    known.copied().ok_or_else(|| "FOCUS has the versions 1.0, 1.1, 1.2, 1.3 and 1.4".to_owned())
+}
+
+const COLUMNS: &[&str] =
+    &["period", "currency", "rows", "billed", "effective", "list", "contracted", "replaced"];
+
+impl Args {
+    pub(super) async fn run(self, lake: &Lake, context: &Context) -> anyhow::Result<Exit> {
+        let bar = ProgressBar::new(0).with_style(ProgressStyle::with_template(
+            "{bar:40} {bytes}/{total_bytes}, {bytes_per_sec}, {msg}, {eta} left",
+        )?);
+        let shown = bar.clone();
+        let progress = move |progress: Progress| {
+            shown.set_length(progress.bytes_total);
+            shown.set_position(progress.bytes);
+            shown.set_message(format!("{} rows", progress.rows));
+        };
+        let options = Options {
+            source: self.source,
+            execution: self.execution,
+            version: self.focus,
+            lacking: self.lacking,
+            on_invalid: match self.on_invalid {
+                Breach::Accept => OnInvalid::Accept,
+                Breach::Quarantine => OnInvalid::Quarantine,
+                Breach::Refuse => OnInvalid::Refuse,
+            },
+            progress: Some(Arc::new(progress)),
+            ..Options::default()
+        };
+        let ingested = lake.ingest(&self.path, &options).await;
+        bar.finish_and_clear();
+        let ingested = ingested?;
+        context.printer().print(&told(&ingested))?;
+        complain(&ingested);
+        Ok(Exit::Done)
+    }
+}
+
+/// What an ingest did, as a report.
+pub(super) fn told(ingested: &Ingested) -> Report {
+    let mut report = Report::new("periods", COLUMNS);
+    for (month, sums) in &ingested.sums {
+        for (currency, sums) in sums {
+            report.rows.push(vec![
+                Cell::text(month),
+                Cell::text(currency),
+                Cell::Count(ingested.rows.get(month).copied().unwrap_or_default()),
+                Cell::Decimal(sums.billed),
+                Cell::Decimal(sums.effective),
+                Cell::Decimal(sums.list),
+                Cell::Decimal(sums.contracted),
+                Cell::Flag(ingested.replaced.contains(month)),
+            ]);
+        }
+    }
+    report.sum_up([
+        ("source", Cell::text(&ingested.source)),
+        ("execution", Cell::text(&ingested.execution)),
+        ("changed", Cell::Flag(ingested.changed)),
+        ("lake_version", Cell::Count(ingested.version)),
+        ("charges", Cell::Count(ingested.charges())),
+    ]);
+    if let Some((id, rows)) = &ingested.quarantined {
+        let rows = Cell::Count(*rows);
+        report.sum_up([("quarantine", Cell::text(id)), ("quarantined_rows", rows)]);
+    }
+    report
+}
+
+/// What is odd, on the standard error: the columns, the files passed over, the rules broken.
+fn complain(ingested: &Ingested) {
+    for line in &ingested.files {
+        output::complain(format_args!("{line}"));
+    }
+    for skipped in &ingested.skipped {
+        output::complain(format_args!("passed over {}: {}", skipped.path.display(), skipped.reason));
+    }
+    for note in &ingested.notes {
+        output::complain(format_args!("{note}"));
+    }
+    for (rule, rows) in &ingested.tally.rules {
+        let examples = ingested.tally.examples.get(rule);
+        let first = examples.and_then(|examples| examples.first()).map(|finding| {
+            format!(", first {}, row {}: {}", finding.file.display(), finding.row, finding.say)
+        });
+        output::complain(format_args!(
+            "{rows} rows break {rule}{}",
+            first.unwrap_or_default()
+        ));
+    }
+}

@@ -1,0 +1,25 @@
+//! The lake's answers as reports.
+
+use lake::{Table, Value};
+
+use crate::output::{Cell, Report};
+
+/// An answer as a report whose rows have this name.
+pub(super) fn report_of(name: &'static str, table: Table) -> Report {
+    let columns: Vec<&str> = table.columns.iter().map(|column| column.name.as_str()).collect();
+    let mut report = Report::new(name, &columns);
+    report.rows = table.rows.into_iter().map(|row| row.into_iter().map(cell).collect()).collect();
+    report
+}
+
+fn cell(value: Value) -> Cell {
+    match value {
+        Value::Null => Cell::None,
+        Value::Bool(value) => Cell::Flag(value),
+        Value::Int(value) => Cell::Decimal(lake::Decimal::new(i128::from(value), 0)),
+        Value::Decimal(value) => Cell::Decimal(value),
+        Value::Text(text) => Cell::Text(text),
+        Value::Instant(at) => Cell::Time(at),
+        other => Cell::text(other),
+    }
+}

@@ -1,0 +1,187 @@
+//! What drove the change from one month to another: price, usage, new, gone, discount.
+//!
+//! Owns the way a change is split. Per kind of charge (provider, service, region, SKU, unit,
+//! currency), what is only in the later month is new, what is only in the earlier one is gone. For
+//! the others, usage is the change of quantity at the earlier list price, price is the rest of the
+//! change at list, and discount is the change of what the list price was reduced by. Invariant: the
+//! parts of every line add up to its change, to the last digit.
+
+use std::collections::BTreeMap;
+
+use focus::Column;
+
+use crate::{
+    commit::AsOf,
+    decimal::Decimal,
+    functions::share,
+    lake::Lake,
+    month::Month,
+    query::QueryError,
+    report::{Basis, Dimension, ReportError, name, within},
+    table::{Heading, Table, Value, ValueKind},
+};
+
+/// What to compare.
+#[derive(Debug, Clone)]
+pub struct Compared {
+    /// The earlier month.
+    pub before: Month,
+    /// The later month.
+    pub after: Month,
+    /// Which cost.
+    pub basis: Basis,
+    /// What lines are made by.
+    pub by: Vec<Dimension>,
+    /// A version of the past.
+    pub as_of: Option<AsOf>,
+}
+
+/// What kinds of charges are told apart by, beside the lines' own dimensions.
+const KIND: [Column; 7] = [
+    Column::ServiceProviderName,
+    Column::ServiceName,
+    Column::RegionId,
+    Column::SkuId,
+    Column::SkuPriceId,
+    Column::ChargeCategory,
+    Column::PricingUnit,
+];
+
+/// The parts of a change, in the order of the answer's columns.
+const PARTS: [&str; 6] = ["Price", "Usage", "New", "Gone", "Discount", "Other"];
+
+/// One month of one kind of charge.
+#[derive(Debug, Clone, Copy, Default)]
+struct Side {
+    cost: Decimal,
+    list: Decimal,
+    quantity: Decimal,
+}
+
+type Lines = BTreeMap<Vec<String>, Line>;
+
+#[derive(Debug, Clone)]
+struct Line {
+    values: Vec<Value>,
+    before: Decimal,
+    after: Decimal,
+    parts: [Decimal; PARTS.len()],
+}
+
+impl Lake {
+    /// Splits the change between two months.
+    pub async fn diff(&self, compared: &Compared) -> Result<Table, ReportError> {
+        let version = self.state_at(compared.as_of).await?.version;
+        let as_of = Some(AsOf::Version(version)).filter(|_| version > 0);
+        let before = self.sql(&sql(compared, compared.before), &[], as_of).await?;
+        let after = self.sql(&sql(compared, compared.after), &[], as_of).await?;
+        let width = compared.by.len() + 1;
+        let mut kinds: BTreeMap<Vec<String>, (Vec<Value>, Option<Side>, Option<Side>)> =
+            BTreeMap::new();
+        for (table, late) in [(before, false), (after, true)] {
+            for row in table.rows {
+                let (key, side) = split(&row, width)?;
+                let kind = kinds.entry(key).or_insert_with(|| (row[..width].to_vec(), None, None));
+                if late { kind.2 = Some(side) } else { kind.1 = Some(side) }
+            }
+        }
+        let mut lines: Lines = BTreeMap::new();
+        for (key, (values, before, after)) in kinds {
+            let line = lines.entry(key[..width].to_vec()).or_insert_with(|| Line {
+                values,
+                before: Decimal::ZERO,
+                after: Decimal::ZERO,
+                parts: [Decimal::ZERO; PARTS.len()],
+            });
+            add(line, before, after).ok_or(ReportError::TooLarge)?;
+        }
+        table(compared, version, lines)
+    }
+}
+
+fn sql(compared: &Compared, month: Month) -> String {
+    let by = compared.by.iter().map(|dimension| dimension.sql(false));
+    let currency = name(Column::BillingCurrency.name());
+    let kind = KIND.iter().map(|column| name(column.name()));
+    let keys: Vec<String> = by.chain([currency]).chain(kind).collect();
+    let named: Vec<String> =
+        keys.iter().enumerate().map(|(at, key)| format!("{key} as k{at}")).collect();
+    let places: Vec<String> = (1..=keys.len()).map(|place| place.to_string()).collect();
+    let sums = [compared.basis.column(), Column::ListCost, Column::PricingQuantity];
+    let sums: Vec<String> = sums
+        .iter()
+        .enumerate()
+        .map(|(at, c)| format!("sum({}) as s{at}", name(c.name())))
+        .collect();
+    format!(
+        "select {}, {} from focus_data_table where {} group by {}",
+        named.join(", "),
+        sums.join(", "),
+        within(month, month),
+        places.join(", ")
+    )
+}
+
+/// The key, with null told apart from empty text, and the sums.
+fn split(row: &[Value], width: usize) -> Result<(Vec<String>, Side), ReportError> {
+    let keys = width + KIND.len();
+    let [cost, list, quantity] = row.get(keys..).unwrap_or_default() else {
+        return Err(QueryError::Plan("the answer has another width".into()).into());
+    };
+    let key = row[..keys].iter().map(|value| match value {
+        Value::Null => String::new(),
+        value => format!("={value}"),
+    });
+    let number = |value: &Value| value.as_decimal().unwrap_or_default();
+    let side = Side { cost: number(cost), list: number(list), quantity: number(quantity) };
+    Ok((key.collect(), side))
+}
+
+fn add(line: &mut Line, before: Option<Side>, after: Option<Side>) -> Option<()> {
+    let [price, usage, new, gone, discount, other] = &mut line.parts;
+    let (a, b) = (before.unwrap_or_default(), after.unwrap_or_default());
+    line.before = line.before.checked_add(a.cost)?;
+    line.after = line.after.checked_add(b.cost)?;
+    match (before, after) {
+        (None, _) => *new = new.checked_add(b.cost)?,
+        (_, None) => *gone = gone.checked_sub(a.cost)?,
+        (Some(_), Some(_)) => {
+            let listed = b.list.checked_sub(a.list)?;
+            let reduced = b.cost.checked_sub(b.list)?.checked_sub(a.cost.checked_sub(a.list)?)?;
+            *discount = discount.checked_add(reduced)?;
+            // The earlier list cost at the later quantity; without quantities nobody can tell.
+            match share(a.list, b.quantity, a.quantity) {
+                Some(at_new_quantity) => {
+                    let used = at_new_quantity.checked_sub(a.list)?;
+                    *usage = usage.checked_add(used)?;
+                    *price = price.checked_add(listed.checked_sub(used)?)?;
+                }
+                None => *other = other.checked_add(listed)?,
+            }
+        }
+    }
+    Some(())
+}
+
+fn table(compared: &Compared, version: u64, lines: Lines) -> Result<Table, ReportError> {
+    let text = |name: String| Heading { name, kind: ValueKind::Text };
+    let amount = |name: String| Heading { name, kind: ValueKind::Decimal };
+    let mut columns: Vec<Heading> = compared.by.iter().map(|by| text(by.to_string())).collect();
+    columns.push(text(Column::BillingCurrency.name().to_owned()));
+    columns.extend([compared.before, compared.after].map(|month| amount(month.to_string())));
+    columns.push(amount("Change".into()));
+    columns.extend(PARTS.map(|part| amount(part.into())));
+    let mut sorted = Vec::new();
+    for line in lines.into_values() {
+        let change = line.after.checked_sub(line.before).ok_or(ReportError::TooLarge)?;
+        let magnitude =
+            if change.is_negative() { Decimal::ZERO.checked_sub(change) } else { Some(change) };
+        let mut row = line.values;
+        row.extend([line.before, line.after, change].map(Value::Decimal));
+        row.extend(line.parts.map(Value::Decimal));
+        sorted.push((magnitude.ok_or(ReportError::TooLarge)?, row));
+    }
+    // What changed most comes first, whichever way.
+    sorted.sort_by(|(a, _), (b, _)| b.cmp(a));
+    Ok(Table { version, columns, rows: sorted.into_iter().map(|(_, row)| row).collect() })
+}

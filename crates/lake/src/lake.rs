@@ -1,0 +1,192 @@
+//! The lake: opened once, asked by many.
+//!
+//! Owns the newest state that this process knows and the engine that queries run on. Invariant: what
+//! is answered is one version of the lake, whatever is committed meanwhile.
+
+use std::{
+    path::Path,
+    sync::{Arc, PoisonError, RwLock},
+};
+
+use jiff::Timestamp;
+use uuid::Uuid;
+
+use crate::{
+    commit::{AsOf, Log, LogError},
+    engine::Engine,
+    fault::Faults,
+    import::{self, Ingested, Options},
+    ingest::IngestError,
+    manifest::{Import, Operation, Quarantine, State},
+    quarantine::Kept,
+    storage::{Storage, StorageError},
+};
+
+/// How a lake is opened.
+#[derive(Debug, Clone)]
+pub struct LakeOptions {
+    /// Settings of the object store (`aws_region`, `aws_endpoint`, …), for lakes in a bucket.
+    pub storage: Vec<(String, String)>,
+    /// Bytes that queries may hold in memory together.
+    pub memory_max: usize,
+    /// How long a query may run.
+    pub time_max: std::time::Duration,
+    /// Rows that a query may answer with.
+    pub rows_max: usize,
+    /// Threads of a query; 0 is one a processor.
+    pub threads: usize,
+}
+
+impl Default for LakeOptions {
+    fn default() -> Self {
+        Self {
+            storage: Vec::new(),
+            memory_max: 512 << 20,
+            time_max: std::time::Duration::from_secs(60),
+            rows_max: 1_000_000,
+            threads: 0,
+        }
+    }
+}
+
+/// A step in the lake's history.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Step {
+    /// The version it made.
+    pub version: u64,
+    /// When.
+    pub at: Timestamp,
+    /// What it was.
+    pub operation: Operation,
+    /// Who delivered, and for which billing periods.
+    pub sources: Vec<(String, String)>,
+    /// Charges that came in.
+    pub rows: u64,
+}
+
+/// Charges of every provider, in columns; cheap to clone.
+#[derive(Clone)]
+pub struct Lake {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    storage: Storage,
+    log: Log,
+    state: RwLock<State>,
+    engine: Engine,
+}
+
+impl Lake {
+    /// Opens a lake, or makes one: in a folder (`/var/lib/bursar/lake`, `file://…`) or under a
+    /// prefix of a bucket (`s3://bucket/lake`).
+    pub async fn open(url: &str, options: LakeOptions) -> Result<Self, LogError> {
+        Self::open_with(url, options, Faults::default()).await
+    }
+
+    pub(crate) async fn open_with(
+        url: &str,
+        options: LakeOptions,
+        faults: Faults,
+    ) -> Result<Self, LogError> {
+        let (owned, settings) = (url.to_owned(), options.storage.clone());
+        let opened = import::blocking(move || Storage::open(&owned, &settings, faults));
+        let storage: Storage = opened.await.map_err(|e: StorageError| LogError::from(e))?;
+        let log = Log::new(storage.clone());
+        let state = log.latest().await?;
+        let engine = Engine::new(storage.store(), options);
+        Ok(Self { inner: Arc::new(Inner { storage, log, state: RwLock::new(state), engine }) })
+    }
+
+    pub(crate) fn storage(&self) -> &Storage {
+        &self.inner.storage
+    }
+
+    pub(crate) fn log(&self) -> &Log {
+        &self.inner.log
+    }
+
+    pub(crate) fn engine(&self) -> &Engine {
+        &self.inner.engine
+    }
+
+    /// The newest state, with what others have committed meanwhile.
+    pub(crate) async fn refreshed(&self) -> Result<State, LogError> {
+        let known = self.inner.state.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let version = known.version;
+        let state = self.inner.log.refresh(known).await?;
+        if state.version > version {
+            self.set_state(state.clone());
+        }
+        Ok(state)
+    }
+
+    /// A state of the past, or the newest.
+    pub(crate) async fn state_at(&self, as_of: Option<AsOf>) -> Result<State, LogError> {
+        match as_of {
+            None => self.refreshed().await,
+            Some(as_of) => self.inner.log.at(as_of).await,
+        }
+    }
+
+    pub(crate) fn set_state(&self, state: State) {
+        let mut known = self.inner.state.write().unwrap_or_else(PoisonError::into_inner);
+        if state.version >= known.version {
+            *known = state;
+        }
+    }
+
+    /// Takes in the bills that a file or folder holds: all of them, or, on an error, nothing.
+    pub async fn ingest(&self, path: &Path, options: &Options) -> Result<Ingested, IngestError> {
+        import::ingest(self, path, options).await
+    }
+
+    /// What was ingested, by billing period and source.
+    pub async fn imports(&self, as_of: Option<AsOf>) -> Result<Vec<Import>, LogError> {
+        Ok(self.state_at(as_of).await?.imports)
+    }
+
+    /// The lake's newest version; 0 is the empty lake.
+    pub async fn version(&self) -> Result<u64, LogError> {
+        Ok(self.refreshed().await?.version)
+    }
+
+    /// The commits that are kept, the oldest first.
+    pub async fn history(&self) -> Result<Vec<Step>, LogError> {
+        let commits = self.inner.log.history().await?;
+        Ok(commits
+            .into_iter()
+            .map(|commit| Step {
+                version: commit.version,
+                at: commit.at,
+                operation: commit.operation,
+                rows: commit.added.iter().map(|import| import.rows).sum(),
+                sources: commit
+                    .added
+                    .into_iter()
+                    .map(|import| (import.source, import.period.to_string()))
+                    .collect(),
+            })
+            .collect())
+    }
+
+    /// Rows that were kept apart.
+    pub async fn quarantines(&self) -> Result<Vec<Quarantine>, LogError> {
+        Ok(self.refreshed().await?.quarantines)
+    }
+
+    /// Rows of a quarantine, from an offset on.
+    pub async fn quarantined(
+        &self,
+        id: Uuid,
+        offset: usize,
+        limit: usize,
+    ) -> Result<Vec<Kept>, IngestError> {
+        crate::release::quarantined(self, id, offset, limit).await
+    }
+
+    /// Checks the rows of a quarantine again and takes in those that may be charges now.
+    pub async fn release(&self, id: Uuid, options: &Options) -> Result<Ingested, IngestError> {
+        crate::release::release(self, id, options).await
+    }
+}

@@ -1,0 +1,167 @@
+//! Answers, in the lake's own words: no type of the engine leaves the crate.
+
+use std::fmt;
+
+use jiff::{Timestamp, civil};
+use serde::{Serialize, Serializer, ser::SerializeMap};
+
+use crate::decimal::Decimal;
+
+/// One value of an answer.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Value {
+    /// Nothing.
+    Null,
+    /// True or false.
+    Bool(bool),
+    /// A whole number.
+    Int(i64),
+    /// An exact decimal number: all amounts are.
+    Decimal(Decimal),
+    /// A float, where a question asked for one.
+    Float(f64),
+    /// Text; JSON as it is written.
+    Text(String),
+    /// An instant.
+    Instant(Timestamp),
+    /// A day.
+    Date(civil::Date),
+    /// Several values.
+    List(Vec<Value>),
+}
+
+impl fmt::Display for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Null => Ok(()),
+            Self::Bool(value) => write!(f, "{value}"),
+            Self::Int(value) => write!(f, "{value}"),
+            Self::Decimal(value) => write!(f, "{value}"),
+            Self::Float(value) => write!(f, "{value:?}"),
+            Self::Text(value) => f.write_str(value),
+            Self::Instant(value) => write!(f, "{value}"),
+            Self::Date(value) => write!(f, "{value}"),
+            Self::List(values) => {
+                f.write_str("[")?;
+                for (at, value) in values.iter().enumerate() {
+                    let comma = if at > 0 { ", " } else { "" };
+                    write!(f, "{comma}{value}")?;
+                }
+                f.write_str("]")
+            }
+        }
+    }
+}
+
+impl Value {
+    /// As an amount, if it is a number that is exact.
+    pub fn as_decimal(&self) -> Option<Decimal> {
+        match self {
+            Self::Decimal(value) => Some(*value),
+            Self::Int(value) => Some(Decimal::new(i128::from(*value), 0)),
+            _ => None,
+        }
+    }
+
+    /// As text, if it is.
+    pub fn as_text(&self) -> Option<&str> {
+        match self {
+            Self::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+}
+
+impl Serialize for Value {
+    /// Decimals are strings, for a JSON number is a float to most readers.
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Null => serializer.serialize_none(),
+            Self::Bool(value) => serializer.serialize_bool(*value),
+            Self::Int(value) => serializer.serialize_i64(*value),
+            Self::Float(value) if value.is_finite() => serializer.serialize_f64(*value),
+            Self::List(values) => values.serialize(serializer),
+            other => serializer.collect_str(other),
+        }
+    }
+}
+
+/// What a column of an answer holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ValueKind {
+    /// True or false.
+    Bool,
+    /// Whole numbers.
+    Int,
+    /// Exact decimal numbers.
+    Decimal,
+    /// Floats.
+    Float,
+    /// Text.
+    Text,
+    /// Instants.
+    Instant,
+    /// Days.
+    Date,
+    /// Lists.
+    List,
+}
+
+/// A column of an answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Heading {
+    /// Its name.
+    pub name: String,
+    /// What it holds.
+    pub kind: ValueKind,
+}
+
+/// An answer.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Table {
+    /// The lake's version that was asked.
+    pub version: u64,
+    /// Its columns.
+    pub columns: Vec<Heading>,
+    /// Its rows, each as long as there are columns.
+    pub rows: Vec<Vec<Value>>,
+}
+
+impl Table {
+    /// Where a column stands.
+    pub fn position(&self, name: &str) -> Option<usize> {
+        self.columns.iter().position(|column| column.name.eq_ignore_ascii_case(name))
+    }
+
+    /// The value of a row's column.
+    pub fn value(&self, row: usize, name: &str) -> Option<&Value> {
+        self.rows.get(row)?.get(self.position(name)?)
+    }
+
+    /// As CSV with a header; null is empty.
+    pub fn to_csv(&self) -> Result<Vec<u8>, csv::Error> {
+        let mut writer = csv::Writer::from_writer(Vec::new());
+        writer.write_record(self.columns.iter().map(|column| column.name.as_str()))?;
+        for row in &self.rows {
+            writer.write_record(row.iter().map(|value| value.to_string()))?;
+        }
+        writer.into_inner().map_err(|error| csv::Error::from(error.into_error()))
+    }
+
+    /// As a JSON list of objects, a row each.
+    pub fn to_json(&self) -> Result<Vec<u8>, serde_json::Error> {
+        struct Row<'a>(&'a Table, &'a [Value]);
+        impl Serialize for Row<'_> {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                let mut map = serializer.serialize_map(Some(self.1.len()))?;
+                for (column, value) in self.0.columns.iter().zip(self.1) {
+                    map.serialize_entry(&column.name, value)?;
+                }
+                map.end()
+            }
+        }
+        let rows: Vec<Row<'_>> = self.rows.iter().map(|row| Row(self, row)).collect();
+        serde_json::to_vec(&rows)
+    }
+}
