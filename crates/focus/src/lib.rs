@@ -2,10 +2,10 @@
 //!
 //! Owns [`TenantId`] and the other names that travel through every layer, the [`Scope`] that a
 //! budget covers, the [`Period`] that it counts over; and FOCUS, the language of bills: its
-//! [`Column`]s and [`Version`]s, how an older bill becomes one of 1.4 ([`upgrade`]) and what
-//! a bill has to keep ([`requirement`]), and the [`Charge`] itself. What is to be done to millions of rows is data here
-//! ([`Expression`], [`Condition`]), which the lake compiles onto columns; the row-wise evaluators
-//! beside it say what is right.
+//! [`Column`]s and [`Version`]s, how an older bill ([`upgrade`]) or an AWS report ([`cur`]) becomes
+//! one of 1.4, what a bill has to keep ([`requirement`]), and the [`Charge`] itself. What is to be
+//! done to millions of rows is data here ([`Expression`], [`Condition`]), which the lake compiles
+//! onto columns; the row-wise evaluators beside it say what is right.
 //!
 //! Knows nothing of limits, storage, files or the wire. Invariant: a value of these types has been
 //! parsed; what is in it is in bounds.
@@ -14,6 +14,7 @@
 pub mod charge;
 mod column;
 mod condition;
+pub mod cur;
 #[cfg(test)]
 mod data;
 mod expression;

@@ -67,7 +67,8 @@ proptest! {
         const A: Condition = Condition::NotNull(BilledCost);
         const B: Condition = Condition::NotNull(ListCost);
         let columns = [(BilledCost, "1"), (ListCost, "1")];
-        let row: Vec<_> = columns.iter().zip(&values).filter(|(_, on)| **on).map(|(c, _)| *c).collect();
+        let told = columns.iter().zip(&values).filter(|(_, on)| **on);
+        let row: Vec<_> = told.map(|(column, _)| *column).collect();
         prop_assert_eq!(holds(Condition::All(&[A, B]), &row), values[0] && values[1]);
         prop_assert_eq!(holds(Condition::Any(&[A, B]), &row), values[0] || values[1]);
         prop_assert_eq!(holds(Condition::Not(&A), &row), !values[0]);

@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::*;
-use crate::{Source, Version, upgrade};
+use crate::{Source, Version, upgrade, value::Number};
 
 type Findings = BTreeMap<String, usize>;
 
@@ -70,6 +70,29 @@ fn the_official_sample_breaks_only_what_it_breaks() {
         ("ResourceType-pair", 788),
     ]);
     assert_eq!(found, expected);
+}
+
+#[test]
+fn the_official_samples_totals_survive_the_upgrade_to_the_last_digit() {
+    let path = crate::data::folder().join("focus/focus-1.0-sample.csv");
+    let mut reader = csv::Reader::from_path(path).unwrap();
+    let header: Vec<String> = reader.headers().unwrap().iter().map(str::to_owned).collect();
+    let detected = Version::detect(&header);
+    let (plan, names) = (upgrade::plan(&header, &detected), Source::names(&header, &detected));
+    let mut sums = [Column::BilledCost, Column::EffectiveCost, Column::ListCost]
+        .map(|column| (column, Number::parse("0").unwrap()));
+    for row in reader.records() {
+        let row = row.unwrap();
+        let values: Vec<&str> = row.iter().collect();
+        let record = plan.record(&Source::new(&names, &values));
+        for (column, sum) in &mut sums {
+            if let Some(text) = record.text(*column) {
+                *sum = sum.plus(&Number::parse(text).unwrap());
+            }
+        }
+    }
+    let sums = sums.map(|(_, sum)| sum.to_string());
+    assert_eq!(sums, ["20.52022672899", "14.97651418586", "20.39090575119"]);
 }
 
 /// In the SaaS examples dates are written `4/1/25`.

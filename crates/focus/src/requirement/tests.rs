@@ -86,7 +86,8 @@ fn a_good_row_keeps_all_of_them() {
 }
 
 /// What a change of the good row breaks.
-const FAULTS: &[(&[(Column, Option<&str>)], &[&str])] = {
+type Fault = (&'static [(Column, Option<&'static str>)], &'static [&'static str]);
+const FAULTS: &[Fault] = {
     use Column as C;
     &[
         (&[(C::BilledCost, None)], &["BilledCost-null"]),

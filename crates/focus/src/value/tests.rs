@@ -32,7 +32,8 @@ fn numbers_are_exact_in_every_notation() {
 proptest! {
     #[test]
     fn arithmetic_is_that_of_integers(
-        a in -1_000_000_000_000i128..1_000_000_000_000, b in -1_000_000_000_000i128..1_000_000_000_000,
+        a in -1_000_000_000_000i128..1_000_000_000_000,
+        b in -1_000_000_000_000i128..1_000_000_000_000,
     ) {
         let (x, y) = (number(&a.to_string()), number(&b.to_string()));
         prop_assert_eq!(x.times(&y).to_string(), (a * b).to_string());
@@ -44,7 +45,9 @@ proptest! {
     }
 
     #[test]
-    fn no_text_breaks_a_format(text in ".{0,40}", digits in "[-+0-9.eE]{0,50}", json in r#"[{}\[\]":,a0 ]{0,30}"#) {
+    fn no_text_breaks_a_format(
+        text in ".{0,40}", digits in "[-+0-9.eE]{0,50}", json in r#"[{}\[\]":,a0 ]{0,30}"#,
+    ) {
         for format in [
             Format::Free, Format::Allowed, Format::Currency, Format::Unit, Format::Instant,
             Format::Number, Format::NonNegative, Format::KeyValue, Format::Object,
