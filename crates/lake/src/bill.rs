@@ -1,7 +1,7 @@
 //! One bill as it is opened: its header, its FOCUS version, what each of its columns becomes.
 //!
-//! Owns the decision whether a file is read at all. Invariant: a file whose columns can't all be told
-//! is refused before its first row.
+//! Owns the decision whether a file is read at all. Invariant: a file whose columns can't all be
+//! told is refused before its first row.
 
 use std::{
     collections::HashMap,

@@ -1,7 +1,7 @@
 //! FOCUS conditions on whole columns.
 //!
-//! Owns the translation of [`focus::Condition`], which is data, into masks. Knows nothing of what is
-//! required. Invariant: a mask says of each row what [`focus::Condition::holds`] says of it.
+//! Owns the translation of [`focus::Condition`], which is data, into masks. Knows nothing of what
+//! is required. Invariant: a mask says of each row what [`focus::Condition::holds`] says of it.
 
 use std::{cell::RefCell, collections::HashMap};
 
@@ -34,8 +34,12 @@ pub(crate) trait Lookup<C> {
 /// What is known of texts' formats: formats are slow to check, and bills repeat their texts.
 #[derive(Default)]
 pub(crate) struct Formats {
-    known: RefCell<HashMap<(Format, usize), HashMap<Box<str>, bool>>>,
+    /// By the format and the list of allowed values.
+    known: RefCell<HashMap<(Format, usize), Known>>,
 }
+
+/// Whether a text is written as it should.
+type Known = HashMap<Box<str>, bool>;
 
 impl Formats {
     fn is_written(&self, format: Format, allowed: &'static [&'static str], text: &str) -> bool {

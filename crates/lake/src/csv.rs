@@ -1,8 +1,8 @@
 //! CSV bills: cut into blocks of whole records, and blocks into columns of text.
 //!
 //! Owns what a record is. One thread cuts ([`Cutter`]), any number make columns of what it cut
-//! ([`columns`]). Invariant: memory is bounded by the longest record that is allowed and the size of
-//! a block, whatever the file holds.
+//! ([`columns`]). Invariant: memory is bounded by the longest record that is allowed and the size
+//! of a block, whatever the file holds.
 
 use std::{io::Read, sync::Arc};
 

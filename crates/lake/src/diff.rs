@@ -21,6 +21,9 @@ use crate::{
     table::{Heading, Table, Value, ValueKind},
 };
 
+#[cfg(test)]
+mod tests;
+
 /// What to compare.
 #[derive(Debug, Clone)]
 pub struct Compared {
@@ -58,6 +61,8 @@ struct Side {
     quantity: Decimal,
 }
 
+/// A line's values, and both months of a kind.
+type Pair = (Vec<Value>, Option<Side>, Option<Side>);
 type Lines = BTreeMap<Vec<String>, Line>;
 
 #[derive(Debug, Clone)]
@@ -76,8 +81,7 @@ impl Lake {
         let before = self.sql(&sql(compared, compared.before), &[], as_of).await?;
         let after = self.sql(&sql(compared, compared.after), &[], as_of).await?;
         let width = compared.by.len() + 1;
-        let mut kinds: BTreeMap<Vec<String>, (Vec<Value>, Option<Side>, Option<Side>)> =
-            BTreeMap::new();
+        let mut kinds: BTreeMap<Vec<String>, Pair> = BTreeMap::new();
         for (table, late) in [(before, false), (after, true)] {
             for row in table.rows {
                 let (key, side) = split(&row, width)?;

@@ -1,7 +1,7 @@
 //! What queries run on: one pool of memory, one cache of file ends, for all of them.
 //!
-//! Owns the engine's settings and the tables that a state of the lake is seen as. Invariant: a session
-//! sees one state, and nothing in it can change or write anything.
+//! Owns the engine's settings and the tables that a state of the lake is seen as. Invariant: a
+//! session sees one state, and nothing in it can change or write anything.
 
 use std::{collections::BTreeMap, fmt, sync::Arc};
 
@@ -25,7 +25,7 @@ use datafusion::{
         runtime_env::{RuntimeEnv, RuntimeEnvBuilder},
     },
     logical_expr::{Expr, TableProviderFilterPushDown, utils::conjunction},
-    physical_plan::ExecutionPlan,
+    physical_plan::{ExecutionPlan, empty::EmptyExec},
     prelude::{SessionConfig, SessionContext},
 };
 use focus::{Column, Former};
@@ -231,6 +231,13 @@ impl TableProvider for Files {
         filters: &[Expr],
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
+        if self.files.is_empty() {
+            let schema = match projection {
+                Some(places) => Arc::new(self.schema.project(places)?),
+                None => Arc::clone(&self.schema),
+            };
+            return Ok(Arc::new(EmptyExec::new(schema)));
+        }
         let url = ObjectStoreUrl::parse(STORE)?;
         let options = state.config().options().execution.parquet.clone();
         let options =

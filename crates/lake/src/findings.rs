@@ -1,7 +1,7 @@
 //! What was found wrong with rows.
 //!
-//! Owns the list of a block's findings and what becomes of it: counts by rule and a few examples for
-//! the report, every one of them for the quarantine. Knows nothing of the rules themselves.
+//! Owns the list of a block's findings and what becomes of it: counts by rule and a few examples
+//! for the report, every one of them for the quarantine. Knows nothing of the rules themselves.
 
 use std::{
     collections::{BTreeMap, BTreeSet},

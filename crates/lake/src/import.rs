@@ -1,8 +1,8 @@
 //! An ingest as a whole: from a path to a commit, once per execution.
 //!
 //! Owns what makes an ingest idempotent and a restatement atomic: of each billing period that a
-//! delivery has, its files take the place of the source's former ones in one commit. Knows nothing of
-//! columns. Invariant: what is published and not committed is nobody's, and is swept up later.
+//! delivery has, its files take the place of the source's former ones in one commit. Knows nothing
+//! of columns. Invariant: what is published and not committed is nobody's, and is swept up later.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -33,8 +33,9 @@ use crate::{
 #[cfg(test)]
 mod tests;
 
-/// What becomes of rows that break a rule. Rows that can't be kept as charges at all (an amount that
-/// is no number, no billing period) go into quarantine in any case, or the delivery is refused.
+/// What becomes of rows that break a rule. Rows that can't be kept as charges at all (an amount
+/// that is no number, no billing period) go into quarantine in any case, or the delivery is
+/// refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum OnInvalid {
     /// They are charges nevertheless; the report tells of them.
@@ -54,7 +55,8 @@ pub struct Options {
     pub source: Option<String>,
     /// The export's execution id: the same again changes nothing. Without it, the content's hash.
     pub execution: Option<String>,
-    /// The FOCUS version, if the export's manifest tells it. Without it, it follows from the header.
+    /// The FOCUS version, if the export's manifest tells it. Without it, it follows from the
+    /// header.
     pub version: Option<Version>,
     /// Take files that lack columns which their version must have.
     pub lacking: bool,

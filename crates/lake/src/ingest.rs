@@ -1,9 +1,9 @@
 //! From a delivery to files: read, upgrade, check, sort, write, sum up.
 //!
 //! Owns the work of the threads: one reads and cuts, the others turn what it cut into charges and
-//! write them, each into files of its own. Knows nothing of the log. Invariant: memory is bounded by
-//! the number of threads, whatever the delivery holds; nothing that is written here is part of the
-//! lake before it is committed.
+//! write them, each into files of its own. Knows nothing of the log. Invariant: memory is bounded
+//! by the number of threads, whatever the delivery holds; nothing that is written here is part of
+//! the lake before it is committed.
 
 use std::{
     collections::BTreeMap,

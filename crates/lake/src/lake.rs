@@ -1,7 +1,7 @@
 //! The lake: opened once, asked by many.
 //!
-//! Owns the newest state that this process knows and the engine that queries run on. Invariant: what
-//! is answered is one version of the lake, whatever is committed meanwhile.
+//! Owns the newest state that this process knows and the engine that queries run on. Invariant:
+//! what is answered is one version of the lake, whatever is committed meanwhile.
 
 use std::{
     path::Path,

@@ -1,9 +1,10 @@
 //! The lake: charges of every provider in columns, and every total of them provable.
 //!
-//! Owns charges as Parquet, the log that says which of them count, what may come in, and what may be
-//! asked. The only crate that names arrow, Parquet, `DataFusion` and object stores; none of their
-//! types leaves it. Knows nothing of who asks. Invariant: amounts are decimal from the source's last
-//! digit to the answer; a reader sees one version of the lake, and a version never changes.
+//! Owns charges as Parquet, the log that says which of them count, what may come in, and what may
+//! be asked. The only crate that names arrow, Parquet, `DataFusion` and object stores; none of
+//! their types leaves it. Knows nothing of who asks. Invariant: amounts are decimal from the
+//! source's last digit to the answer; a reader sees one version of the lake, and a version never
+//! changes.
 
 mod aggregate;
 mod bill;
@@ -13,6 +14,7 @@ mod condition;
 mod convert;
 mod csv;
 mod decimal;
+mod dialect;
 mod diff;
 mod engine;
 mod export;

@@ -1,7 +1,7 @@
 //! Parquet bills: their header, and their row groups as batches.
 //!
-//! Owns the look at a file's end before anything of it is read. Invariant: a file that says it holds
-//! far more than it can is refused.
+//! Owns the look at a file's end before anything of it is read. Invariant: a file that says it
+//! holds far more than it can is refused.
 
 use std::{fs::File, path::Path, sync::Arc};
 

@@ -13,6 +13,9 @@ use crate::{
     table::{Heading, Table, Value, ValueKind},
 };
 
+#[cfg(test)]
+mod tests;
+
 /// Digits after the point of an invoice that shows fewer.
 const CENTS: u8 = 2;
 

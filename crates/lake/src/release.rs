@@ -1,8 +1,8 @@
 //! Rows that come out of quarantine.
 //!
 //! Owns the way back: rows are read as they were delivered, checked again, and taken in beside the
-//! charges of the same source. Those that still may not be charges go into a quarantine again, in the
-//! same commit.
+//! charges of the same source. Those that still may not be charges go into a quarantine again, in
+//! the same commit.
 
 use std::sync::Arc;
 

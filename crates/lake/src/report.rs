@@ -1,8 +1,8 @@
 //! Sums by whatever people ask for: service, region, account, tag, day.
 //!
 //! Owns the words for dimensions and the proof of a report: what its lines add up to is what the
-//! imports of that month said when they came in. Invariant: amounts of different currencies stand on
-//! lines of their own and are never added.
+//! imports of that month said when they came in. Invariant: amounts of different currencies stand
+//! on lines of their own and are never added.
 
 use std::{collections::BTreeMap, fmt, str::FromStr};
 

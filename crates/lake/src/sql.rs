@@ -10,15 +10,14 @@ use std::ops::ControlFlow;
 use datafusion::sql::sqlparser::{
     ast::{
         Expr, Ident, Join, JoinConstraint, JoinOperator, Query, SetExpr, Statement, TableFactor,
-        TableWithJoins, VisitMut, VisitorMut,
+        TableWithJoins, Value as SqlValue, VisitMut, VisitorMut,
     },
-    dialect::GenericDialect,
     keywords::Keyword,
     parser::{Parser, ParserError},
     tokenizer::{Token, TokenWithSpan, Tokenizer, Word},
 };
 
-use crate::{query::QueryError, table::Value};
+use crate::{dialect::Sql, query::QueryError, table::Value};
 
 #[cfg(test)]
 mod tests;
@@ -44,7 +43,7 @@ pub(crate) fn read(
     if sql.len() > SQL_MAX {
         return Err(QueryError::Syntax(format!("a question of over {SQL_MAX} bytes")));
     }
-    let dialect = GenericDialect {};
+    let dialect = Sql::default();
     let tokens = Tokenizer::new(&dialect, sql).tokenize_with_location();
     let tokens = tokens.map_err(|error| QueryError::Syntax(error.to_string()))?;
     let (tokens, spellings) = rewrite(tokens, params, names)?;
@@ -58,7 +57,7 @@ pub(crate) fn read(
         }
     };
     check(&statement)?;
-    if let ControlFlow::Break(error) = statement.visit(&mut Unnest) {
+    if let ControlFlow::Break(error) = statement.visit(&mut Questions) {
         return Err(error);
     }
     Ok(Question { statement, spellings })
@@ -191,14 +190,17 @@ fn literal(value: &Value) -> Vec<Token> {
     }
 }
 
-/// `from t cross join unnest(list of t) as u(x)` becomes `from (select t.*, unnest(list) as x)`, for
-/// the engine does not look sideways.
-struct Unnest;
+/// `from t cross join unnest(list of t) as u(x)` becomes `from (select t.*, unnest(list) as x)`,
+/// for the engine does not look sideways.
+struct Questions;
 
-impl VisitorMut for Unnest {
+impl VisitorMut for Questions {
     type Break = QueryError;
 
     fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<QueryError> {
+        if let Err(error) = check_query(query) {
+            return ControlFlow::Break(error);
+        }
         let SetExpr::Select(select) = query.body.as_mut() else {
             return ControlFlow::Continue(());
         };
@@ -228,6 +230,29 @@ impl VisitorMut for Unnest {
             }
         }
         ControlFlow::Continue(())
+    }
+
+    /// `case when … then 0 else BilledCost end` is an amount: the engine takes the first branch's
+    /// type for the whole until it is too late for exact arithmetic.
+    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<QueryError> {
+        if let Expr::Case { conditions, else_result, .. } = expr {
+            let results = conditions.iter_mut().map(|when| &mut when.result);
+            let results: Vec<&mut Expr> = results.chain(else_result.as_deref_mut()).collect();
+            if !results.iter().all(|result| matches!(result, Expr::Value(_))) {
+                results.into_iter().for_each(as_decimal);
+            }
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+/// A whole number as a decimal one.
+fn as_decimal(expr: &mut Expr) {
+    if let Expr::Value(value) = expr
+        && let SqlValue::Number(digits, _) = &mut value.value
+        && digits.bytes().all(|byte| byte.is_ascii_digit())
+    {
+        digits.push_str(".0");
     }
 }
 
@@ -275,7 +300,7 @@ fn unnested(table: &TableFactor, list: &Expr, column: &Ident) -> Result<TableFac
         "select * from (select * from (select {name}.*, unnest({list}) as {column} from {table}) \
          as {last} where {column} is not null) as {last}"
     );
-    let query = Parser::new(&GenericDialect {}).try_with_sql(&text)?.parse_query()?;
+    let query = Parser::new(&Sql::default()).try_with_sql(&text)?.parse_query()?;
     match *query.body {
         SetExpr::Select(mut select) if select.from.len() == 1 => Ok(select.from.remove(0).relation),
         _ => Err(QueryError::Syntax("unnest of this table".into())),

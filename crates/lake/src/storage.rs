@@ -1,9 +1,9 @@
 //! Where the lake lies: a folder, or a prefix of a bucket.
 //!
-//! Owns the two ways in which something is stored: a data file, whole or not at all; and a log entry,
-//! only if its name is free. Knows nothing of what is in them.
-//! Invariant: what was stored and acknowledged survives the loss of power (in a folder, file and
-//! folder are synced; in a bucket the store answers for it).
+//! Owns the two ways in which something is stored: a data file, whole or not at all; and a log
+//! entry, only if its name is free. Knows nothing of what is in them. Invariant: what was stored
+//! and acknowledged survives the loss of power (in a folder, file and folder are synced; in a
+//! bucket the store answers for it).
 
 use std::{
     fs::{self, File},
@@ -116,7 +116,7 @@ impl Storage {
     }
 
     fn folder(folder: &FilePath, faults: Faults) -> Result<Self, StorageError> {
-        for part in ["", "data", "log", "quarantine", SCRATCH] {
+        for part in ["", "data", "log", "checkpoint", "quarantine", SCRATCH] {
             let path = folder.join(part);
             fs::create_dir_all(&path).map_err(|e| file("create folder", &path, e))?;
         }

@@ -1,8 +1,8 @@
 //! A source's columns as the lake's: FOCUS's rules on whole columns.
 //!
-//! Owns the translation of [`focus::Expression`], which is data, into arrays. Knows nothing of which
-//! version needs which rule. Invariant: a row comes out as [`focus::Expression::text`] says it, in
-//! the column's own kind.
+//! Owns the translation of [`focus::Expression`], which is data, into arrays. Knows nothing of
+//! which version needs which rule. Invariant: a row comes out as [`focus::Expression::text`] says
+//! it, in the column's own kind.
 
 use std::{collections::HashMap, sync::Arc};
 

@@ -19,11 +19,7 @@ async fn lake_of_small_files(place: &Place) -> Lake {
     }
     let mut text = bill(&rows("1"));
     text.push_str(
-        &bill(&[Row { currency: "usd", ..Row::of("2026-10", "EC2", "2") }])
-            .lines()
-            .nth(1)
-            .unwrap()
-            .to_owned(),
+        bill(&[Row { currency: "usd", ..Row::of("2026-10", "EC2", "2") }]).lines().nth(1).unwrap(),
     );
     text.push('\n');
     place.write("in/bill0.csv", text);

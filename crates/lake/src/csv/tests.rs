@@ -1,7 +1,9 @@
 use super::*;
 use arrow::array::AsArray;
 
-fn cut(text: &[u8], limits: Limits) -> Result<(Vec<String>, Vec<Vec<Option<String>>>), Refusal> {
+type Cut = (Vec<String>, Vec<Vec<Option<String>>>);
+
+fn cut(text: &[u8], limits: Limits) -> Result<Cut, Refusal> {
     let mut cutter = Cutter::new(text, limits);
     let header = cutter.header()?;
     let mut rows = Vec::new();

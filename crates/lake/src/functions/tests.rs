@@ -64,6 +64,8 @@ async fn functions_answer_as_the_official_queries_need_them() {
         ("BilledCost * 0.1", "1"),
         ("sum(BilledCost) / nullif(sum(ListCost), 0) * 100", "100"),
         ("round(sum(EffectiveCost), 2)", "10"),
+        ("Tags->>'Application' = 'shop' and BilledCost > 1", "true"),
+        ("sum(case when 1 = 2 then 0 else BilledCost end) / sum(ListCost)", "1"),
         ("ProviderName", "AWS"),
         ("PublisherName", "AWS"),
         ("x_team", "blue"),

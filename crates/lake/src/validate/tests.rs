@@ -5,8 +5,8 @@ use arrow::array::{ArrayRef, StringArray};
 use super::*;
 use crate::{bill, schema, testing::sample, upgrade::Delivered};
 
-/// Every requirement on real charges and on charges that were spoilt: the whole-column masks and the
-/// row-wise evaluation agree.
+/// Every requirement on real charges and on charges that were spoilt: the whole-column masks and
+/// the row-wise evaluation agree.
 #[test]
 fn masks_say_of_each_row_what_the_requirement_says_of_it() {
     let text = std::fs::read(sample()).unwrap();
