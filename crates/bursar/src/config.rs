@@ -31,7 +31,8 @@ mod value;
 use setting::{SETTINGS, Setting};
 pub use value::{address, resolution};
 use value::{
-    database, duration, fail, lake, limit, log_format, log_level, networks, parsed, patience, token, wait,
+    database, duration, fail, lake, limit, log_format, log_level, networks, parsed, patience,
+    token, wait,
 };
 
 /// The form of the log.

@@ -119,11 +119,7 @@ impl Cell {
     fn is_number(&self) -> bool {
         matches!(
             self,
-            Self::Count(_)
-                | Self::Money(_)
-                | Self::Exact(_)
-                | Self::Decimal(_)
-                | Self::Percent(_)
+            Self::Count(_) | Self::Money(_) | Self::Exact(_) | Self::Decimal(_) | Self::Percent(_)
         )
     }
 }

@@ -188,7 +188,9 @@ impl Args {
                 Command::Ingest(args) => return args.run(&lake, context).await,
                 Command::Query(args) => return args.run(&lake, context).await,
                 Command::Quarantine(args) => return args.run(&lake, context).await,
-                Command::Report(args) => (sums(&lake, args.by, None, args.scope).await?, Exit::Done),
+                Command::Report(args) => {
+                    (sums(&lake, args.by, None, args.scope).await?, Exit::Done)
+                }
                 Command::Top(args) => {
                     (sums(&lake, args.by, Some(args.rows), args.scope).await?, Exit::Done)
                 }

@@ -123,7 +123,11 @@ fn complain(ingested: &Ingested) {
         output::complain(format_args!("{line}"));
     }
     for skipped in &ingested.skipped {
-        output::complain(format_args!("passed over {}: {}", skipped.path.display(), skipped.reason));
+        output::complain(format_args!(
+            "passed over {}: {}",
+            skipped.path.display(),
+            skipped.reason
+        ));
     }
     for note in &ingested.notes {
         output::complain(format_args!("{note}"));
@@ -133,9 +137,6 @@ fn complain(ingested: &Ingested) {
         let first = examples.and_then(|examples| examples.first()).map(|finding| {
             format!(", first {}, row {}: {}", finding.file.display(), finding.row, finding.say)
         });
-        output::complain(format_args!(
-            "{rows} rows break {rule}{}",
-            first.unwrap_or_default()
-        ));
+        output::complain(format_args!("{rows} rows break {rule}{}", first.unwrap_or_default()));
     }
 }

@@ -20,8 +20,12 @@ pub(super) struct Args {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// List what was kept apart
+    ///
+    /// Example: bursar cost quarantine list
     List,
     /// Show rows and what is wrong with each
+    ///
+    /// Example: bursar cost quarantine show 0a1b2c3d-0000-4000-8000-000000000000 --rows 50
     Show {
         /// Its name, of the list
         id: Uuid,
@@ -33,6 +37,8 @@ enum Command {
         rows: usize,
     },
     /// Check its rows again, and take in those that may be charges now
+    ///
+    /// Example: bursar cost quarantine release 0a1b2c3d-0000-4000-8000-000000000000 --accept
     Release {
         /// Its name, of the list
         id: Uuid,

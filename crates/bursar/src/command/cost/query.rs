@@ -43,7 +43,9 @@ impl Args {
         let sql = match self.sql {
             Some(sql) => sql,
             None if std::io::stdin().is_terminal() => {
-                return Err(Refused("write a query behind the command, or pipe one in".into()).into());
+                return Err(
+                    Refused("write a query behind the command, or pipe one in".into()).into()
+                );
             }
             None => {
                 let mut sql = String::new();

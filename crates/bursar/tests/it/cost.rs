@@ -1,0 +1,125 @@
+//! Bills through the command line: the official sample in, its exact totals out.
+
+use std::{fs, path::Path, process::Output};
+
+use crate::support::{data, program};
+
+/// What the sample's columns add up to, digit by digit.
+const BILLED: &str = "20.52022672899";
+const EFFECTIVE: &str = "14.97651418586";
+
+fn cost(lake: &Path, arguments: &[&str]) -> Output {
+    let mut command = program("sqlite:///nowhere.db");
+    command.env("BURSAR_LAKE_URL", lake).arg("cost").args(arguments);
+    command.output().expect("bursar runs")
+}
+
+/// The records of an answer; fails when the run has failed.
+fn rows(lake: &Path, arguments: &[&str]) -> Vec<csv::StringRecord> {
+    let output = cost(lake, &[arguments, &["--output", "csv"]].concat());
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "bursar cost {arguments:?}: {errors}");
+    let mut reader = csv::Reader::from_reader(output.stdout.as_slice());
+    reader.records().collect::<Result<_, _>>().expect("CSV")
+}
+
+fn sum(rows: &[csv::StringRecord], column: usize) -> String {
+    let zero = lake::Decimal::default();
+    let add = |sum: lake::Decimal, row: &csv::StringRecord| {
+        let value = lake::Decimal::parse(&row[column]).expect("an amount");
+        sum.checked_add(value).expect("a sum")
+    };
+    rows.iter().fold(zero, add).to_string()
+}
+
+#[test]
+fn the_official_sample_adds_up_whatever_it_is_split_by() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let lake = folder.path().join("lake");
+    let sample = data().join("focus/focus-1.0-sample.csv");
+    let sample = sample.to_str().expect("a path");
+    let periods = rows(&lake, &["ingest", sample, "--source", "sample"]);
+    assert_eq!((sum(&periods, 2), sum(&periods, 3)), ("1000".into(), BILLED.into()));
+    assert_eq!(sum(&periods, 4), EFFECTIVE);
+
+    for by in ["service,region", "day", "account,subaccount", "category,charge", "resource"] {
+        let lines = rows(&lake, &["report", "--by", by]);
+        let last = lines[0].len() - 1;
+        assert_eq!(sum(&lines, last), BILLED, "by {by}");
+        let lines = rows(&lake, &["report", "--by", by, "--basis", "effective"]);
+        assert_eq!(sum(&lines, last), EFFECTIVE, "by {by}");
+    }
+    let top = rows(&lake, &["top", "-n", "3"]);
+    assert_eq!((top.len(), sum(&top, 2)), (4, BILLED.into()));
+
+    let question =
+        "select count(*), sum(BilledCost) from focus_data_table where ChargeCategory = ?";
+    let usage = rows(&lake, &["query", question, "--param", "Usage"]);
+    let others = rows(&lake, &["query", &question.replace('=', "<>"), "--param", "Usage"]);
+    let both = [usage[0].clone(), others[0].clone()];
+    assert_eq!((sum(&both, 0), sum(&both, 1)), ("1000".into(), BILLED.into()));
+}
+
+#[test]
+fn the_same_bill_again_changes_nothing_and_another_replaces_it() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let lake = folder.path().join("lake");
+    let sample = data().join("focus/focus-1.0-sample.csv");
+    let path = sample.to_str().expect("a path");
+    rows(&lake, &["ingest", path, "--source", "aws"]);
+    assert_eq!(rows(&lake, &["ingest", path, "--source", "aws"]).len(), 0);
+    assert_eq!(rows(&lake, &["history"]).len(), 1);
+
+    // A restated export of September: the first five hundred rows alone. October's one row stays.
+    let text = fs::read_to_string(&sample).expect("the sample");
+    let restated = folder.path().join("restated.csv");
+    let half: Vec<&str> = text.lines().take(501).collect();
+    fs::write(&restated, half.join("\n")).expect("a file");
+    rows(&lake, &["ingest", restated.to_str().expect("a path"), "--source", "aws"]);
+    let count = ["query", "select count(*) from focus_data_table"];
+    assert_eq!(&rows(&lake, &count)[0][0], "501");
+    let before = rows(&lake, &[count.as_slice(), &["--as-of", "1"]].concat());
+    assert_eq!(&before[0][0], "1000");
+}
+
+#[test]
+fn an_invoice_that_differs_by_a_cent_is_told() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let lake = folder.path().join("lake");
+    let sample = data().join("focus/focus-1.0-sample.csv");
+    rows(&lake, &["ingest", sample.to_str().expect("a path")]);
+    let question = "select InvoiceId, BillingCurrency, sum(BilledCost) from focus_data_table \
+                    group by 1, 2";
+    let known = rows(&lake, &["query", question]);
+    let invoice = folder.path().join("invoices.csv");
+    let write = |amount: &str| {
+        let text = format!("InvoiceId,BillingCurrency,Amount\n{},USD,{amount}\n", &known[0][0]);
+        fs::write(&invoice, text).expect("a file");
+        let path = invoice.to_str().expect("a path");
+        cost(&lake, &["reconcile", "--invoice", path]).status.code()
+    };
+    assert_eq!(known.len(), 1, "the sample has one invoice id");
+    assert_eq!(write("20.52"), Some(0));
+    assert_eq!(write("20.53"), Some(3));
+}
+
+#[test]
+fn what_can_not_be_read_is_told_with_its_place_and_changes_nothing() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let lake = folder.path().join("lake");
+    let bad = folder.path().join("bad.csv");
+    for (text, said) in
+        [("BilledCost;ServiceName\n1;x\n", "bad.csv"), ("", "bad.csv"), ("a,b\n1,2\n", "bad.csv")]
+    {
+        fs::write(&bad, text).expect("a file");
+        let output = cost(&lake, &["ingest", bad.to_str().expect("a path")]);
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{text:?}: {errors}");
+        assert!(errors.contains(said), "{text:?}: {errors}");
+    }
+    assert_eq!(rows(&lake, &["imports"]).len(), 0);
+    let output = cost(&lake, &["query", "drop table focus_data_table"]);
+    assert_eq!(output.status.code(), Some(1));
+    let output = cost(&lake, &["report", "--by", "no_such_thing"]);
+    assert_eq!(output.status.code(), Some(2));
+}
