@@ -140,6 +140,29 @@ impl Price {
         tier: ServiceTier,
         rounding: Rounding,
     ) -> Result<Money, PriceError> {
+        let prices = self.unit_prices(usage, tier)?;
+        let units = [
+            usage.input,
+            usage.output,
+            usage.cache_read,
+            usage.cache_write_5m,
+            usage.cache_write_1h,
+        ];
+        let mut lines = units.into_iter().zip(prices);
+        let sum = lines.try_fold(0i128, |sum, (units, rate)| {
+            sum.checked_add(i128::from(units).checked_mul(rate.nanos_per_million())?)
+        });
+        sum.and_then(|sum| Money::within_range(divide(sum, TOKENS_PER_RATE, rounding)))
+            .ok_or_else(|| PriceError::Overflow { model: self.model.clone() })
+    }
+
+    /// The rates by which [`Price::charge`] charges a usage, in the order of its classes: input,
+    /// output, cache read, cache write of five minutes, of an hour.
+    pub fn unit_prices(
+        &self,
+        usage: &TokenUsage,
+        tier: ServiceTier,
+    ) -> Result<[UnitPrice; 5], PriceError> {
         let (rates, fallbacks) = self.rates(usage.prompt(), tier)?;
         let dearest = |class: fn(&Rates) -> Option<UnitPrice>| {
             let published = fallbacks.iter().filter_map(|rates| class(rates)).max();
@@ -149,18 +172,8 @@ impl Price {
         let cache_write_1h = rates
             .cache_write_1h
             .unwrap_or_else(|| dearest(|rates| rates.cache_write_1h).max(cache_write_5m));
-        let lines = [
-            (usage.input, rates.input),
-            (usage.output, rates.output),
-            (usage.cache_read, dearest(|rates| rates.cache_read)),
-            (usage.cache_write_5m, cache_write_5m),
-            (usage.cache_write_1h, cache_write_1h),
-        ];
-        let sum = lines.into_iter().try_fold(0i128, |sum, (units, rate)| {
-            sum.checked_add(i128::from(units).checked_mul(rate.nanos_per_million())?)
-        });
-        sum.and_then(|sum| Money::within_range(divide(sum, TOKENS_PER_RATE, rounding)))
-            .ok_or_else(|| PriceError::Overflow { model: self.model.clone() })
+        let cache_read = dearest(|rates| rates.cache_read);
+        Ok([rates.input, rates.output, cache_read, cache_write_5m, cache_write_1h])
     }
 
     /// The rates of a tier for a prompt of this length, and the standard rates beside them.

@@ -14,6 +14,7 @@ use crate::{
 };
 
 mod ingest;
+mod ledger;
 mod quarantine;
 mod query;
 mod table;
@@ -34,7 +35,8 @@ enum Command {
     /// Take in FOCUS bills (1.0 to 1.4; CSV, CSV.gz, Parquet): a file, or a folder of them
     ///
     /// All of it comes in, or nothing. The same export again changes nothing; another one of the
-    /// same source replaces the billing periods that it holds.
+    /// same source replaces the billing periods that it holds. `ledger` instead of a path takes in
+    /// what Bursar itself has charged for AI, so that both add up in one table.
     ///
     /// Example: bursar cost ingest exports/2026-10 --source aws-main
     Ingest(ingest::Args),

@@ -2,14 +2,18 @@
 
 use std::{fs, path::Path, process::Output};
 
-use crate::support::{data, program};
+use crate::support::{Client, Server, data, program, sqlite};
 
 /// What the sample's columns add up to, digit by digit.
 const BILLED: &str = "20.52022672899";
 const EFFECTIVE: &str = "14.97651418586";
 
 fn cost(lake: &Path, arguments: &[&str]) -> Output {
-    let mut command = program("sqlite:///nowhere.db");
+    cost_of("sqlite:///nowhere.db", lake, arguments)
+}
+
+fn cost_of(database: &str, lake: &Path, arguments: &[&str]) -> Output {
+    let mut command = program(database);
     command.env("BURSAR_LAKE_URL", lake).arg("cost").args(arguments);
     command.output().expect("bursar runs")
 }
@@ -122,4 +126,48 @@ fn what_can_not_be_read_is_told_with_its_place_and_changes_nothing() {
     assert_eq!(output.status.code(), Some(1));
     let output = cost(&lake, &["report", "--by", "no_such_thing"]);
     assert_eq!(output.status.code(), Some(2));
+}
+
+#[test]
+fn what_the_ledger_has_charged_stands_beside_the_clouds_to_the_nano_dollar() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let lake = folder.path().join("lake");
+    let (_folder, database) = sqlite();
+    let server = Server::start(&database);
+    let mut client = Client::connect(server.address).expect("a connection");
+    let track = |client: &mut Client, tenant: &str, prompt: u64, cached: u64| {
+        let body = format!(
+            r#"{{"tenant_id":"{tenant}","model":"claude-3-5-sonnet-20241022",
+                "request_id":"{}","prompt_tokens":{prompt},"completion_tokens":7,
+                "cache_read_tokens":{cached}}}"#,
+            uuid::Uuid::now_v7()
+        );
+        client.post("/api/ai-budget/track", &body, 200);
+    };
+    for prompt in 1..=20 {
+        track(&mut client, "acme", prompt, 3);
+        track(&mut client, "beta", 1_000 * prompt, 0);
+    }
+    let spent = |client: &mut Client, tenant: &str| {
+        let status = client.get(&format!("/api/ai-budget/tenant/{tenant}"), 200);
+        let status: serde_json::Value = serde_json::from_str(&status).expect("JSON");
+        status["total_usage_usd"].to_string()
+    };
+    let (acme, beta) = (spent(&mut client, "acme"), spent(&mut client, "beta"));
+
+    for _ in 0..2 {
+        let output = cost_of(&database, &lake, &["ingest", "ledger", "--on-invalid", "refuse"]);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+    let sample = data().join("focus/focus-1.0-sample.csv");
+    rows(&lake, &["ingest", sample.to_str().expect("a path")]);
+    let lines = rows(&lake, &["report", "--by", "tenant"]);
+    let of = |tenant: &str| {
+        let line = lines.iter().find(|line| &line[0] == tenant).expect("a tenant's line");
+        lake::Decimal::parse(&line[2])
+    };
+    assert_eq!(of("acme"), lake::Decimal::parse(&acme), "acme: {acme}");
+    assert_eq!(of("beta"), lake::Decimal::parse(&beta), "beta: {beta}");
+    // The second time nothing had changed; then came the sample.
+    assert_eq!(rows(&lake, &["history"]).len(), 2);
 }

@@ -1,11 +1,15 @@
 //! `bursar cost ingest`.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use clap::{ValueEnum, ValueHint};
 use indicatif::{ProgressBar, ProgressStyle};
 use lake::{Ingested, Lake, OnInvalid, Options, Progress};
 
+use super::ledger;
 use crate::{
     context::Context,
     exit::Exit,
@@ -14,7 +18,7 @@ use crate::{
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// A file, or a folder of files
+    /// A file, or a folder of files; `ledger` is what Bursar itself has charged for AI
     #[arg(value_hint = ValueHint::AnyPath)]
     path: PathBuf,
     /// Who delivers; the path otherwise
@@ -77,7 +81,14 @@ impl Args {
             progress: Some(Arc::new(progress)),
             ..Options::default()
         };
-        let ingested = lake.ingest(&self.path, &options).await;
+        let ingested = if self.path == Path::new("ledger") {
+            // Bursar's own rows are written here and read by the same door as everybody's.
+            let bill = context.with_store(async |store| ledger::bill(store).await).await?;
+            let source = options.source.or_else(|| Some(ledger::SOURCE.to_owned()));
+            lake.ingest(bill.path(), &Options { source, ..options }).await
+        } else {
+            lake.ingest(&self.path, &options).await
+        };
         bar.finish_and_clear();
         let ingested = ingested?;
         context.printer().print(&told(&ingested))?;
