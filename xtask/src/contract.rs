@@ -44,8 +44,7 @@ fn hold(schemathesis: &Path, folder: &Path, database: &str, seed: u64) -> Result
     std::fs::create_dir_all(folder)?;
     let port = shell::free_port()?;
     let log = folder.join("server.log");
-    let mut server = serve(folder, database, port, &log)?;
-    wait_until_up(&mut server, port, &log)?;
+    let mut server = serve(folder, database, port)?;
 
     let verdict = probe(schemathesis, folder, port, seed);
     // A server that died mid-run shows as refused connections; its log says why.
@@ -58,21 +57,30 @@ fn hold(schemathesis: &Path, folder: &Path, database: &str, seed: u64) -> Result
     verdict
 }
 
-fn serve(folder: &Path, database: &str, port: u16, log: &Path) -> Result<Process> {
-    let binary = workspace::target()?.join("debug").join("bursar");
-    let mut command = Command::new(&binary);
+fn serve(folder: &Path, database: &str, port: u16) -> Result<Process> {
+    let mut command = Command::new(workspace::target()?.join("debug").join("bursar"));
     clear_settings(&mut command);
     command
         .arg("serve")
-        .current_dir(folder)
         .env("BURSAR_LISTEN", format!("127.0.0.1:{port}"))
         .env("BURSAR_DATABASE_URL", database)
-        .env("BURSAR_ADMIN_TOKEN", TOKEN)
+        .env("BURSAR_ADMIN_TOKEN", TOKEN);
+    start(command, folder, "server", port)
+}
+
+/// Starts a server in a folder, with its log there under this name, and waits until its port accepts.
+pub(crate) fn start(mut command: Command, folder: &Path, name: &str, port: u16) -> Result<Process> {
+    let log = folder.join(format!("{name}.log"));
+    command
+        .current_dir(folder)
         .stdin(Stdio::null())
-        .stdout(File::create(log)?)
-        .stderr(File::options().append(true).open(log)?);
-    let child = command.spawn().with_context(|| format!("failed to start {}", binary.display()))?;
-    Ok(Process(child))
+        .stdout(File::create(&log)?)
+        .stderr(File::options().append(true).open(&log)?);
+    let child =
+        command.spawn().with_context(|| format!("failed to start `{}`", shell::shown(&command)))?;
+    let mut server = Process(child);
+    wait_until_up(&mut server, port, &log)?;
+    Ok(server)
 }
 
 /// What the shell has set for Bursar must not reach a server under test.
@@ -85,7 +93,7 @@ pub(crate) fn clear_settings(command: &mut Command) {
 }
 
 /// Waits until the port accepts, or says why it never will.
-pub(crate) fn wait_until_up(server: &mut Process, port: u16, log: &Path) -> Result<()> {
+fn wait_until_up(server: &mut Process, port: u16, log: &Path) -> Result<()> {
     let deadline = Instant::now() + START_MAX;
     loop {
         if std::net::TcpStream::connect(("127.0.0.1", port)).is_ok() {

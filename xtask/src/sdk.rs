@@ -2,9 +2,8 @@
 //!
 //! Owns: the upstream, Bursar and its tenants for the tests in `clients/sdk`, which check what was charged.
 
-use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::process::{Command as Program, Stdio};
+use std::process::Command as Program;
 
 use anyhow::{Context, Result};
 
@@ -84,12 +83,12 @@ impl House {
         let (upstream, gateway) = (shell::free_port()?, shell::free_port()?);
         let mut vendor = Program::new(std::env::current_exe()?);
         vendor.args(["upstream", "--listen", &format!("127.0.0.1:{upstream}")]);
-        let vendor = started(vendor, folder, "upstream.log", upstream)?;
+        let vendor = contract::start(vendor, folder, "upstream", upstream)?;
         let config = folder.join("bursar.toml");
         std::fs::write(&config, settings(folder, upstream, gateway))?;
         let mut serve = bursar(&config)?;
         serve.arg("serve");
-        let served = started(serve, folder, "bursar.log", gateway)?;
+        let served = contract::start(serve, folder, "bursar", gateway)?;
         let log = folder.join("bursar.log");
         Ok(Self { config, log, upstream, gateway, _processes: [vendor, served] })
     }
@@ -155,20 +154,6 @@ fn bursar(config: &Path) -> Result<Program> {
     contract::clear_settings(&mut command);
     command.arg("--config").arg(config);
     Ok(command)
-}
-
-fn started(mut command: Program, folder: &Path, log: &str, port: u16) -> Result<Process> {
-    let log = folder.join(log);
-    command
-        .current_dir(folder)
-        .stdin(Stdio::null())
-        .stdout(File::create(&log)?)
-        .stderr(File::options().append(true).open(&log)?);
-    let child =
-        command.spawn().with_context(|| format!("failed to start `{}`", shell::shown(&command)))?;
-    let mut process = Process(child);
-    contract::wait_until_up(&mut process, port, &log)?;
-    Ok(process)
 }
 
 /// Pytest in an environment of our own, filled anew when the requirements have changed.

@@ -57,6 +57,27 @@ pub(crate) fn files() -> Result<Vec<String>> {
     Ok(files)
 }
 
+/// A folder on the disk of the target folder, gone at the end.
+pub(crate) struct Folder(pub(crate) PathBuf);
+
+impl Folder {
+    /// A new one, for what has this name.
+    pub(crate) fn fresh(name: &str) -> Result<Self> {
+        let folder = target()?.join(name).join(std::process::id().to_string());
+        std::fs::create_dir_all(&folder)
+            .with_context(|| format!("failed to create {}", folder.display()))?;
+        Ok(Self(folder))
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        if let Err(error) = std::fs::remove_dir_all(&self.0) {
+            eprintln!("failed to remove {}: {error}", self.0.display());
+        }
+    }
+}
+
 /// A server that dies with its owner, so that no run leaves one behind.
 pub(crate) struct Process(pub(crate) std::process::Child);
 

@@ -7,52 +7,15 @@
 use std::{fmt, sync::Arc};
 
 use jiff::Timestamp;
-use money::Money;
 use thiserror::Error;
 
-use crate::{Column, Kind, Record};
+use crate::{Column, Decimal, Kind, Record};
 
 mod ai;
 #[cfg(test)]
 mod tests;
 
 pub use ai::{AiUsage, AiUsageError, Biller, TokenClass, TokenLine};
-
-/// An exact decimal number: `units × 10^-scale`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Decimal {
-    /// The digits.
-    pub units: i128,
-    /// How many of them stand behind the point.
-    pub scale: u8,
-}
-
-impl Decimal {
-    /// A number from its digits.
-    pub const fn new(units: i128, scale: u8) -> Self {
-        Self { units, scale }
-    }
-}
-
-impl From<Money> for Decimal {
-    fn from(money: Money) -> Self {
-        Self::new(money.nanos(), 9)
-    }
-}
-
-impl fmt::Display for Decimal {
-    /// Plain digits with as few behind the point as are exact: `-0.0000025`.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let digits = self.units.unsigned_abs().to_string();
-        let scale = usize::from(self.scale);
-        let digits = format!("{digits:0>width$}", width = scale + 1);
-        let (whole, fraction) = digits.split_at(digits.len() - scale);
-        let fraction = fraction.trim_end_matches('0');
-        let point = if fraction.is_empty() { "" } else { "." };
-        let sign = if self.units < 0 { "-" } else { "" };
-        write!(f, "{sign}{whole}{point}{fraction}")
-    }
-}
 
 /// A column's value.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -17,6 +17,7 @@ mod condition;
 pub mod cur;
 #[cfg(test)]
 mod data;
+pub mod decimal;
 mod expression;
 mod header;
 mod name;
@@ -31,6 +32,7 @@ mod version;
 pub use charge::Charge;
 pub use column::{Column, Format, Kind, Level, SERVICE_SUBCATEGORIES, UnknownColumn};
 pub use condition::{Condition, Row, TOLERANCE_PLACES};
+pub use decimal::Decimal;
 pub use expression::{Expression, Fields, Rewrite};
 pub use header::{Detected, Drift, Field};
 pub use name::{ModelName, NameError, ReportType, TenantId, UserId};

@@ -213,9 +213,12 @@ impl Pieces {
 }
 
 impl Drop for Stream {
-    /// The caller has hung up: the rest is read for what it costs.
+    /// The caller has hung up: the rest, if there is any, is read for what it costs.
     fn drop(&mut self) {
-        if let (Some(flow), Ok(runtime)) = (self.flow.take(), tokio::runtime::Handle::try_current())
+        if let Some(broken) = self.over.take() {
+            self.end(if broken.is_some() { Ending::Cut } else { Ending::Whole });
+        } else if let Some(flow) = self.flow.take()
+            && let Ok(runtime) = tokio::runtime::Handle::try_current()
         {
             runtime.spawn(flow.drain());
         }

@@ -17,10 +17,12 @@ use arrow::{
     datatypes::{Decimal128Type, TimestampMicrosecondType},
     error::ArrowError,
 };
-use focus::Column;
+use focus::{
+    Column,
+    decimal::{PRECISION, SCALE},
+};
 
 use crate::{
-    decimal::{PRECISION, SCALE},
     month::Month,
     partition::column,
     schema::{self, DAY_KEYS, DAY_SUMS},

@@ -50,7 +50,7 @@ pub enum LogError {
         format: u32,
     },
     /// There was no such state, or it has been swept away.
-    #[error("the lake has no version for {wanted}; it keeps {first} to {last}")]
+    #[error("the lake does not keep {wanted}; there are {first} to {last}")]
     NoVersion {
         /// What was asked for.
         wanted: String,

@@ -15,10 +15,12 @@ use arrow::{
     datatypes::{DataType, Decimal128Type, Decimal256Type, DecimalType, Float32Type, Float64Type},
     error::ArrowError,
 };
-use focus::{Column, Kind};
+use focus::{
+    Column, Decimal, Kind,
+    decimal::{self, PRECISION, SCALE},
+};
 
 use crate::{
-    decimal::{self, Decimal, PRECISION, SCALE},
     findings::{Findings, Rule, quoted},
     instant, nested,
     schema::AMOUNT,

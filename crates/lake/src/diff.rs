@@ -8,11 +8,10 @@
 
 use std::collections::BTreeMap;
 
-use focus::Column;
+use focus::{Column, Decimal};
 
 use crate::{
     commit::AsOf,
-    decimal::Decimal,
     functions::share,
     lake::Lake,
     month::Month,

@@ -8,7 +8,7 @@ use datafusion::{
     common::Result, execution::FunctionRegistry, logical_expr::ScalarUDF, prelude::SessionContext,
 };
 
-use crate::decimal::Decimal;
+use focus::Decimal;
 
 mod date;
 mod exact;

@@ -6,11 +6,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use focus::Decimal;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::{decimal::Decimal, month::Month};
+use crate::month::Month;
 
 /// The form of the log that this Bursar writes.
 pub(crate) const FORMAT: u32 = 1;

@@ -11,7 +11,7 @@ use arrow::{
     datatypes::{Decimal128Type, SchemaRef, TimestampMicrosecondType},
     error::ArrowError,
 };
-use focus::Column;
+use focus::{Column, Decimal};
 use parquet::{
     arrow::ArrowWriter,
     basic::{Compression, ZstdLevel},
@@ -23,7 +23,6 @@ use tempfile::NamedTempFile;
 use thiserror::Error;
 
 use crate::{
-    decimal::Decimal,
     findings::{Findings, Rule},
     manifest::Sums,
     month::Month,

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use arrow::{
     array::{Array, ArrayRef, AsArray, RecordBatch},
-    compute::cast,
+    compute::{CastOptions, cast, cast_with_options},
     datatypes::{
         DataType, Date32Type, Decimal128Type, Float64Type, Int64Type, Schema, TimeUnit,
         TimestampMicrosecondType,
@@ -21,13 +21,13 @@ use datafusion::{
     prelude::{DataFrame, SQLOptions, SessionContext},
     sql::parser::Statement,
 };
+use focus::Decimal;
 use futures_util::TryStreamExt;
 use jiff::Timestamp;
 use thiserror::Error;
 
 use crate::{
     commit::{AsOf, LogError},
-    decimal::Decimal,
     engine,
     lake::Lake,
     sql,
@@ -217,6 +217,12 @@ fn append(batch: &RecordBatch, rows: &mut Vec<Vec<Value>>) -> Result<(), QueryEr
     Ok(())
 }
 
+/// Numbers with 38 digits; one that has more is an error, for nothing would be a wrong answer.
+fn whole(array: &ArrayRef, scale: i8) -> Result<ArrayRef, QueryError> {
+    let options = CastOptions { safe: false, ..CastOptions::default() };
+    Ok(cast_with_options(array, &DataType::Decimal128(38, scale), &options)?)
+}
+
 pub(crate) fn values(array: &ArrayRef) -> Result<Vec<Value>, QueryError> {
     let or_null = |value: Option<Value>| value.unwrap_or(Value::Null);
     let micros = DataType::Timestamp(TimeUnit::Microsecond, None);
@@ -225,16 +231,16 @@ pub(crate) fn values(array: &ArrayRef) -> Result<Vec<Value>, QueryError> {
         DataType::Boolean => {
             array.as_boolean().iter().map(|value| or_null(value.map(Value::Bool))).collect()
         }
+        // Hundreds or thousands, each to be told in full.
+        DataType::Decimal128(_, i8::MIN..0) => return values(&whole(array, 0)?),
         DataType::Decimal128(_, scale) => {
-            let scale = u8::try_from(*scale).unwrap_or(0);
+            let scale = scale.unsigned_abs();
             let decimal = |digits| Value::Decimal(Decimal::new(digits, scale));
             let array = array.as_primitive::<Decimal128Type>();
             array.iter().map(|digits| or_null(digits.map(decimal))).collect()
         }
-        DataType::Decimal256(_, scale) => {
-            return values(&cast(array, &DataType::Decimal128(38, *scale))?);
-        }
-        DataType::UInt64 => return values(&cast(array, &DataType::Decimal128(20, 0))?),
+        DataType::Decimal256(_, scale) => return values(&whole(array, *scale)?),
+        DataType::UInt64 => return values(&whole(array, 0)?),
         data if data.is_integer() => {
             let array = cast(array, &DataType::Int64)?;
             let array = array.as_primitive::<Int64Type>();

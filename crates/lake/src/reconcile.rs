@@ -3,11 +3,11 @@
 //! Owns the reading of an invoice's lines and the verdict on each id. Invariant: nothing is rounded
 //! but the lake's exact sum, once, to the digits that the invoice has.
 
+use focus::Decimal;
 use std::{collections::BTreeMap, path::Path};
 
 use crate::{
     commit::AsOf,
-    decimal::Decimal,
     lake::Lake,
     report::{ReportError, text},
     table::{Heading, Table, Value, ValueKind},

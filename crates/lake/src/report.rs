@@ -6,12 +6,11 @@
 
 use std::{collections::BTreeMap, fmt, str::FromStr};
 
-use focus::Column;
+use focus::{Column, Decimal};
 use thiserror::Error;
 
 use crate::{
     commit::{AsOf, LogError},
-    decimal::Decimal,
     lake::Lake,
     manifest::Sums,
     month::Month,

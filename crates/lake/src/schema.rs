@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
-use focus::{Column, Kind};
-
-use crate::decimal::{PRECISION, SCALE};
+use focus::{
+    Column, Kind,
+    decimal::{PRECISION, SCALE},
+};
 
 /// How instants are kept: microseconds of UTC.
 pub(crate) fn instant() -> DataType {

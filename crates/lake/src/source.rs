@@ -22,7 +22,7 @@ const DEPTH_MAX: usize = 32;
 #[derive(Debug, Error)]
 pub enum SourceError {
     /// The system refused.
-    #[error("{action} {path}: {source}")]
+    #[error("{action} {path}")]
     Io {
         /// What was tried.
         action: &'static str,

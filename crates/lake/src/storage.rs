@@ -45,7 +45,7 @@ pub enum StorageError {
         reason: String,
     },
     /// A file or folder refused.
-    #[error("{action} {path}: {source}")]
+    #[error("{action} {path}")]
     File {
         /// What was tried.
         action: &'static str,
@@ -55,7 +55,7 @@ pub enum StorageError {
         source: io::Error,
     },
     /// The bucket refused.
-    #[error("{action} {path} in the lake's bucket: {source}")]
+    #[error("{action} {path} in the lake's bucket")]
     Object {
         /// What was tried.
         action: &'static str,

@@ -5,7 +5,7 @@ use std::fmt;
 use jiff::{Timestamp, civil};
 use serde::{Serialize, Serializer, ser::SerializeMap};
 
-use crate::decimal::Decimal;
+use focus::Decimal;
 
 /// One value of an answer.
 #[derive(Debug, Clone, PartialEq)]

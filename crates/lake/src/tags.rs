@@ -1,8 +1,8 @@
 //! How much of the cost is tagged.
+use focus::Decimal;
 
 use crate::{
     commit::AsOf,
-    decimal::Decimal,
     functions::share,
     lake::Lake,
     month::Month,

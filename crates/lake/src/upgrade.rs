@@ -16,12 +16,14 @@ use arrow::{
     datatypes::{Decimal128Type, SchemaRef},
     error::ArrowError,
 };
-use focus::{Column, Expression, Fields, Kind, Row};
+use focus::{
+    Column, Expression, Fields, Kind, Row,
+    decimal::{PRECISION, SCALE},
+};
 
 use crate::{
     condition::{self, Formats, Lookup},
     convert,
-    decimal::{PRECISION, SCALE},
     findings::Findings,
     schema::stored,
 };

@@ -11,6 +11,7 @@ use arrow::{
     buffer::BooleanBuffer,
     datatypes::{Decimal128Type, TimestampMicrosecondType},
 };
+use focus::Decimal;
 use focus::{
     Column, Kind, Row,
     requirement::{self, Requirement, Severity},
@@ -19,7 +20,6 @@ use focus::{
 
 use crate::{
     condition::{self, Formats, Lookup},
-    decimal::Decimal,
     findings::{Findings, Rule},
     partition::column,
 };

@@ -7,9 +7,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command as Program;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
-use crate::{services, shell, workspace};
+use crate::workspace::{self, Folder};
+use crate::{services, shell};
 
 pub(crate) mod bare;
 mod cases;
@@ -119,7 +120,7 @@ pub(crate) fn run(command: &Command) -> Result<()> {
         Command::Budget(arguments) => budget(arguments),
         Command::Gateway(arguments) => gateway(arguments),
         Command::Baseline(arguments) => {
-            let folder = Folder::fresh()?;
+            let folder = Folder::fresh("bench")?;
             for line in cases::baseline(&setting(arguments, &folder.0, String::new())?)? {
                 println!("{line}");
             }
@@ -137,7 +138,7 @@ pub(crate) fn again_in_release() -> Result<()> {
 fn budget(arguments: &Arguments) -> Result<()> {
     shell::run(workspace::cargo().args(["build", "--release", "--package", "bursar"]))?;
     let machine = machine::describe()?;
-    let folder = Folder::fresh()?;
+    let folder = Folder::fresh("bench")?;
     on_postgres(arguments.postgres_url.as_deref(), |url| {
         let setting = setting(arguments, &folder.0, url)?;
         let rows = cases::budget(&setting)?;
@@ -163,7 +164,7 @@ fn on_postgres(given: Option<&str>, run: impl FnOnce(String) -> Result<()>) -> R
 fn gateway(arguments: &GatewayArguments) -> Result<()> {
     shell::run(workspace::cargo().args(["build", "--release", "--package", "bursar"]))?;
     let machine = machine::describe()?;
-    let folder = Folder::fresh()?;
+    let folder = Folder::fresh("bench")?;
     let GatewayArguments { quick, only, postgres_url } = arguments;
     on_postgres(postgres_url.as_deref(), |url| {
         let like =
@@ -194,24 +195,4 @@ fn setting(arguments: &Arguments, folder: &Path, postgres: String) -> Result<Set
         binary: workspace::target()?.join("release").join("bursar"),
         only: arguments.only.clone(),
     })
-}
-
-/// A folder on the disk of the target folder, gone at the end.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn fresh() -> Result<Self> {
-        let folder = workspace::target()?.join("bench").join(std::process::id().to_string());
-        std::fs::create_dir_all(&folder)
-            .with_context(|| format!("failed to create {}", folder.display()))?;
-        Ok(Self(folder))
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        if let Err(error) = std::fs::remove_dir_all(&self.0) {
-            eprintln!("failed to remove {}: {error}", self.0.display());
-        }
-    }
 }

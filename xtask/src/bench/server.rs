@@ -1,12 +1,11 @@
 //! A server under load: Bursar or the baseline, started, watched, stopped.
 
-use std::fs::File;
 use std::net::SocketAddr;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
 use super::script::Script;
 use super::{Setting, load, machine};
@@ -108,18 +107,8 @@ impl Server {
         Self::start(command, name, address, &setting.folder)
     }
 
-    fn start(mut command: Command, name: &str, address: SocketAddr, folder: &Path) -> Result<Self> {
-        let log = folder.join(format!("{name}.log"));
-        command
-            .current_dir(folder)
-            .stdin(Stdio::null())
-            .stdout(File::create(&log)?)
-            .stderr(File::options().append(true).open(&log)?);
-        let child = command
-            .spawn()
-            .with_context(|| format!("failed to start `{}`", shell::shown(&command)))?;
-        let mut process = Process(child);
-        contract::wait_until_up(&mut process, address.port(), &log)?;
+    fn start(command: Command, name: &str, address: SocketAddr, folder: &Path) -> Result<Self> {
+        let process = contract::start(command, folder, name, address.port())?;
         Ok(Self { name: name.to_owned(), address, process })
     }
 

@@ -1,12 +1,11 @@
 //! Redis, for packages that share verdicts through it: one that answers, or one of our own in memory.
 
-use std::fs::File;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::process::Command as Program;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
 use crate::workspace::{self, Process};
 use crate::{contract, shell};
@@ -51,11 +50,8 @@ pub(crate) fn start(port: u16) -> Result<Process> {
     command.args(["--bind", "127.0.0.1", "--port", &port.to_string()]);
     let folder = workspace::target()?.join("services");
     std::fs::create_dir_all(&folder)?;
-    let log = folder.join(format!("redis-{port}.log"));
-    command.args(["--save", "", "--appendonly", "no"]).stdout(File::create(&log)?);
-    let mut process = Process(command.spawn().context("failed to start redis-server")?);
-    contract::wait_until_up(&mut process, port, &log)?;
-    Ok(process)
+    command.args(["--save", "", "--appendonly", "no"]);
+    contract::start(command, &folder, &format!("redis-{port}"), port)
 }
 
 fn url(port: u16) -> String {

@@ -4,7 +4,7 @@
 //! memory and descriptors are the kernel's, what was served is the vendor's, and the ledger is read when all
 //! processes have ended.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -12,7 +12,8 @@ use anyhow::{Context, Result, bail};
 use tokio::task::JoinSet;
 
 use crate::bench::{self, machine};
-use crate::{services, workspace};
+use crate::services;
+use crate::workspace::{self, Folder};
 use calls::{Field, Target};
 use judge::{Finding, finding};
 use stage::{POOR, RICH, Stage};
@@ -64,7 +65,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let machine = machine::describe()?;
     let seed = arguments.seed.unwrap_or_else(machine::seed);
     println!("soak: seed {seed}");
-    let folder = Folder::fresh()?;
+    let folder = Folder::fresh("soak")?;
     let postgres = services::Postgres::find_or_start()?;
     let database = postgres.database("soak")?;
     let url = database.url();
@@ -270,24 +271,4 @@ fn answers(field: &Field) -> Vec<Finding> {
             wrong == 0,
         ),
     ]
-}
-
-/// A folder on the disk of the target folder, gone at the end.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn fresh() -> Result<Self> {
-        let folder = workspace::target()?.join("soak").join(std::process::id().to_string());
-        std::fs::create_dir_all(&folder)
-            .with_context(|| format!("failed to create {}", folder.display()))?;
-        Ok(Self(folder))
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        if let Err(error) = std::fs::remove_dir_all(&self.0) {
-            eprintln!("failed to remove {}: {error}", self.0.display());
-        }
-    }
 }

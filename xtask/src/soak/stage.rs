@@ -1,9 +1,8 @@
 //! What a soak runs: a vendor, three gateways, a metered service, Redis, and the ways between them.
 
-use std::fs::File;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 
@@ -50,7 +49,7 @@ impl Stage {
         let vendor = free()?;
         let mut command = Command::new(std::env::current_exe()?);
         command.args(["upstream", "--listen", &vendor.to_string()]);
-        let vendor_process = started(command, "vendor", vendor, folder)?;
+        let vendor_process = contract::start(command, folder, "vendor", vendor.port())?;
         let redis_port = shell::free_port()?;
         let redis = services::redis::start(redis_port)?;
         let (_, target) = by_way(postgres, vendor)?;
@@ -75,7 +74,7 @@ impl Stage {
             .env("SHARED_BURSAR", format!("http://{}", first.address))
             .env("SHARED_REDIS", format!("redis://127.0.0.1:{redis_port}"))
             .env("SHARED_SPOOL", folder.join("usage.jsonl"));
-        let service_process = started(command, "service", service, folder)?;
+        let service_process = contract::start(command, folder, "service", service.port())?;
         let stage = Self {
             vendor,
             gateways,
@@ -182,30 +181,11 @@ fn gateway(
     contract::clear_settings(&mut command);
     command.arg("--config").arg(config).arg("serve");
     command.env("BURSAR_DATABASE_URL", database).env("BURSAR_LOG", "error");
-    let process = started(command, &format!("gateway-{number}"), address, folder)?;
+    let process = contract::start(command, folder, &format!("gateway-{number}"), address.port())?;
     Ok((address, process))
 }
 
 /// Starts a server that listens there.
-fn started(
-    mut command: Command,
-    name: &str,
-    address: SocketAddr,
-    folder: &Path,
-) -> Result<Process> {
-    let log = folder.join(format!("{name}.log"));
-    command
-        .current_dir(folder)
-        .stdin(Stdio::null())
-        .stdout(File::create(&log)?)
-        .stderr(File::options().append(true).open(&log)?);
-    let child =
-        command.spawn().with_context(|| format!("failed to start `{}`", shell::shown(&command)))?;
-    let mut process = Process(child);
-    contract::wait_until_up(&mut process, address.port(), &log)?;
-    Ok(process)
-}
-
 fn free() -> Result<SocketAddr> {
     Ok(SocketAddr::from(([127, 0, 0, 1], shell::free_port()?)))
 }

@@ -7,9 +7,9 @@ use jiff::{SignedDuration, Timestamp};
 use money::{Money, Rounding, ServiceTier, UnitPrice};
 use thiserror::Error;
 
-use super::{Charge, Decimal, Value};
+use super::{Charge, Value};
 use crate::{
-    Attribution, Column, PeriodError, PeriodRule, PeriodUnit,
+    Attribution, Column, Decimal, PeriodError, PeriodRule, PeriodUnit,
     value::{object, string},
 };
 
@@ -236,7 +236,7 @@ impl AiUsage<'_> {
                 sku: format!("{model}/request"),
                 unit: "Requests",
                 quantity: Decimal::new(sign, 0),
-                unit_price: Decimal::new(cost.units * sign, cost.scale),
+                unit_price: Decimal::new(cost.digits() * sign, cost.scale()),
                 list_cost: cost,
                 cost,
             },

@@ -1,4 +1,4 @@
-use money::{Rounding, ServiceTier, UnitPrice};
+use money::{Money, Rounding, ServiceTier, UnitPrice};
 use proptest::prelude::*;
 
 use super::*;

@@ -7,18 +7,16 @@ use std::sync::Arc;
 
 use arrow::{
     array::{Array, ArrayRef, AsArray, Decimal128Array},
-    compute::cast,
+    compute::{CastOptions, cast_with_options},
     datatypes::{DataType, Decimal128Type, i256},
 };
 use datafusion::{
     common::{Result, exec_err},
     logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDFImpl, Signature, Volatility},
 };
+use focus::decimal::{PRECISION, SCALE};
 
-use crate::{
-    decimal::{PRECISION, SCALE},
-    schema::AMOUNT,
-};
+use crate::schema::AMOUNT;
 
 /// Which operator.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -59,7 +57,10 @@ impl ScalarUDFImpl for Exact {
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
         let arrays = ColumnarValue::values_to_arrays(&args.args)?;
         let [a, b] = arrays.as_slice() else { return exec_err!("two amounts are needed") };
-        let (a, b) = (cast(a, &AMOUNT)?, cast(b, &AMOUNT)?);
+        // What does not fit is an error: nothing in its place would be a wrong answer.
+        let strict = CastOptions { safe: false, ..CastOptions::default() };
+        let amount = |array| cast_with_options(array, &AMOUNT, &strict);
+        let (a, b) = (amount(a)?, amount(b)?);
         let result = self.apply(&a, &b)?;
         Ok(ColumnarValue::Array(result))
     }

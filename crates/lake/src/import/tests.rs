@@ -107,7 +107,7 @@ async fn a_restated_month_takes_the_place_of_the_old_one_and_the_old_one_stays_r
     let at = lake.sql(sql, &[], Some(AsOf::Instant(history[0].at))).await.unwrap();
     assert_eq!(at.rows[0][0].to_string(), "3");
     let error = lake.sql(sql, &[], Some(AsOf::Version(9))).await.unwrap_err().to_string();
-    assert!(error.contains("no version for version 9"), "{error}");
+    assert!(error.contains("does not keep version 9"), "{error}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

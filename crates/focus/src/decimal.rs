@@ -1,19 +1,20 @@
-//! Amounts: 38 digits, 18 of them after the point, exact.
+//! Exact decimal numbers, and amounts as the lake keeps them: 38 digits, 18 of them after the point.
 //!
 //! Owns how text becomes an amount and back. No float takes part; a number that would lose a digit
 //! is refused and not rounded.
 
 use std::fmt;
 
+use money::Money;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 #[cfg(test)]
 mod tests;
 
-/// Digits after the point that the lake keeps.
-pub(crate) const SCALE: i8 = 18;
-/// All digits that it keeps.
-pub(crate) const PRECISION: u8 = 38;
+/// Digits after the point that an amount has.
+pub const SCALE: i8 = 18;
+/// All digits that it has.
+pub const PRECISION: u8 = 38;
 /// The first number beyond them.
 const BEYOND: i128 = 10i128.pow(38);
 
@@ -26,7 +27,7 @@ pub struct Decimal {
 
 /// Why a text is no amount.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Unreadable {
+pub enum Unreadable {
     /// Not a decimal number; `NaN` and `inf` are none.
     Syntax,
     /// A digit beyond the 18th after the point.
@@ -36,7 +37,8 @@ pub(crate) enum Unreadable {
 }
 
 impl Unreadable {
-    pub(crate) const fn say(self) -> &'static str {
+    /// What is wrong, to be read after the number.
+    pub const fn say(self) -> &'static str {
         match self {
             Self::Syntax => "is no decimal number",
             Self::TooPrecise => "has more than 18 digits after the point",
@@ -51,8 +53,8 @@ impl Decimal {
         Self { digits, scale }
     }
 
-    /// An amount of the lake: 18 digits after the point.
-    pub(crate) const fn amount(digits: i128) -> Self {
+    /// An amount from its digits: 18 digits after the point.
+    pub const fn amount(digits: i128) -> Self {
         Self { digits, scale: SCALE as u8 }
     }
 
@@ -70,7 +72,7 @@ impl Decimal {
     }
 
     /// The number at 18 digits after the point, if it fits.
-    pub(crate) fn to_amount(self) -> Option<i128> {
+    pub fn to_amount(self) -> Option<i128> {
         let wanted = SCALE as u8;
         if self.scale <= wanted {
             let factor = 10i128.checked_pow(u32::from(wanted - self.scale))?;
@@ -86,7 +88,7 @@ impl Decimal {
     }
 
     /// Digits after the point that are not zeros at the end.
-    pub(crate) const fn printed(self) -> u8 {
+    pub const fn printed(self) -> u8 {
         self.trimmed().1
     }
 
@@ -134,6 +136,12 @@ fn divide_half_even(digits: i128, factor: i128) -> i128 {
     // Factors are powers of ten, so `half` is exact.
     let away = rest > half || (rest == half && quotient % 2 != 0);
     quotient + i128::from(away) * digits.signum()
+}
+
+impl From<Money> for Decimal {
+    fn from(money: Money) -> Self {
+        Self::new(money.nanos(), 9)
+    }
 }
 
 impl PartialEq for Decimal {
@@ -200,7 +208,7 @@ impl<'de> Deserialize<'de> for Decimal {
 }
 
 /// The text's value times 10^18.
-pub(crate) fn parse(text: &[u8]) -> Result<i128, Unreadable> {
+pub fn parse(text: &[u8]) -> Result<i128, Unreadable> {
     let (negative, rest) = match text {
         [b'-', rest @ ..] => (true, rest),
         [b'+', rest @ ..] => (false, rest),
