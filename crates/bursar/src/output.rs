@@ -56,7 +56,7 @@ pub enum Cell {
     /// US dollars of which every digit matters, to people too.
     Exact(Money),
     /// Any number, of any currency.
-    Decimal(lake::Decimal),
+    Decimal(focus::Decimal),
     /// Hundredths of a percent.
     Percent(i128),
     /// An instant.
@@ -141,7 +141,7 @@ pub fn dollars(money: Money) -> String {
 }
 
 /// A number for people: with cents from one on, with six decimals below. Rounds half-even.
-fn amount(number: lake::Decimal) -> String {
+fn amount(number: focus::Decimal) -> String {
     let exact = number.to_string();
     let (sign, digits) = exact.strip_prefix('-').map_or(("", exact.as_str()), |rest| ("-", rest));
     if !digits.contains('.') {

@@ -17,13 +17,13 @@ use arrow::{
     datatypes::{Decimal128Type, TimestampMicrosecondType},
     error::ArrowError,
 };
+use focus::cost::Month;
 use focus::{
     Column,
     decimal::{PRECISION, SCALE},
 };
 
 use crate::{
-    month::Month,
     partition::column,
     schema::{self, DAY_KEYS, DAY_SUMS},
 };

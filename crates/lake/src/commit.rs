@@ -8,6 +8,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use focus::cost::AsOf;
 use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 use thiserror::Error;
@@ -62,24 +63,6 @@ pub enum LogError {
     /// Others were quicker every time.
     #[error("{ATTEMPTS} other commits were quicker; try again when fewer write at once")]
     Contended,
-}
-
-/// Which state of the lake to read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum AsOf {
-    /// The version with this number.
-    Version(u64),
-    /// The newest version at this instant.
-    Instant(Timestamp),
-}
-
-impl std::fmt::Display for AsOf {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Version(version) => write!(f, "version {version}"),
-            Self::Instant(instant) => write!(f, "{instant}"),
-        }
-    }
 }
 
 /// The log of one lake.

@@ -124,7 +124,7 @@ impl Lake {
         let old = history.iter().filter(|commit| commit.at <= before(keep));
         // The newest of the old versions was the lake's state at that time: it stays.
         if let Some(first) = old.max_by_key(|commit| commit.version) {
-            let state = self.log().at(crate::commit::AsOf::Version(first.version)).await?;
+            let state = self.log().at(focus::cost::AsOf::Version(first.version)).await?;
             self.log().write_checkpoint(&state).await?;
             swept.versions = self.log().forget_before(first.version).await?;
         }
@@ -150,7 +150,7 @@ impl Lake {
             });
         };
         for checkpoint in self.log().checkpoints().await? {
-            let state = self.log().at(crate::commit::AsOf::Version(checkpoint)).await?;
+            let state = self.log().at(focus::cost::AsOf::Version(checkpoint)).await?;
             keep(&mut state.paths());
         }
         for commit in self.log().history().await? {

@@ -8,35 +8,18 @@
 
 use std::collections::BTreeMap;
 
+use focus::cost::{AsOf, Compared, Heading, Month, Table, Value, ValueKind};
 use focus::{Column, Decimal};
 
 use crate::{
-    commit::AsOf,
     functions::share,
     lake::Lake,
-    month::Month,
     query::QueryError,
-    report::{Basis, Dimension, ReportError, name, within},
-    table::{Heading, Table, Value, ValueKind},
+    report::{ReportError, name, sql_of, within},
 };
 
 #[cfg(test)]
 mod tests;
-
-/// What to compare.
-#[derive(Debug, Clone)]
-pub struct Compared {
-    /// The earlier month.
-    pub before: Month,
-    /// The later month.
-    pub after: Month,
-    /// Which cost.
-    pub basis: Basis,
-    /// What lines are made by.
-    pub by: Vec<Dimension>,
-    /// A version of the past.
-    pub as_of: Option<AsOf>,
-}
 
 /// What kinds of charges are told apart by, beside the lines' own dimensions.
 const KIND: [Column; 7] = [
@@ -103,7 +86,7 @@ impl Lake {
 }
 
 fn sql(compared: &Compared, month: Month) -> String {
-    let by = compared.by.iter().map(|dimension| dimension.sql(false));
+    let by = compared.by.iter().map(|dimension| sql_of(dimension, false));
     let currency = name(Column::BillingCurrency.name());
     let kind = KIND.iter().map(|column| name(column.name()));
     let keys: Vec<String> = by.chain([currency]).chain(kind).collect();

@@ -28,6 +28,7 @@ use datafusion::{
     physical_plan::{ExecutionPlan, empty::EmptyExec},
     prelude::{SessionConfig, SessionContext},
 };
+use focus::cost::Month;
 use focus::{Column, Former};
 use jiff::Timestamp;
 use object_store::ObjectStore;
@@ -37,7 +38,6 @@ use crate::{
     import::threads,
     lake::LakeOptions,
     manifest::{DataFile, Dataset, State},
-    month::Month,
     schema,
 };
 

@@ -14,16 +14,15 @@ use arrow::{
     compute::cast,
     datatypes::{DataType, Field, Schema, SchemaRef},
 };
+use focus::cost::{AsOf, Value};
 use futures_util::TryStreamExt;
 use parquet::arrow::ArrowWriter;
 use tempfile::NamedTempFile;
 
 use crate::{
-    commit::AsOf,
     lake::Lake,
     partition::properties,
     query::{self, QueryError},
-    table::Value,
 };
 
 /// How an answer is written.

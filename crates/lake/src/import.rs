@@ -11,6 +11,7 @@ use std::{
 };
 
 use arrow::record_batch::RecordBatch;
+use focus::cost::Month;
 use focus::{Drift, Version};
 use jiff::Timestamp;
 use parquet::arrow::ArrowWriter;
@@ -23,7 +24,6 @@ use crate::{
     lake::Lake,
     limit::Limits,
     manifest::{Commit, DataFile, Dataset, FORMAT, Import, Operation, Quarantine, State, Sums},
-    month::Month,
     partition::{WriteError, properties},
     schema,
     source::{Bill, Delivery, Skipped, io_error},

@@ -19,6 +19,7 @@ use arrow::{
     array::{ArrayRef, RecordBatch},
     datatypes::SchemaRef,
 };
+use focus::cost::Month;
 use thiserror::Error;
 
 use crate::{
@@ -27,7 +28,6 @@ use crate::{
     csv::{self, Block, Refusal},
     findings::{Findings, Tally},
     limit::Limits,
-    month::Month,
     parquet::Foot,
     partition::{Partitions, WriteError, Written, without},
     quarantine,

@@ -8,11 +8,12 @@ use std::{
     sync::{Arc, PoisonError, RwLock},
 };
 
+use focus::cost::AsOf;
 use jiff::Timestamp;
 use uuid::Uuid;
 
 use crate::{
-    commit::{AsOf, Log, LogError},
+    commit::{Log, LogError},
     engine::Engine,
     fault::Faults,
     import::{self, Ingested, Options},

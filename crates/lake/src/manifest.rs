@@ -4,14 +4,13 @@
 //! nothing of where it is stored. Invariant: of a source and a billing period there is at most one
 //! [`Import`], and its sums are those of its files.
 
+use focus::cost::Month;
 use std::collections::{BTreeMap, BTreeSet};
 
 use focus::Decimal;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
-
-use crate::month::Month;
 
 /// The form of the log that this Bursar writes.
 pub(crate) const FORMAT: u32 = 1;

@@ -11,6 +11,7 @@ use arrow::{
     datatypes::{Decimal128Type, SchemaRef, TimestampMicrosecondType},
     error::ArrowError,
 };
+use focus::cost::Month;
 use focus::{Column, Decimal};
 use parquet::{
     arrow::ArrowWriter,
@@ -25,7 +26,6 @@ use thiserror::Error;
 use crate::{
     findings::{Findings, Rule},
     manifest::Sums,
-    month::Month,
     schema::DAY_SUMS,
     storage::{Storage, StorageError},
 };

@@ -22,17 +22,12 @@ use datafusion::{
     sql::parser::Statement,
 };
 use focus::Decimal;
+use focus::cost::{AsOf, Heading, Table, Value, ValueKind};
 use futures_util::TryStreamExt;
 use jiff::Timestamp;
 use thiserror::Error;
 
-use crate::{
-    commit::{AsOf, LogError},
-    engine,
-    lake::Lake,
-    sql,
-    table::{Heading, Table, Value, ValueKind},
-};
+use crate::{commit::LogError, engine, lake::Lake, sql};
 
 /// Why there is no answer.
 #[derive(Debug, Error)]
@@ -60,6 +55,9 @@ pub enum QueryError {
     /// The lake can't be read.
     #[error(transparent)]
     Log(#[from] LogError),
+    /// A file of the lake can't be read.
+    #[error("reading the lake's files: {0}")]
+    Read(String),
     /// The answer can't be written.
     #[error("writing the answer: {0}")]
     Write(String),
@@ -74,6 +72,9 @@ impl From<DataFusionError> for QueryError {
                 Self::Limit(format!("memory: {say}"))
             }
             DataFusionError::SQL(error, _) => Self::Syntax(error.to_string()),
+            DataFusionError::ObjectStore(_)
+            | DataFusionError::ParquetError(_)
+            | DataFusionError::IoError(_) => Self::Read(root.message().into_owned()),
             other => Self::Plan(other.message().into_owned()),
         }
     }

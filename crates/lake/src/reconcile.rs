@@ -4,13 +4,12 @@
 //! but the lake's exact sum, once, to the digits that the invoice has.
 
 use focus::Decimal;
+use focus::cost::{Heading, InvoiceLine, Invoices, Table, Value, ValueKind};
 use std::{collections::BTreeMap, path::Path};
 
 use crate::{
-    commit::AsOf,
     lake::Lake,
     report::{ReportError, text},
-    table::{Heading, Table, Value, ValueKind},
 };
 
 #[cfg(test)]
@@ -18,17 +17,6 @@ mod tests;
 
 /// Digits after the point of an invoice that shows fewer.
 const CENTS: u8 = 2;
-
-/// What an invoice says.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct InvoiceLine {
-    /// `InvoiceId` of the charges.
-    pub invoice: String,
-    /// Its currency.
-    pub currency: String,
-    /// The amount, as it is printed.
-    pub amount: Decimal,
-}
 
 /// Names that the three columns have in invoices and exports.
 const INVOICE: &[&str] = &["invoiceid", "invoice id", "invoice", "invoice number"];
@@ -68,12 +56,8 @@ pub fn read_invoice(path: &Path) -> Result<Vec<InvoiceLine>, ReportError> {
 impl Lake {
     /// Compares invoices with the billed cost that the lake has under their ids. With an issuer,
     /// ids that the lake has and the invoices have not are told too.
-    pub async fn reconcile(
-        &self,
-        lines: &[InvoiceLine],
-        issuer: Option<&str>,
-        as_of: Option<AsOf>,
-    ) -> Result<Table, ReportError> {
+    pub async fn reconcile(&self, invoices: &Invoices) -> Result<Table, ReportError> {
+        let Invoices { lines, issuer, as_of } = invoices;
         let mut invoiced: BTreeMap<(String, String), Decimal> = BTreeMap::new();
         for line in lines {
             let sum = invoiced.entry((line.invoice.clone(), line.currency.clone())).or_default();
@@ -87,7 +71,7 @@ impl Lake {
             r#"select "InvoiceId", "BillingCurrency", sum("BilledCost") from focus_data_table
                {filter}group by 1, 2"#
         );
-        let answer = self.sql(&sql, &[], as_of).await?;
+        let answer = self.sql(&sql, &[], *as_of).await?;
         let mut charged: BTreeMap<(String, String), Decimal> = BTreeMap::new();
         for row in &answer.rows {
             if let [invoice, currency, cost] = row.as_slice() {

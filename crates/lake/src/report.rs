@@ -1,36 +1,28 @@
 //! Sums by whatever people ask for: service, region, account, tag, day.
 //!
-//! Owns the words for dimensions and the proof of a report: what its lines add up to is what the
+//! Owns the SQL of dimensions and the proof of a report: what its lines add up to is what the
 //! imports of that month said when they came in. Invariant: amounts of different currencies stand
 //! on lines of their own and are never added.
 
-use std::{collections::BTreeMap, fmt, str::FromStr};
+use std::collections::BTreeMap;
 
-use focus::{Column, Decimal};
+use focus::{
+    Column, Decimal,
+    cost::{AsOf, Asked, Basis, Dimension, Month, OTHER, Report, Table, Value},
+};
 use thiserror::Error;
 
 use crate::{
-    commit::{AsOf, LogError},
+    commit::LogError,
     lake::Lake,
     manifest::Sums,
-    month::Month,
     query::QueryError,
     schema::{DAY, DAY_KEYS},
-    table::{Table, Value},
 };
 
 /// Why there is no report.
 #[derive(Debug, Error)]
 pub enum ReportError {
-    /// No such dimension.
-    #[error(
-        "{0:?} is no dimension; use provider, account, subaccount, tenant, service, category, \
-         region, charge, day, month, tag:NAME or a FOCUS column"
-    )]
-    Dimension(String),
-    /// No such basis.
-    #[error("{0:?} is no basis of cost; use billed, effective, list or contracted")]
-    Basis(String),
     /// The lake can't be asked.
     #[error(transparent)]
     Query(#[from] QueryError),
@@ -72,135 +64,34 @@ impl From<LogError> for ReportError {
     }
 }
 
-/// Which cost is meant.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Basis {
-    /// What was invoiced.
-    #[default]
-    Billed,
-    /// With prepaid amounts spread over their use.
-    Effective,
-    /// At list prices.
-    List,
-    /// At negotiated prices.
-    Contracted,
-}
-
-impl Basis {
-    /// The column of FOCUS.
-    pub const fn column(self) -> Column {
-        match self {
-            Self::Billed => Column::BilledCost,
-            Self::Effective => Column::EffectiveCost,
-            Self::List => Column::ListCost,
-            Self::Contracted => Column::ContractedCost,
-        }
-    }
-
-    pub(crate) const fn of(self, sums: &Sums) -> Decimal {
-        match self {
-            Self::Billed => sums.billed,
-            Self::Effective => sums.effective,
-            Self::List => sums.list,
-            Self::Contracted => sums.contracted,
-        }
+/// Whether the sums by day know a dimension.
+fn is_of_days(dimension: &Dimension) -> bool {
+    match dimension {
+        Dimension::Day | Dimension::Month => true,
+        Dimension::Column(column) => DAY_KEYS.contains(column),
+        Dimension::Custom(_) | Dimension::Tag(_) => false,
     }
 }
 
-impl FromStr for Basis {
-    type Err = ReportError;
-
-    fn from_str(text: &str) -> Result<Self, ReportError> {
-        Ok(match text {
-            "billed" => Self::Billed,
-            "effective" => Self::Effective,
-            "list" => Self::List,
-            "contracted" => Self::Contracted,
-            _ => return Err(ReportError::Basis(text.to_owned())),
-        })
+/// A dimension in SQL over the sums by day, or over charges.
+pub(crate) fn sql_of(dimension: &Dimension, days: bool) -> String {
+    match dimension {
+        Dimension::Day if days => name(DAY),
+        Dimension::Day => r#"date("ChargePeriodStart")"#.to_owned(),
+        Dimension::Month => r#"to_char("BillingPeriodStart", '%Y-%m')"#.to_owned(),
+        Dimension::Column(column) => name(column.name()),
+        Dimension::Custom(custom) => name(custom),
+        Dimension::Tag(tag) => format!(r#""Tags" ->> {}"#, text(tag)),
     }
 }
 
-/// What lines are made by.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Dimension {
-    /// The day that charges began on.
-    Day,
-    /// The billing period.
-    Month,
-    /// A column of FOCUS.
-    Column(Column),
-    /// A custom column.
-    Custom(String),
-    /// The value of a tag.
-    Tag(String),
-}
-
-impl FromStr for Dimension {
-    type Err = ReportError;
-
-    fn from_str(text: &str) -> Result<Self, ReportError> {
-        let column = match text.to_ascii_lowercase().as_str() {
-            "day" => return Ok(Self::Day),
-            "month" => return Ok(Self::Month),
-            "provider" => Column::ServiceProviderName,
-            "account" => Column::BillingAccountId,
-            "subaccount" | "tenant" => Column::SubAccountId,
-            "service" => Column::ServiceName,
-            "category" => Column::ServiceCategory,
-            "region" => Column::RegionId,
-            "charge" => Column::ChargeCategory,
-            "sku" => Column::SkuId,
-            "resource" => Column::ResourceId,
-            _ => {
-                if let Some(tag) = text.strip_prefix("tag:").filter(|tag| !tag.is_empty()) {
-                    return Ok(Self::Tag(tag.to_owned()));
-                }
-                if text.len() > 2
-                    && text.is_char_boundary(2)
-                    && text[..2].eq_ignore_ascii_case("x_")
-                {
-                    return Ok(Self::Custom(text.to_owned()));
-                }
-                Column::parse(text).map_err(|_| ReportError::Dimension(text.to_owned()))?
-            }
-        };
-        Ok(Self::Column(column))
-    }
-}
-
-impl fmt::Display for Dimension {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Day => f.write_str(DAY),
-            Self::Month => f.write_str("Month"),
-            Self::Column(column) => f.write_str(column.name()),
-            Self::Custom(name) => f.write_str(name),
-            Self::Tag(name) => write!(f, "tag:{name}"),
-        }
-    }
-}
-
-impl Dimension {
-    /// Whether the sums by day know it.
-    fn is_of_days(&self) -> bool {
-        match self {
-            Self::Day | Self::Month => true,
-            Self::Column(column) => DAY_KEYS.contains(column),
-            Self::Custom(_) | Self::Tag(_) => false,
-        }
-    }
-
-    /// In SQL over the sums by day, or over charges.
-    pub(crate) fn sql(&self, days: bool) -> String {
-        match self {
-            Self::Day if days => name(DAY),
-            Self::Day => r#"date("ChargePeriodStart")"#.to_owned(),
-            Self::Month => r#"to_char("BillingPeriodStart", '%Y-%m')"#.to_owned(),
-            Self::Column(column) => name(column.name()),
-            Self::Custom(custom) => name(custom),
-            Self::Tag(tag) => format!(r#""Tags" ->> {}"#, text(tag)),
-        }
+/// The sum of a basis among those of an import.
+const fn sum_of(basis: Basis, sums: &Sums) -> Decimal {
+    match basis {
+        Basis::Billed => sums.billed,
+        Basis::Effective => sums.effective,
+        Basis::List => sums.list,
+        Basis::Contracted => sums.contracted,
     }
 }
 
@@ -220,37 +111,11 @@ pub(crate) fn within(first: Month, last: Month) -> String {
     format!(r#""BillingPeriodStart" >= '{from}' and "BillingPeriodStart" < '{to}'"#)
 }
 
-/// What to report.
-#[derive(Debug, Clone, Default)]
-pub struct Asked {
-    /// What lines are made by, in this order.
-    pub by: Vec<Dimension>,
-    /// The first and last billing period; all of them without it.
-    pub months: Option<(Month, Month)>,
-    /// Which cost.
-    pub basis: Basis,
-    /// Only the most costly lines of each currency; the others become one line.
-    pub top: Option<usize>,
-    /// A version of the past.
-    pub as_of: Option<AsOf>,
-}
-
-/// Lines, and what they add up to.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Report {
-    /// A line a combination of values, then its currency and cost; the most costly first.
-    pub table: Table,
-    /// What the lines add up to, by currency. It is what the imports said.
-    pub totals: BTreeMap<String, Decimal>,
-}
-
-/// How the line is called that the others became.
-pub const OTHER: &str = "(other)";
-
 impl Lake {
     /// Sums by dimensions.
     pub async fn report(&self, asked: &Asked) -> Result<Report, ReportError> {
-        let days = asked.by.iter().all(Dimension::is_of_days);
+        let only = asked.only.iter().map(|(dimension, _)| dimension);
+        let days = asked.by.iter().chain(only).all(is_of_days);
         let version = self.state_at(asked.as_of).await?.version;
         let as_of = Some(AsOf::Version(version)).filter(|_| version > 0);
         let sql = report_sql(asked, days);
@@ -260,7 +125,9 @@ impl Lake {
         }
         table.version = version;
         let totals = totals(&table)?;
-        self.prove(asked, as_of, &totals).await?;
+        if asked.only.is_empty() {
+            self.prove(asked, as_of, &totals).await?;
+        }
         if let Some(top) = asked.top {
             cut(&mut table, top)?;
         }
@@ -280,7 +147,7 @@ impl Lake {
                 asked.months.is_none_or(|(first, last)| (first..=last).contains(&import.period));
             for (currency, sums) in import.sums.into_iter().filter(|_| inside) {
                 let sum = imported.entry(currency).or_default();
-                *sum = sum.checked_add(asked.basis.of(&sums)).ok_or(ReportError::TooLarge)?;
+                *sum = sum.checked_add(sum_of(asked.basis, &sums)).ok_or(ReportError::TooLarge)?;
             }
         }
         let currencies: std::collections::BTreeSet<&String> =
@@ -303,14 +170,17 @@ fn report_sql(asked: &Asked, days: bool) -> String {
         .by
         .iter()
         .enumerate()
-        .map(|(at, dimension)| format!("{} as d{at}", dimension.sql(days)))
+        .map(|(at, dimension)| format!("{} as d{at}", sql_of(dimension, days)))
         .collect();
     let places: Vec<String> = (1..=lines.len() + 1).map(|place| place.to_string()).collect();
     let currency = name(Column::BillingCurrency.name());
     let cost = name(asked.basis.column().name());
-    let filter = match asked.months {
-        Some((first, last)) => format!("where {} ", within(first, last)),
-        None => String::new(),
+    let months = asked.months.map(|(first, last)| within(first, last));
+    let only = asked.only.iter().map(|(dimension, value)| has(dimension, value, days));
+    let conditions: Vec<String> = months.into_iter().chain(only).collect();
+    let filter = match conditions.as_slice() {
+        [] => String::new(),
+        conditions => format!("where {} ", conditions.join(" and ")),
     };
     let select: Vec<&str> = lines.iter().map(String::as_str).chain([currency.as_str()]).collect();
     // A cost that nobody told counts as nothing, as it did when it came in.
@@ -320,6 +190,16 @@ fn report_sql(asked: &Asked, days: bool) -> String {
         select = select.join(", "),
         places = places.join(", "),
     )
+}
+
+/// That charges have a value, or none.
+fn has(dimension: &Dimension, value: &str, days: bool) -> String {
+    let column = sql_of(dimension, days);
+    if value.is_empty() {
+        format!("{column} is null")
+    } else {
+        format!("cast({column} as varchar) = {}", text(value))
+    }
 }
 
 /// The last two columns added up.

@@ -17,7 +17,9 @@ use datafusion::sql::sqlparser::{
     tokenizer::{Token, TokenWithSpan, Tokenizer, Word},
 };
 
-use crate::{dialect::Sql, query::QueryError, table::Value};
+use focus::cost::Value;
+
+use crate::{dialect::Sql, query::QueryError};
 
 #[cfg(test)]
 mod tests;

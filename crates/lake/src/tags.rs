@@ -1,38 +1,31 @@
 //! How much of the cost is tagged.
 use focus::Decimal;
+use focus::cost::{Heading, Table, Tagged, Value, ValueKind};
 
 use crate::{
-    commit::AsOf,
     functions::share,
     lake::Lake,
-    month::Month,
-    report::{Basis, ReportError, name, text, within},
-    table::{Heading, Table, Value, ValueKind},
+    report::{ReportError, name, text, within},
 };
 
 impl Lake {
     /// Per tag and currency: the cost of charges that have it, the cost of all, and the share in
     /// percent. Without names, whether charges have any tag at all.
-    pub async fn tags(
-        &self,
-        tags: &[String],
-        months: Option<(Month, Month)>,
-        basis: Basis,
-        as_of: Option<AsOf>,
-    ) -> Result<Table, ReportError> {
+    pub async fn tags(&self, asked: &Tagged) -> Result<Table, ReportError> {
+        let Tagged { tags, months, basis, as_of } = asked;
         let cost = name(basis.column().name());
-        let mut asked: Vec<(String, String)> = tags
+        let mut looked: Vec<(String, String)> = tags
             .iter()
             .map(|tag| (tag.clone(), format!(r#""Tags" ->> {} is not null"#, text(tag))))
             .collect();
-        if asked.is_empty() {
-            asked.push(("(any)".into(), r#""Tags" is not null and "Tags" <> '{}'"#.into()));
+        if looked.is_empty() {
+            looked.push(("(any)".into(), r#""Tags" is not null and "Tags" <> '{}'"#.into()));
         }
-        let sums = asked.iter().enumerate().map(|(at, (_, condition))| {
+        let sums = looked.iter().enumerate().map(|(at, (_, condition))| {
             format!("sum(case when {condition} then {cost} else 0 end) as t{at}")
         });
         let filter = match months {
-            Some((first, last)) => format!("where {} ", within(first, last)),
+            Some((first, last)) => format!("where {} ", within(*first, *last)),
             None => String::new(),
         };
         let sql = format!(
@@ -40,7 +33,7 @@ impl Lake {
                group by 1 order by 1"#,
             sums.collect::<Vec<_>>().join(", ")
         );
-        let answer = self.sql(&sql, &[], as_of).await?;
+        let answer = self.sql(&sql, &[], *as_of).await?;
         let heading = |name: &str, kind| Heading { name: name.to_owned(), kind };
         let columns = vec![
             heading("Tag", ValueKind::Text),
@@ -52,7 +45,7 @@ impl Lake {
         let mut rows = Vec::new();
         for row in &answer.rows {
             let whole = row.get(1).and_then(Value::as_decimal).unwrap_or_default();
-            for ((tag, _), tagged) in asked.iter().zip(row.iter().skip(2)) {
+            for ((tag, _), tagged) in looked.iter().zip(row.iter().skip(2)) {
                 let tagged = tagged.as_decimal().unwrap_or_default();
                 let percent = share(Decimal::new(100, 0), tagged, whole);
                 rows.push(vec![

@@ -7,7 +7,12 @@ use std::{
 
 use tempfile::TempDir;
 
-use crate::{Decimal, Lake, LakeOptions, Options, Value, fault::Faults};
+use focus::{
+    Decimal,
+    cost::{Month, Value},
+};
+
+use crate::{Lake, LakeOptions, Options, fault::Faults};
 
 /// A file of the real data: `BURSAR_TEST_DATA`, or the folder beside the workspace.
 pub(crate) fn real(path: &str) -> PathBuf {
@@ -94,7 +99,7 @@ pub(crate) const HEADER: &str = "BilledCost,EffectiveCost,ListCost,ContractedCos
 pub(crate) fn bill(rows: &[Row]) -> String {
     let mut text = format!("{HEADER}\n");
     for row in rows {
-        let month: crate::Month = row.month.parse().unwrap();
+        let month: Month = row.month.parse().unwrap();
         let (start, end) = (month.start(), month.next().start());
         let day = start.replace("-01T", "-02T");
         let Row { provider, service, currency, billed, list, quantity, tags, invoice, .. } = row;

@@ -1,11 +1,13 @@
 //! `bursar cost`: bills in, questions answered.
 
-use std::{path::PathBuf, str::FromStr};
+use std::path::PathBuf;
 
 use anyhow::Context as _;
 use clap::{Subcommand, ValueHint};
-use jiff::Timestamp;
-use lake::{AsOf, Asked, Basis, Compared, Dimension, Lake, LakeOptions, Month};
+use focus::cost::{
+    AsOf, Asked, Basis, Compared, Dimension, Invoices, Month, Months, Tagged, UnknownDimension,
+};
+use lake::{Lake, LakeOptions};
 
 use crate::{
     context::{Context, block_on},
@@ -105,9 +107,16 @@ struct Scope {
 }
 
 #[derive(Debug, clap::Args)]
+struct OnlyArgs {
+    /// Only charges with this value, as service=AmazonEC2 or tag:team=web; may be given again
+    #[arg(long, value_name = "DIMENSION=VALUE", value_parser = only)]
+    only: Vec<(Dimension, String)>,
+}
+
+#[derive(Debug, clap::Args)]
 struct PastArgs {
     /// As the lake was: a version's number, or an instant
-    #[arg(long, value_name = "VERSION|TIME", value_parser = as_of)]
+    #[arg(long, value_name = "VERSION|TIME")]
     as_of: Option<AsOf>,
 }
 
@@ -116,6 +125,8 @@ struct ReportArgs {
     /// What lines are made by, separated by commas
     #[arg(long, value_delimiter = ',', required = true, value_name = "DIMENSIONS")]
     by: Vec<Dimension>,
+    #[command(flatten)]
+    only: OnlyArgs,
     #[command(flatten)]
     scope: Scope,
 }
@@ -128,6 +139,8 @@ struct TopArgs {
     /// How many lines of each currency; the others become one
     #[arg(long, short = 'n', default_value_t = 10, value_name = "N")]
     rows: usize,
+    #[command(flatten)]
+    only: OnlyArgs,
     #[command(flatten)]
     scope: Scope,
 }
@@ -191,10 +204,11 @@ impl Args {
                 Command::Query(args) => return args.run(&lake, context).await,
                 Command::Quarantine(args) => return args.run(&lake, context).await,
                 Command::Report(args) => {
-                    (sums(&lake, args.by, None, args.scope).await?, Exit::Done)
+                    (sums(&lake, args.by, None, args.only, args.scope).await?, Exit::Done)
                 }
                 Command::Top(args) => {
-                    (sums(&lake, args.by, Some(args.rows), args.scope).await?, Exit::Done)
+                    let top = Some(args.rows);
+                    (sums(&lake, args.by, top, args.only, args.scope).await?, Exit::Done)
                 }
                 Command::Diff(args) => {
                     let DiffArgs { before, after, by, basis, past } = args;
@@ -204,7 +218,8 @@ impl Args {
                 Command::Tags(args) => {
                     let TagArgs { tags, scope } = args;
                     let (months, as_of) = (scope.months()?, scope.past.as_of);
-                    let table = lake.tags(&tags, months, scope.basis, as_of).await?;
+                    let table =
+                        lake.tags(&Tagged { tags, months, basis: scope.basis, as_of }).await?;
                     (report_of("tags", table), Exit::Done)
                 }
                 Command::Reconcile(args) => reconcile(&lake, &args).await?,
@@ -226,16 +241,15 @@ async fn open(context: &Context) -> anyhow::Result<Lake> {
         .with_context(|| format!("failed to open the lake {url}"))
 }
 
-fn as_of(text: &str) -> Result<AsOf, String> {
-    let version = || text.parse().ok().map(AsOf::Version);
-    let instant = || Timestamp::from_str(text).ok().map(AsOf::Instant);
-    version().or_else(instant).ok_or_else(|| {
-        "write a version's number, or an instant, as 2026-11-01T00:00:00Z".to_owned()
-    })
+fn only(text: &str) -> Result<(Dimension, String), String> {
+    let (dimension, value) =
+        text.split_once('=').ok_or_else(|| "write it as service=AmazonEC2".to_owned())?;
+    let dimension = dimension.parse().map_err(|error: UnknownDimension| error.to_string())?;
+    Ok((dimension, value.to_owned()))
 }
 
 impl Scope {
-    fn months(&self) -> anyhow::Result<Option<(Month, Month)>> {
+    fn months(&self) -> anyhow::Result<Option<Months>> {
         let months = match (self.month, self.from, self.to) {
             (Some(month), _, _) => Some((month, month)),
             (None, Some(from), Some(to)) if from <= to => Some((from, to)),
@@ -253,10 +267,11 @@ async fn sums(
     lake: &Lake,
     by: Vec<Dimension>,
     top: Option<usize>,
+    OnlyArgs { only }: OnlyArgs,
     scope: Scope,
 ) -> anyhow::Result<Report> {
     let (months, basis, as_of) = (scope.months()?, scope.basis, scope.past.as_of);
-    let answer = lake.report(&Asked { by, months, basis, top, as_of }).await?;
+    let answer = lake.report(&Asked { by, months, basis, only, top, as_of }).await?;
     let mut report = report_of("costs", answer.table);
     let totals = answer.totals.into_iter();
     report.summary =
@@ -266,7 +281,8 @@ async fn sums(
 
 async fn reconcile(lake: &Lake, args: &ReconcileArgs) -> anyhow::Result<(Report, Exit)> {
     let lines = lake::read_invoice(&args.invoice)?;
-    let table = lake.reconcile(&lines, args.issuer.as_deref(), args.past.as_of).await?;
+    let (issuer, as_of) = (args.issuer.clone(), args.past.as_of);
+    let table = lake.reconcile(&Invoices { lines, issuer, as_of }).await?;
     let verdict = table.position("Verdict").context("the answer has no verdict")?;
     let mut report = report_of("invoices", table);
     let mut is_equal = true;

@@ -28,9 +28,9 @@ fn rows(lake: &Path, arguments: &[&str]) -> Vec<csv::StringRecord> {
 }
 
 fn sum(rows: &[csv::StringRecord], column: usize) -> String {
-    let zero = lake::Decimal::default();
-    let add = |sum: lake::Decimal, row: &csv::StringRecord| {
-        let value = lake::Decimal::parse(&row[column]).expect("an amount");
+    let zero = focus::Decimal::default();
+    let add = |sum: focus::Decimal, row: &csv::StringRecord| {
+        let value = focus::Decimal::parse(&row[column]).expect("an amount");
         sum.checked_add(value).expect("a sum")
     };
     rows.iter().fold(zero, add).to_string()
@@ -164,10 +164,10 @@ fn what_the_ledger_has_charged_stands_beside_the_clouds_to_the_nano_dollar() {
     let lines = rows(&lake, &["report", "--by", "tenant"]);
     let of = |tenant: &str| {
         let line = lines.iter().find(|line| &line[0] == tenant).expect("a tenant's line");
-        lake::Decimal::parse(&line[2])
+        focus::Decimal::parse(&line[2])
     };
-    assert_eq!(of("acme"), lake::Decimal::parse(&acme), "acme: {acme}");
-    assert_eq!(of("beta"), lake::Decimal::parse(&beta), "beta: {beta}");
+    assert_eq!(of("acme"), focus::Decimal::parse(&acme), "acme: {acme}");
+    assert_eq!(of("beta"), focus::Decimal::parse(&beta), "beta: {beta}");
     // The second time nothing had changed; then came the sample.
     assert_eq!(rows(&lake, &["history"]).len(), 2);
 }

@@ -1,4 +1,6 @@
 use super::*;
+use focus::cost::AsOf;
+
 use crate::testing::{Place, Row, bill, billed, lenient, one};
 
 fn rows(cost: &'static str) -> Vec<Row> {
@@ -77,5 +79,5 @@ async fn a_sweep_takes_only_what_no_kept_version_needs() {
     let lake = place.lake().await;
     assert_eq!(billed(&lake).await, "9.5");
     let sql = "select 1 from focus_data_table";
-    assert!(lake.sql(sql, &[], Some(crate::AsOf::Version(1))).await.is_err());
+    assert!(lake.sql(sql, &[], Some(AsOf::Version(1))).await.is_err());
 }

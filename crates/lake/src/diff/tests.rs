@@ -1,4 +1,6 @@
 use super::*;
+use focus::cost::Basis;
+
 use crate::testing::{Place, Row, bill, decimal, lenient};
 
 #[tokio::test(flavor = "multi_thread")]

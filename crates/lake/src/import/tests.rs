@@ -1,5 +1,7 @@
+use focus::cost::{AsOf, Asked, Basis, Dimension, Month, Value};
+
 use crate::{
-    AsOf, Asked, Basis, Dimension, IngestError, Lake, Month, OnInvalid, Options, Value,
+    IngestError, Lake, OnInvalid, Options,
     testing::{Place, Row, bill, billed, decimal, lenient, one, sample},
 };
 
@@ -342,4 +344,32 @@ async fn a_folder_is_one_delivery_and_a_drifted_header_is_told() {
     let teams = "select count(x_Team), count(x_Squad) from focus_data_table";
     let answer = lake.sql(teams, &[], None).await.unwrap();
     assert_eq!(answer.rows[0], [Value::Int(1), Value::Int(1)]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_charges_with_all_of_some_values_are_added_up() {
+    let place = Place::new();
+    let lake = place.lake().await;
+    let rows = [
+        Row { tags: r#"{"team":"blue"}"#, ..Row::of("2026-10", "EC2", "1.5") },
+        Row::of("2026-10", "EC2", "2"),
+        Row { tags: r#"{"team":"blue"}"#, ..Row::of("2026-10", "O'S3", "4") },
+    ];
+    let path = place.write("bill.csv", bill(&rows));
+    lake.ingest(&path, &lenient("aws")).await.unwrap();
+    for (only, cost) in [
+        (vec![("service", "EC2")], Some("3.5")),
+        (vec![("service", "O'S3")], Some("4")),
+        (vec![("service", "EC2"), ("tag:team", "blue")], Some("1.5")),
+        (vec![("tag:team", "")], Some("2")),
+        (vec![("month", "2026-10"), ("service", "")], None),
+    ] {
+        let only = only.into_iter().map(|(dimension, value)| {
+            let dimension: Dimension = dimension.parse().unwrap();
+            (dimension, value.to_owned())
+        });
+        let asked = Asked { only: only.collect(), ..Asked::default() };
+        let report = lake.report(&asked).await.unwrap();
+        assert_eq!(report.totals.get("USD").copied(), cost.map(decimal), "{:?}", asked.only);
+    }
 }

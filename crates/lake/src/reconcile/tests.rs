@@ -1,4 +1,6 @@
 use super::*;
+use focus::cost::Tagged;
+
 use crate::testing::{Place, Row, bill, lenient};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -17,7 +19,8 @@ async fn invoices_are_compared_with_the_lake_to_the_cent() {
     lake.ingest(&path, &lenient("aws")).await.unwrap();
     let invoice = "Invoice ID,Currency,Amount\nA,USD,10.00\nB,USD,5.00\nC,USD,7.5\n";
     let lines = read_invoice(&place.write("invoice.csv", invoice)).unwrap();
-    let table = lake.reconcile(&lines, Some("AWS"), None).await.unwrap();
+    let invoices = Invoices { lines, issuer: Some("AWS".into()), as_of: None };
+    let table = lake.reconcile(&invoices).await.unwrap();
     let told: Vec<(String, String, String)> = table
         .rows
         .iter()
@@ -33,10 +36,10 @@ async fn invoices_are_compared_with_the_lake_to_the_cent() {
     assert_eq!(told, want);
     assert_eq!(table.rows[0][4].to_string(), "10.005", "the exact sum is told too");
 
-    let tags = lake.tags(&["team".into()], None, crate::Basis::Billed, None).await.unwrap();
+    let tags = lake.tags(&Tagged { tags: vec!["team".into()], ..Tagged::default() }).await.unwrap();
     let row: Vec<String> = tags.rows[0].iter().map(ToString::to_string).collect();
     assert_eq!(row, ["team", "USD", "0.02", "16.025", "0.12"]);
-    let any = lake.tags(&[], None, crate::Basis::Billed, None).await.unwrap();
+    let any = lake.tags(&Tagged::default()).await.unwrap();
     assert_eq!(any.rows[0][2].to_string(), "0.02");
 }
 

@@ -7,7 +7,8 @@ use std::{
 
 use anyhow::Context as _;
 use clap::ValueHint;
-use lake::{Decimal, Format, Lake, Value};
+use focus::{Decimal, cost::Value};
+use lake::{Format, Lake};
 
 use super::{PastArgs, table::report_of};
 use crate::{

@@ -1,6 +1,6 @@
 //! The lake's answers as reports.
 
-use lake::{Table, Value};
+use focus::cost::{Table, Value};
 
 use crate::output::{Cell, Report};
 
@@ -16,7 +16,7 @@ fn cell(value: Value) -> Cell {
     match value {
         Value::Null => Cell::None,
         Value::Bool(value) => Cell::Flag(value),
-        Value::Int(value) => Cell::Decimal(lake::Decimal::new(i128::from(value), 0)),
+        Value::Int(value) => Cell::Decimal(focus::Decimal::new(i128::from(value), 0)),
         Value::Decimal(value) => Cell::Decimal(value),
         Value::Text(text) => Cell::Text(text),
         Value::Instant(at) => Cell::Time(at),

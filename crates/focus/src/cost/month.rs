@@ -25,10 +25,28 @@ impl Month {
     }
 
     /// The month that holds an instant, in microseconds of UTC.
-    pub(crate) fn of_micros(micros: i64) -> Option<Self> {
+    pub fn of_micros(micros: i64) -> Option<Self> {
         let days = i32::try_from(micros.div_euclid(86_400_000_000)).ok()?;
         let date = jiff::civil::date(1970, 1, 1).checked_add(jiff::Span::new().days(days)).ok()?;
         Self::new(date.year(), date.month())
+    }
+
+    /// The month that holds an instant, in UTC.
+    pub fn of(at: jiff::Timestamp) -> Option<Self> {
+        Self::of_micros(at.as_microsecond())
+    }
+
+    /// Its first day.
+    pub fn first_day(self) -> jiff::civil::Date {
+        jiff::civil::date(self.year, self.month, 1)
+    }
+
+    /// The month before.
+    pub fn previous(self) -> Self {
+        match self.month {
+            1 => Self { year: self.year.saturating_sub(1), month: 12 },
+            month => Self { year: self.year, month: month - 1 },
+        }
     }
 
     /// The month after.

@@ -1,11 +1,11 @@
-//! Answers, in the lake's own words: no type of the engine leaves the crate.
+//! Answers, in columns and rows of exact values.
 
 use std::fmt;
 
 use jiff::{Timestamp, civil};
-use serde::{Serialize, Serializer, ser::SerializeMap};
+use serde::{Serialize, Serializer};
 
-use focus::Decimal;
+use crate::Decimal;
 
 /// One value of an answer.
 #[derive(Debug, Clone, PartialEq)]
@@ -118,7 +118,7 @@ pub struct Heading {
 }
 
 /// An answer.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Table {
     /// The lake's version that was asked.
     pub version: u64,
@@ -137,31 +137,5 @@ impl Table {
     /// The value of a row's column.
     pub fn value(&self, row: usize, name: &str) -> Option<&Value> {
         self.rows.get(row)?.get(self.position(name)?)
-    }
-
-    /// As CSV with a header; null is empty.
-    pub fn to_csv(&self) -> Result<Vec<u8>, csv::Error> {
-        let mut writer = csv::Writer::from_writer(Vec::new());
-        writer.write_record(self.columns.iter().map(|column| column.name.as_str()))?;
-        for row in &self.rows {
-            writer.write_record(row.iter().map(|value| value.to_string()))?;
-        }
-        writer.into_inner().map_err(|error| csv::Error::from(error.into_error()))
-    }
-
-    /// As a JSON list of objects, a row each.
-    pub fn to_json(&self) -> Result<Vec<u8>, serde_json::Error> {
-        struct Row<'a>(&'a Table, &'a [Value]);
-        impl Serialize for Row<'_> {
-            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                let mut map = serializer.serialize_map(Some(self.1.len()))?;
-                for (column, value) in self.0.columns.iter().zip(self.1) {
-                    map.serialize_entry(&column.name, value)?;
-                }
-                map.end()
-            }
-        }
-        let rows: Vec<Row<'_>> = self.rows.iter().map(|row| Row(self, row)).collect();
-        serde_json::to_vec(&rows)
     }
 }
