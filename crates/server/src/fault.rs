@@ -10,6 +10,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use budget::{EscrowError, Key, Refusal, StoreError};
+use focus::cost::CostsError;
 use jiff::Timestamp;
 use money::{Money, PriceError};
 
@@ -234,6 +235,20 @@ impl From<StoreError> for Fault {
             StoreError::Corrupt(_) => {
                 tracing::error!("{error}");
                 Self::internal()
+            }
+        }
+    }
+}
+
+impl From<CostsError> for Fault {
+    fn from(error: CostsError) -> Self {
+        match &error {
+            CostsError::Question(_) => Self::unprocessable("invalid_question", error),
+            CostsError::Limit(_) => Self::unprocessable("answer_too_large", error),
+            CostsError::Unavailable(cause) => {
+                tracing::error!(cause = &**cause as &dyn std::error::Error, "{error}");
+                let status = StatusCode::SERVICE_UNAVAILABLE;
+                Self::new(status, "Unavailable", "lake_unavailable", &error).retry_after(10)
             }
         }
     }

@@ -7,6 +7,7 @@ use std::sync::{
 
 use async_trait::async_trait;
 use budget::{Escrow, EscrowError, Outcome, Release, Reserve, Resolve, Settle, Standing, Store};
+use focus::cost::Costs;
 use jiff::Timestamp;
 use money::PriceBook;
 
@@ -30,6 +31,7 @@ pub struct Service {
     prices: Arc<PriceShelf>,
     usage: Arc<UsageCounters>,
     beside: Option<Arc<dyn Beside>>,
+    costs: Option<Arc<dyn Costs>>,
 }
 
 impl Service {
@@ -43,6 +45,7 @@ impl Service {
             prices: Arc::new(PriceShelf::shipped()),
             usage: Arc::new(UsageCounters::default()),
             beside: None,
+            costs: None,
         }
     }
 
@@ -64,6 +67,13 @@ impl Service {
     #[must_use]
     pub fn with_beside(mut self, beside: Arc<dyn Beside>) -> Self {
         self.beside = Some(beside);
+        self
+    }
+
+    /// With the charges of every cloud, to be asked.
+    #[must_use]
+    pub fn with_costs(mut self, costs: Arc<dyn Costs>) -> Self {
+        self.costs = Some(costs);
         self
     }
 
@@ -90,6 +100,7 @@ impl Service {
             calls: Calls::default(),
             usage: self.usage,
             beside: self.beside,
+            costs: self.costs,
             overview: Overview::default(),
             draining: AtomicBool::new(false),
         })
@@ -106,6 +117,7 @@ pub(crate) struct State {
     pub(crate) calls: Calls,
     pub(crate) usage: Arc<UsageCounters>,
     pub(crate) beside: Option<Arc<dyn Beside>>,
+    pub(crate) costs: Option<Arc<dyn Costs>>,
     pub(crate) overview: Overview,
     clock: Clock,
     draining: AtomicBool,

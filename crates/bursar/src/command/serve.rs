@@ -1,8 +1,9 @@
 //! `bursar serve`.
 
-use std::{io::IsTerminal, net::SocketAddr, time::Duration};
+use std::{io::IsTerminal, net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
+use lake::{Lake, LakeOptions};
 use server::{Service, check_listen};
 use tokio::{
     net::TcpListener,
@@ -74,7 +75,15 @@ pub(crate) async fn serve(config: Config, is_gateway: bool) -> anyhow::Result<()
     let metrics = server::Metrics::install(&histograms);
     let service = Service::new(store.clone(), told).with_metrics(metrics);
     let service = door::beside(service, &config, store.clone())?;
+    let service = if is_gateway { service } else { service.with_costs(lake(&config).await?) };
     run(listener, service, store, shutdown).await
+}
+
+/// Opens the lake of charges.
+async fn lake(config: &Config) -> anyhow::Result<Arc<Lake>> {
+    let url = config.lake_url();
+    let lake = Lake::open(&url, LakeOptions::default()).await;
+    Ok(Arc::new(lake.with_context(|| format!("failed to open the lake {}", masked_url(&url)))?))
 }
 
 /// What the service is told.
