@@ -8,6 +8,7 @@
 mod ai_budget;
 mod answered;
 mod budgets;
+mod cost;
 mod cursor;
 mod instant;
 mod ledger;
@@ -26,6 +27,10 @@ pub use ai_budget::{
 pub use answered::{Unreadable, moment};
 pub use budgets::{
     BudgetHistory, BudgetList, BudgetQuery, BudgetRequest, BudgetUpdate, BudgetView, PeriodView,
+};
+pub use cost::{
+    CostColumn, CostDiffQuery, CostImport, CostImportQuery, CostImports, CostInvoiceLine,
+    CostInvoices, CostQuery, CostStatement, CostTable, CostTagQuery, state_of,
 };
 pub use cursor::Cursor;
 pub use instant::Instant;

@@ -10,11 +10,15 @@ use budget::{Escrow, EscrowError, Outcome, Release, Reserve, Resolve, Settle, St
 use focus::cost::Costs;
 use jiff::Timestamp;
 use money::PriceBook;
+use tokio::sync::Semaphore;
 
 use crate::{
     Beside, Config, Metrics, auth::Auth, calls::Calls, finish::Finish, overview::Overview,
     prices::PriceShelf, usage::UsageCounters,
 };
+
+/// Questions to the lake at a time.
+const QUESTIONS_MOST: usize = 4;
 
 /// Tells the time.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
@@ -102,6 +106,7 @@ impl Service {
             beside: self.beside,
             costs: self.costs,
             overview: Overview::default(),
+            questions: Semaphore::new(QUESTIONS_MOST),
             draining: AtomicBool::new(false),
         })
     }
@@ -119,6 +124,8 @@ pub(crate) struct State {
     pub(crate) beside: Option<Arc<dyn Beside>>,
     pub(crate) costs: Option<Arc<dyn Costs>>,
     pub(crate) overview: Overview,
+    /// Leave to ask what was charged.
+    pub(crate) questions: Semaphore,
     clock: Clock,
     draining: AtomicBool,
 }
