@@ -13,8 +13,8 @@ use money::PriceBook;
 use tokio::sync::Semaphore;
 
 use crate::{
-    Beside, Config, Metrics, auth::Auth, calls::Calls, finish::Finish, overview::Overview,
-    prices::PriceShelf, usage::UsageCounters,
+    Beside, Config, Metrics, auth::Auth, calls::Calls, clouds::Clouds, finish::Finish,
+    overview::Overview, prices::PriceShelf, usage::UsageCounters,
 };
 
 /// Questions to the lake at a time.
@@ -106,6 +106,7 @@ impl Service {
             beside: self.beside,
             costs: self.costs,
             overview: Overview::default(),
+            clouds: Clouds::default(),
             questions: Semaphore::new(QUESTIONS_MOST),
             draining: AtomicBool::new(false),
         })
@@ -124,6 +125,7 @@ pub(crate) struct State {
     pub(crate) beside: Option<Arc<dyn Beside>>,
     pub(crate) costs: Option<Arc<dyn Costs>>,
     pub(crate) overview: Overview,
+    pub(crate) clouds: Clouds,
     /// Leave to ask what was charged.
     pub(crate) questions: Semaphore,
     clock: Clock,
