@@ -13,12 +13,13 @@ use jiff::{
 use money::{Money, PriceBook, PriceError, Rounding};
 use tokio::{sync::watch, task::JoinSet, time::MissedTickBehavior};
 
-use crate::{metrics::Job, service::Shared};
+use crate::{cloud_budget, metrics::Job, service::Shared};
 
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
 const PRICES_EVERY: Duration = Duration::from_secs(1);
 const MAINTAIN_EVERY: Duration = Duration::from_secs(10);
 const TIDY_EVERY: Duration = Duration::from_secs(5);
+const CLOUD_BUDGETS_EVERY: Duration = Duration::from_secs(60);
 /// Unpriced calls that are read at a time.
 const PAGE: usize = 500;
 
@@ -31,6 +32,9 @@ pub(crate) fn spawn(state: Shared, revision: u64, stopped: watch::Receiver<bool>
     jobs.spawn(every(MAINTAIN_EVERY, stopped.clone(), move || maintain(shared.clone())));
     let shared = state.clone();
     jobs.spawn(every(TIDY_EVERY, stopped.clone(), move || tidy(shared.clone())));
+    let shared = state.clone();
+    let watch = move || cloud_budget::watch(shared.clone());
+    jobs.spawn(every(CLOUD_BUDGETS_EVERY, stopped.clone(), watch));
     jobs.spawn(watch_prices(state, revision, stopped));
     jobs
 }

@@ -67,10 +67,12 @@ pub(crate) enum Job {
     Maintain,
     Prices,
     Metrics,
+    CloudBudgets,
 }
 
 impl Job {
-    const ALL: [Self; 4] = [Self::Sweep, Self::Maintain, Self::Prices, Self::Metrics];
+    const ALL: [Self; 5] =
+        [Self::Sweep, Self::Maintain, Self::Prices, Self::Metrics, Self::CloudBudgets];
 
     pub(crate) fn as_str(self) -> &'static str {
         match self {
@@ -78,6 +80,7 @@ impl Job {
             Self::Maintain => "maintain",
             Self::Prices => "prices",
             Self::Metrics => "metrics",
+            Self::CloudBudgets => "cloud_budgets",
         }
     }
 }
@@ -92,7 +95,7 @@ struct Inner {
     connections: Gauge,
     unpriced: Counter,
     /// In the order of [`Job::ALL`].
-    failures: [Counter; 4],
+    failures: [Counter; 5],
 }
 
 impl Default for Metrics {

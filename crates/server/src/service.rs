@@ -12,8 +12,8 @@ use jiff::Timestamp;
 use money::PriceBook;
 
 use crate::{
-    Beside, Config, Metrics, auth::Auth, calls::Calls, finish::Finish, overview::Overview,
-    prices::PriceShelf, usage::UsageCounters,
+    Beside, Config, Metrics, auth::Auth, calls::Calls, cloud_budget::Spent, finish::Finish,
+    overview::Overview, prices::PriceShelf, usage::UsageCounters,
 };
 
 /// Tells the time.
@@ -102,6 +102,7 @@ impl Service {
             beside: self.beside,
             costs: self.costs,
             overview: Overview::default(),
+            spent: Spent::default(),
             draining: AtomicBool::new(false),
         })
     }
@@ -119,6 +120,8 @@ pub(crate) struct State {
     pub(crate) beside: Option<Arc<dyn Beside>>,
     pub(crate) costs: Option<Arc<dyn Costs>>,
     pub(crate) overview: Overview,
+    /// What budgets for cloud cost have spent.
+    pub(crate) spent: Spent,
     clock: Clock,
     draining: AtomicBool,
 }
