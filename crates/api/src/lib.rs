@@ -9,6 +9,7 @@ mod ai_budget;
 mod answered;
 mod budgets;
 mod cloud_budget;
+mod cost;
 mod cursor;
 mod event;
 mod instant;
@@ -31,6 +32,10 @@ pub use budgets::{
 };
 pub use cloud_budget::{
     CloudBudgetList, CloudBudgetRequest, CloudBudgetUpdate, CloudBudgetView, CloudPeriodView,
+};
+pub use cost::{
+    CostColumn, CostDiffQuery, CostImport, CostImportQuery, CostImports, CostInvoiceLine,
+    CostInvoices, CostQuery, CostStatement, CostTable, CostTagQuery, state_of,
 };
 pub use cursor::Cursor;
 pub use event::{CloudEventView, EventView};

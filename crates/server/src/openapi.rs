@@ -14,8 +14,8 @@ use crate::{
     page,
     router::{self, Access},
     routes::{
-        ai_budget, budgets, cloud_budgets, events, keys, ledger, prices, probes, reservations,
-        tenants, usage,
+        ai_budget, budgets, cloud_budgets, cost, events, keys, ledger, prices, probes,
+        reservations, tenants, usage,
     },
     scrape,
 };
@@ -40,6 +40,7 @@ use crate::{
         tenants::list, tenants::put, tenants::show,
         keys::list, keys::create, keys::rotate, keys::revoke,
         prices::list, prices::import, prices::show,
+        cost::report, cost::diff, cost::tags, cost::imports, cost::reconcile, cost::query,
         ledger::list, events::list, usage::report, usage::unpriced, usage::export,
     ),
     components(schemas(api::Problem, api::PriceView)),

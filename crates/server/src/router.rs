@@ -8,8 +8,8 @@ use axum::{
 use crate::{
     page,
     routes::{
-        ai_budget, budgets, cloud_budgets, events, keys, ledger, prices, probes, reservations,
-        tenants, usage,
+        ai_budget, budgets, cloud_budgets, cost, events, keys, ledger, prices, probes,
+        reservations, tenants, usage,
     },
     scrape,
     service::Shared,
@@ -60,6 +60,13 @@ pub(crate) fn routes() -> Routes {
         .keyed("/api/v1/prices", get(prices::list).post(prices::import))
         // Some models have slashes in their names.
         .keyed("/api/v1/prices/{*id}", get(prices::show))
+        // What was charged, by every cloud.
+        .keyed("/api/v1/cost/report", get(cost::report))
+        .keyed("/api/v1/cost/diff", get(cost::diff))
+        .keyed("/api/v1/cost/tags", get(cost::tags))
+        .keyed("/api/v1/cost/imports", get(cost::imports))
+        .keyed("/api/v1/cost/reconcile", post(cost::reconcile))
+        .keyed("/api/v1/cost/query", post(cost::query))
         // What has happened.
         .keyed("/api/v1/ledger", get(ledger::list))
         .keyed("/api/v1/events", get(events::list))

@@ -10,11 +10,15 @@ use budget::{Escrow, EscrowError, Outcome, Release, Reserve, Resolve, Settle, St
 use focus::cost::Costs;
 use jiff::Timestamp;
 use money::PriceBook;
+use tokio::sync::Semaphore;
 
 use crate::{
     Beside, Config, Metrics, auth::Auth, calls::Calls, cloud_budget::Spent, finish::Finish,
     overview::Overview, prices::PriceShelf, usage::UsageCounters,
 };
+
+/// Questions to the lake at a time.
+const QUESTIONS_MOST: usize = 4;
 
 /// Tells the time.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
@@ -103,6 +107,7 @@ impl Service {
             costs: self.costs,
             overview: Overview::default(),
             spent: Spent::default(),
+            questions: Semaphore::new(QUESTIONS_MOST),
             draining: AtomicBool::new(false),
         })
     }
@@ -122,6 +127,8 @@ pub(crate) struct State {
     pub(crate) overview: Overview,
     /// What budgets for cloud cost have spent.
     pub(crate) spent: Spent,
+    /// Leave to ask what was charged.
+    pub(crate) questions: Semaphore,
     clock: Clock,
     draining: AtomicBool,
 }

@@ -87,8 +87,7 @@ impl Serialize for Value {
 }
 
 /// What a column of an answer holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ValueKind {
     /// True or false.
     Bool,
@@ -108,8 +107,24 @@ pub enum ValueKind {
     List,
 }
 
+impl ValueKind {
+    /// As it is written.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Bool => "bool",
+            Self::Int => "int",
+            Self::Decimal => "decimal",
+            Self::Float => "float",
+            Self::Text => "text",
+            Self::Instant => "instant",
+            Self::Date => "date",
+            Self::List => "list",
+        }
+    }
+}
+
 /// A column of an answer.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Heading {
     /// Its name.
     pub name: String,
