@@ -14,6 +14,8 @@ use focus::{
     cost::{AsOf, Costs, CostsError, Months},
 };
 
+use tokio::sync::Semaphore;
+
 use crate::{jobs, metrics::Job, service::Shared};
 
 /// Names of events that are remembered, at most; what is forgotten is told to the store again,
@@ -41,6 +43,7 @@ impl Spent {
     pub(crate) async fn of(
         &self,
         costs: &dyn Costs,
+        questions: &Semaphore,
         version: u64,
         budget: &CloudBudget,
         months: Months,
@@ -59,6 +62,8 @@ impl Spent {
         let mut asked = budget.watched.asked(months);
         // Before the first bill there is no version that could be named.
         asked.as_of = (version > 0).then_some(AsOf::Version(version));
+        // Nobody closes it; without leave the question would be asked all the same.
+        let _leave = questions.acquire().await;
         let totals = costs.report(&asked).await?.totals;
         let sum = totals.get(&budget.watched.currency).copied().unwrap_or_default();
         let mut known = self.known();
@@ -107,7 +112,7 @@ async fn turn(state: &Shared) -> Result<u64, Trouble> {
     let mut events = Vec::new();
     for budget in &budgets {
         for months in budget.periods(now) {
-            match state.spent.of(&**costs, version, budget, months).await {
+            match state.spent.of(&**costs, &state.questions, version, budget, months).await {
                 Ok(spent) => events.extend(budget.crossed(months, spent, now)),
                 Err(error) => {
                     state.metrics.failed(Job::CloudBudgets);

@@ -3,6 +3,8 @@
 use std::{io::IsTerminal, net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
+use budget::CloudBudget;
+use jiff::Timestamp;
 use lake::{Lake, LakeOptions};
 use server::{Service, check_listen};
 use tokio::{
@@ -70,6 +72,9 @@ pub(crate) async fn serve(config: Config, is_gateway: bool) -> anyhow::Result<()
     if config.admin_token.is_none() {
         warn!("no admin token is set: whoever reaches {address} may do everything");
     }
+    if !is_gateway {
+        set_cloud_budgets(&store, &config.cloud_budgets).await?;
+    }
     let told = server::Config { has_api: !is_gateway, ..server_config(&config) };
     let histograms = [(gateway::names::SECONDS, gateway::names::SECONDS_BUCKETS.as_slice())];
     let metrics = server::Metrics::install(&histograms);
@@ -77,6 +82,28 @@ pub(crate) async fn serve(config: Config, is_gateway: bool) -> anyhow::Result<()
     let service = door::beside(service, &config, store.clone())?;
     let service = if is_gateway { service } else { service.with_costs(lake(&config).await?) };
     run(listener, service, store, shutdown).await
+}
+
+/// Sets the budgets of the config file that are not set just so. One that has left the file stays
+/// until it is removed.
+async fn set_cloud_budgets(store: &Store, wanted: &[CloudBudget]) -> anyhow::Result<()> {
+    if wanted.is_empty() {
+        return Ok(());
+    }
+    let known = store.cloud_budgets().await.context("failed to read budgets for cloud cost")?;
+    let now = Timestamp::now();
+    for budget in wanted {
+        let is_so = |known: &CloudBudget| {
+            (known.id, known.limit) == (budget.id, budget.limit)
+                && known.thresholds == budget.thresholds
+        };
+        if !known.iter().any(is_so) {
+            let budget = CloudBudget { since: now, updated_at: now, ..budget.clone() };
+            let set = store.put_cloud(budget).await;
+            set.context("failed to set a budget for cloud cost")?;
+        }
+    }
+    Ok(())
 }
 
 /// Opens the lake of charges.

@@ -40,7 +40,7 @@ async fn view(state: &Shared, budget: &CloudBudget) -> Result<CloudBudgetView, F
     };
     let Some(months) = budget.period(state.now()) else { return Ok(view) };
     let version = costs.version().await?;
-    match state.spent.of(&**costs, version, budget, months).await {
+    match state.spent.of(&**costs, &state.questions, version, budget, months).await {
         Ok(spent) => view.current = Some(CloudPeriodView::new(budget, months, spent, version)),
         // Of a filter that the lake does not understand, the others are not to suffer.
         Err(error @ (CostsError::Question(_) | CostsError::Limit(_))) => {
