@@ -13,11 +13,13 @@ use jiff::{
 use money::{Money, PriceBook, PriceError, Rounding};
 use tokio::{sync::watch, task::JoinSet, time::MissedTickBehavior};
 
-use crate::{cloud_budget, metrics::Job, service::Shared};
+use crate::{cloud_budget, clouds, metrics::Job, service::Shared};
 
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
 const PRICES_EVERY: Duration = Duration::from_secs(1);
 const MAINTAIN_EVERY: Duration = Duration::from_secs(10);
+/// A look at the lake's version; it is read where that has changed.
+const CLOUDS_EVERY: Duration = Duration::from_secs(10);
 const TIDY_EVERY: Duration = Duration::from_secs(5);
 const CLOUD_BUDGETS_EVERY: Duration = Duration::from_secs(60);
 /// Unpriced calls that are read at a time.
@@ -35,6 +37,8 @@ pub(crate) fn spawn(state: Shared, revision: u64, stopped: watch::Receiver<bool>
     let shared = state.clone();
     let watch = move || cloud_budget::watch(shared.clone());
     jobs.spawn(every(CLOUD_BUDGETS_EVERY, stopped.clone(), watch));
+    let shared = state.clone();
+    jobs.spawn(every(CLOUDS_EVERY, stopped.clone(), move || clouds::look(shared.clone())));
     jobs.spawn(watch_prices(state, revision, stopped));
     jobs
 }

@@ -34,9 +34,30 @@ pub mod names {
     pub const TOKEN_USAGE: &str = "ai_token_usage_total";
     /// Counter: US dollars by `tenant_id`, `model` and `report_type`.
     pub const TOKEN_COST: &str = "ai_token_usage_cost_usd";
+    /// Gauge: US dollars billed by AWS by `month` (`current`, `previous`, `2026-10`), `region` and
+    /// `service`.
+    pub const AWS_MONTHLY: &str = "aws_cost_monthly_usd";
+    /// Gauge: US dollars billed by AWS for the last whole day by `region` and `service`.
+    pub const AWS_DAILY: &str = "aws_cost_daily_usd";
+    /// Gauge: what AWS will have billed at the running month's end, US dollars.
+    pub const AWS_FORECAST: &str = "aws_cost_forecast_usd";
+    /// Gauge: billed by `provider`, `currency`, `month`, `region` and `service`.
+    pub const CLOUD_MONTHLY: &str = "cloud_cost_monthly";
+    /// Gauge: billed for the last whole day by `provider`, `currency`, `region` and `service`.
+    pub const CLOUD_DAILY: &str = "cloud_cost_daily";
+    /// Gauge: billed at the running month's end by `provider` and `currency`.
+    pub const CLOUD_FORECAST: &str = "cloud_cost_forecast";
+    /// Gauge: the mean error of past forecasts by `provider` and `currency`.
+    pub const CLOUD_ERROR: &str = "cloud_cost_forecast_error_ratio";
+    /// Gauge: when charges last came in, by `source`.
+    pub const CLOUD_INGESTED: &str = "cloud_cost_last_ingest_timestamp_seconds";
+    /// Gauge: the end of the last whole day with charges, by `provider` and `currency`.
+    pub const CLOUD_UNTIL: &str = "cloud_cost_data_until_timestamp_seconds";
+    /// Gauge: how long ago the above were read from the lake.
+    pub const CLOUD_AGE: &str = "cloud_cost_reading_age_seconds";
 
     /// All of them, and what Prometheus is told of each.
-    pub const ALL: [(&str, &str); 11] = [
+    pub const ALL: [(&str, &str); 21] = [
         (HTTP_REQUESTS, "Answers by route and class of status"),
         (HTTP_SECONDS, "Seconds from request to answer"),
         (HTTP_CONNECTIONS, "Open connections"),
@@ -48,6 +69,16 @@ pub mod names {
         (HARD_LIMIT_REACHED, "1 where requests are refused"),
         (TOKEN_USAGE, "Tokens of the calls that this process has recorded"),
         (TOKEN_COST, "Cost of the calls that this process has charged, US dollars"),
+        (AWS_MONTHLY, "Billed by AWS in a month, US dollars"),
+        (AWS_DAILY, "Billed by AWS for the last whole day, US dollars"),
+        (AWS_FORECAST, "What AWS will have billed at the end of the running month, US dollars"),
+        (CLOUD_MONTHLY, "Billed in a month"),
+        (CLOUD_DAILY, "Billed for the last whole day"),
+        (CLOUD_FORECAST, "What will have been billed at the end of the running month"),
+        (CLOUD_ERROR, "Mean error of forecasts made in the middle of the last months"),
+        (CLOUD_INGESTED, "When charges last came in"),
+        (CLOUD_UNTIL, "The end of the last whole day with charges"),
+        (CLOUD_AGE, "Seconds since the costs above were read from the lake"),
     ];
 
     /// What a metric shows, in a line.
@@ -67,12 +98,19 @@ pub(crate) enum Job {
     Maintain,
     Prices,
     Metrics,
+    Clouds,
     CloudBudgets,
 }
 
 impl Job {
-    const ALL: [Self; 5] =
-        [Self::Sweep, Self::Maintain, Self::Prices, Self::Metrics, Self::CloudBudgets];
+    const ALL: [Self; 6] = [
+        Self::Sweep,
+        Self::Maintain,
+        Self::Prices,
+        Self::Metrics,
+        Self::Clouds,
+        Self::CloudBudgets,
+    ];
 
     pub(crate) fn as_str(self) -> &'static str {
         match self {
@@ -80,6 +118,7 @@ impl Job {
             Self::Maintain => "maintain",
             Self::Prices => "prices",
             Self::Metrics => "metrics",
+            Self::Clouds => "clouds",
             Self::CloudBudgets => "cloud_budgets",
         }
     }
@@ -95,7 +134,7 @@ struct Inner {
     connections: Gauge,
     unpriced: Counter,
     /// In the order of [`Job::ALL`].
-    failures: [Counter; 5],
+    failures: [Counter; 6],
 }
 
 impl Default for Metrics {

@@ -16,6 +16,8 @@ use crate::{
     usage::{OTHER, Tenants},
 };
 
+mod clouds;
+
 /// What was counted, and how the budgets stand.
 #[utoipa::path(get, path = "/metrics", tag = "operations", operation_id = "metrics",
     responses((status = 200, description = "Metrics", body = String, content_type = "text/plain")))]
@@ -28,6 +30,7 @@ pub(crate) async fn metrics(
     let mut text = state.metrics.render();
     budgets(&mut text, reading.as_deref(), state.now());
     state.usage.read(|tenants| usage(&mut text, tenants));
+    clouds::clouds(&mut text, state.clouds.latest().as_deref(), state.now());
     Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text))
 }
 

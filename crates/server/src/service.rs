@@ -13,8 +13,8 @@ use money::PriceBook;
 use tokio::sync::Semaphore;
 
 use crate::{
-    Beside, Config, Metrics, auth::Auth, calls::Calls, cloud_budget::Spent, finish::Finish,
-    overview::Overview, prices::PriceShelf, usage::UsageCounters,
+    Beside, Config, Metrics, auth::Auth, calls::Calls, cloud_budget::Spent, clouds::Clouds,
+    finish::Finish, overview::Overview, prices::PriceShelf, usage::UsageCounters,
 };
 
 /// Questions to the lake at a time.
@@ -107,6 +107,7 @@ impl Service {
             costs: self.costs,
             overview: Overview::default(),
             spent: Spent::default(),
+            clouds: Clouds::default(),
             questions: Semaphore::new(QUESTIONS_MOST),
             draining: AtomicBool::new(false),
         })
@@ -127,6 +128,7 @@ pub(crate) struct State {
     pub(crate) overview: Overview,
     /// What budgets for cloud cost have spent.
     pub(crate) spent: Spent,
+    pub(crate) clouds: Clouds,
     /// Leave to ask what was charged.
     pub(crate) questions: Semaphore,
     clock: Clock,

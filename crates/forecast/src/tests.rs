@@ -1,0 +1,69 @@
+use jiff::{
+    ToSpan,
+    civil::{Date, Weekday, date},
+};
+
+use crate::{Daily, error, month_end};
+
+/// Days from a first to a last, each at its cost.
+fn days(first: Date, last: Date, cost: impl Fn(i32, Date) -> f64) -> Daily {
+    let all = first.series(1.day()).take_while(|day| *day <= last);
+    Daily::new(all.enumerate().map(|(at, day)| (day, cost(i32::try_from(at).unwrap(), day))))
+        .unwrap()
+}
+
+fn close(left: f64, right: f64) {
+    assert!((left - right).abs() < right.abs() * 1e-9 + 1e-9, "{left} is not {right}");
+}
+
+#[test]
+fn a_steady_cost_goes_on() {
+    close(month_end(&days(date(2026, 9, 1), date(2026, 10, 10), |_, _| 10.0)), 310.0);
+    // Two days are enough for a mean.
+    close(month_end(&days(date(2026, 10, 1), date(2026, 10, 2), |_, _| 10.0)), 310.0);
+    // A whole month has nothing left to forecast.
+    close(month_end(&days(date(2026, 10, 1), date(2026, 10, 31), |at, _| f64::from(at))), 465.0);
+}
+
+#[test]
+fn a_trend_and_weekends_are_foreseen() {
+    let cost = |at, day: Date| {
+        let weekend = matches!(day.weekday(), Weekday::Saturday | Weekday::Sunday);
+        100.0 + f64::from(at) * 2.0 - if weekend { 60.0 } else { 0.0 }
+    };
+    let whole = days(date(2026, 8, 3), date(2026, 10, 31), cost);
+    let known = whole.until(date(2026, 10, 11)).unwrap();
+    let cost = whole.sum(date(2026, 10, 1), date(2026, 10, 31));
+    let forecast = month_end(&known);
+    assert!((forecast - cost).abs() / cost < 0.01, "{forecast} for {cost}");
+}
+
+#[test]
+fn a_falling_cost_never_goes_below_nothing() {
+    let falling = days(date(2026, 9, 1), date(2026, 10, 2), |at, _| f64::from(31 - at) * 10.0);
+    let so_far = falling.sum(date(2026, 10, 1), date(2026, 10, 2));
+    let end = month_end(&falling);
+    assert!(end >= so_far && end < so_far + 60.0, "{end} after {so_far}");
+}
+
+#[test]
+fn the_error_is_what_past_forecasts_were_wrong_by() {
+    let steady = days(date(2026, 7, 1), date(2026, 10, 20), |_, _| 10.0);
+    close(error(&steady).unwrap(), 0.0);
+    // From the middle of September on everything costs twice as much: 150 + 150 were foreseen,
+    // 150 + 300 it was; the middle of October is already the new price.
+    let doubled = days(date(2026, 9, 1), date(2026, 10, 20), |_, day| {
+        if day <= date(2026, 9, 15) { 10.0 } else { 20.0 }
+    });
+    close(error(&doubled).unwrap(), 1.0 / 3.0);
+    assert_eq!(error(&days(date(2026, 10, 1), date(2026, 10, 20), |_, _| 10.0)), None);
+    assert_eq!(error(&days(date(2026, 9, 10), date(2026, 10, 20), |_, _| 10.0)), None);
+}
+
+#[test]
+fn days_that_are_not_named_cost_nothing() {
+    let known = Daily::new([(date(2026, 10, 3), 2.0), (date(2026, 10, 1), 1.0)]).unwrap();
+    assert_eq!((known.first(), known.last()), (date(2026, 10, 1), date(2026, 10, 3)));
+    close(known.sum(date(2026, 10, 1), date(2026, 10, 31)), 3.0);
+    assert_eq!(Daily::new([]), None);
+}
