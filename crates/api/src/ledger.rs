@@ -1,12 +1,12 @@
 //! `/api/v1/ledger` and `/api/v1/events`.
 
-use budget::{Entry, Event, EventKind};
+use budget::Entry;
 use focus::TenantId;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
-use crate::{Usd, schema};
+use crate::{EventView, Usd, schema};
 
 /// Which entries.
 #[derive(Debug, Default, Deserialize, IntoParams)]
@@ -102,71 +102,6 @@ pub struct EventQuery {
     /// Rows at most; 100 by default.
     #[param(minimum = 1, maximum = 1000)]
     pub limit: Option<u16>,
-}
-
-/// Something that somebody has to be told.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct EventView {
-    /// Its place in the order of writing.
-    pub seq: u64,
-    /// `threshold`, `exhausted`, `overrun` or `unresolved`.
-    pub kind: String,
-    /// The threshold that was crossed.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub percent: Option<u16>,
-    /// The reservation that it is about.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub request_id: Option<Uuid>,
-    /// The budget.
-    pub budget_id: Uuid,
-    /// The first instant of the period.
-    #[schema(schema_with = schema::timestamp)]
-    pub period_start: String,
-    /// Whose budget.
-    pub tenant_id: String,
-    /// Its model, or `*`.
-    pub model: String,
-    /// Its user.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub user_id: Option<String>,
-    /// Its report type.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub report_type: Option<String>,
-    /// Charged in the period then.
-    pub settled_usd: Usd,
-    /// The limit then.
-    pub limit_usd: Usd,
-    /// When.
-    #[schema(schema_with = schema::timestamp)]
-    pub at: String,
-}
-
-impl EventView {
-    /// An event at its place.
-    pub fn new(seq: u64, event: &Event) -> Self {
-        let (kind, percent, request_id) = match event.kind {
-            EventKind::Threshold { percent } => ("threshold", Some(percent), None),
-            EventKind::Exhausted => ("exhausted", None, None),
-            EventKind::Overrun { key } => ("overrun", None, Some(key)),
-            EventKind::Unresolved { key } => ("unresolved", None, Some(key)),
-        };
-        let scope = &event.scope;
-        Self {
-            seq,
-            kind: kind.to_owned(),
-            percent,
-            request_id,
-            budget_id: event.account.budget.0,
-            period_start: event.account.start.to_string(),
-            tenant_id: scope.tenant.to_string(),
-            model: scope.model_or_star().to_owned(),
-            user_id: scope.user.as_ref().map(ToString::to_string),
-            report_type: scope.report_type.as_ref().map(ToString::to_string),
-            settled_usd: Usd(event.settled),
-            limit_usd: Usd(event.limit),
-            at: event.at.to_string(),
-        }
-    }
 }
 
 /// A page of events.

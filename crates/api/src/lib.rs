@@ -8,8 +8,10 @@
 mod ai_budget;
 mod answered;
 mod budgets;
+mod cloud_budget;
 mod cost;
 mod cursor;
+mod event;
 mod instant;
 mod ledger;
 mod number;
@@ -28,14 +30,18 @@ pub use answered::{Unreadable, moment};
 pub use budgets::{
     BudgetHistory, BudgetList, BudgetQuery, BudgetRequest, BudgetUpdate, BudgetView, PeriodView,
 };
+pub use cloud_budget::{
+    CloudBudgetList, CloudBudgetRequest, CloudBudgetUpdate, CloudBudgetView, CloudPeriodView,
+};
 pub use cost::{
     CostColumn, CostDiffQuery, CostImport, CostImportQuery, CostImports, CostInvoiceLine,
     CostInvoices, CostQuery, CostStatement, CostTable, CostTagQuery, state_of,
 };
 pub use cursor::Cursor;
+pub use event::{CloudEventView, EventView};
 pub use instant::Instant;
-pub use ledger::{EntryView, EventList, EventQuery, EventView, Ledger, LedgerQuery, PostingView};
-pub use number::{Percent, Tokens, Usd};
+pub use ledger::{EntryView, EventList, EventQuery, Ledger, LedgerQuery, PostingView};
+pub use number::{Amount, Percent, Tokens, Usd};
 pub use price::{PriceList, PriceQuery, PriceView, Prices, PricesStored};
 pub use problem::{BudgetScope, Problem};
 pub use reservation::{

@@ -1,6 +1,7 @@
 //! Numbers with bounds: amounts, percentages, token counts.
 
-use budget::Budget;
+use budget::{Budget, CloudBudget};
+use focus::Decimal;
 use money::Money;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _, ser::Error as _};
 use serde_json::value::RawValue;
@@ -74,6 +75,41 @@ impl PartialSchema for Usd {
 }
 
 impl ToSchema for Usd {}
+
+/// An amount of any currency as a JSON number of exact decimal digits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Amount(pub Decimal);
+
+impl Serialize for Amount {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        digits(self.0.to_string(), serializer)
+    }
+}
+
+/// Amounts in requests are limits of budgets: never negative and at most what one may be.
+impl<'de> Deserialize<'de> for Amount {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let raw = Box::<RawValue>::deserialize(deserializer)?;
+        let amount = Decimal::parse(raw.get())
+            .ok_or_else(|| D::Error::custom("must be a number of at most 18 decimals"))?;
+        if amount.is_negative() || amount > CloudBudget::LIMIT_MOST {
+            return Err(D::Error::custom("must be between 0 and 1000000000000"));
+        }
+        Ok(Self(amount))
+    }
+}
+
+impl PartialSchema for Amount {
+    fn schema() -> RefOr<Schema> {
+        ObjectBuilder::new()
+            .schema_type(Type::Number)
+            .format(Some(SchemaFormat::Custom("decimal".to_owned())))
+            .description(Some("Exact to 18 decimals. In requests from 0 to 1000000000000."))
+            .into()
+    }
+}
+
+impl ToSchema for Amount {}
 
 /// A percentage with at most two decimals.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -104,6 +104,22 @@ pub(crate) fn period_optional() -> Object {
     words_optional(&["day", "week", "month", "quarter", "year", "custom"])
 }
 
+pub(crate) fn cloud_period() -> Object {
+    words(&["month", "quarter", "year"])
+}
+
+pub(crate) fn cloud_period_optional() -> Object {
+    words_optional(&["month", "quarter", "year"])
+}
+
+pub(crate) fn basis() -> Object {
+    words(&["billed", "effective", "list", "contracted"])
+}
+
+pub(crate) fn basis_optional() -> Object {
+    words_optional(&["billed", "effective", "list", "contracted"])
+}
+
 pub(crate) fn enforcement() -> Object {
     words(&["hard", "shadow"])
 }

@@ -19,6 +19,8 @@ use crate::{Budget, EscrowError, Key, Line, Outcome, Quote, Release, Reserve, Se
 
 #[expect(clippy::unwrap_used, reason = "a case that panics has failed, as it should")]
 mod cases;
+#[expect(clippy::unwrap_used, reason = "a case that panics has failed, as it should")]
+mod cloud;
 mod history;
 #[expect(clippy::unwrap_used, reason = "a case that panics has failed, as it should")]
 mod kept;

@@ -1,11 +1,11 @@
 //! What somebody has to be told: rows of the outbox.
 
-use focus::Scope;
+use focus::{Scope, TenantId};
 use jiff::Timestamp;
 use money::Money;
 use serde::{Deserialize, Serialize};
 
-use crate::{AccountId, Key};
+use crate::{AccountId, CloudEvent, Key};
 
 /// What has happened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -56,6 +56,49 @@ impl Event {
             EventKind::Exhausted => format!("{budget}/{start}/exhausted"),
             EventKind::Overrun { key } => format!("{budget}/{start}/overrun/{key}"),
             EventKind::Unresolved { key } => format!("{budget}/{start}/unresolved/{key}"),
+        }
+    }
+}
+
+/// A row of the outbox: what is told of either kind of budget, in one order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Notice {
+    /// Of a tenant's budget for AI.
+    Ai(Event),
+    /// Of a budget for cloud cost.
+    Cloud(CloudEvent),
+}
+
+impl Notice {
+    /// Names it. Of notices with one name a store keeps the first alone.
+    pub fn name(&self) -> String {
+        match self {
+            Self::Ai(event) => event.name(),
+            Self::Cloud(event) => event.name(),
+        }
+    }
+
+    /// The tenant that it concerns; none where it is the operator's alone.
+    pub fn tenant(&self) -> Option<&TenantId> {
+        match self {
+            Self::Ai(event) => Some(&event.scope.tenant),
+            Self::Cloud(_) => None,
+        }
+    }
+
+    /// When it was found out.
+    pub fn at(&self) -> Timestamp {
+        match self {
+            Self::Ai(event) => event.at,
+            Self::Cloud(event) => event.at,
+        }
+    }
+
+    /// As what is told of AI budgets, where it is.
+    pub fn as_ai(&self) -> Option<&Event> {
+        match self {
+            Self::Ai(event) => Some(event),
+            Self::Cloud(_) => None,
         }
     }
 }

@@ -9,10 +9,11 @@ use std::{
 };
 
 use crate::{
-    Account, AccountId, Batch, Book, Budget, BudgetFilter, BudgetId, Budgets, Changes, Command,
-    CommandResult, Entry, EntryHash, Escrow, EscrowError, Event, Head, Key, KeyRecord, Keys, Line,
-    Opening, Outcome, Prices, Release, Reservation, Reserve, Resolve, Settle, Standing, State,
-    StoreError, Tenant, Upkeep, VendorBatch, VendorBatches, Verification, Verifier,
+    Account, AccountId, Batch, Book, Budget, BudgetFilter, BudgetId, Budgets, Changes, CloudBudget,
+    Command, CommandResult, Entry, EntryHash, Escrow, EscrowError, Head, Key, KeyRecord, Keys,
+    Line, Notice, Opening, Outcome, Prices, Release, Reservation, Reserve, Resolve, Settle,
+    Standing, State, StoreError, Tenant, Upkeep, VendorBatch, VendorBatches, Verification,
+    Verifier,
 };
 use async_trait::async_trait;
 use focus::{Period, TenantId};
@@ -20,6 +21,7 @@ use jiff::Timestamp;
 use money::{Money, Price};
 use uuid::Uuid;
 
+mod cloud_budget;
 mod records;
 
 /// Tells the time.
@@ -32,7 +34,8 @@ struct Tables {
     accounts: BTreeMap<AccountId, Account>,
     entries: BTreeMap<(TenantId, u64), Entry>,
     reservations: HashMap<Key, Reservation>,
-    events: Vec<Event>,
+    events: Vec<Notice>,
+    cloud_budgets: BTreeMap<String, CloudBudget>,
     keys: Vec<KeyRecord>,
     prices: BTreeMap<(String, String), Price>,
     prices_revision: u64,
@@ -103,10 +106,17 @@ impl Tables {
         let by_key = |reservation: Reservation| (reservation.key, reservation);
         self.reservations.extend(changes.reservations.into_iter().map(by_key));
         for event in changes.events {
-            if self.events.iter().all(|kept| kept.name() != event.name()) {
-                self.events.push(event);
-            }
+            self.tell(Notice::Ai(event));
         }
+    }
+
+    /// Whether it was not told before.
+    fn tell(&mut self, notice: Notice) -> bool {
+        let is_new = self.events.iter().all(|kept| kept.name() != notice.name());
+        if is_new {
+            self.events.push(notice);
+        }
+        is_new
     }
 
     fn known(&mut self, tenant: &TenantId, now: Timestamp) {

@@ -12,8 +12,8 @@ use thiserror::Error;
 use uuid::Uuid;
 
 use crate::{
-    Account, Budget, BudgetId, Entry, EscrowError, Event, Key, Line, Outcome, Release, Reservation,
-    Reserve, Resolve, Settle, Standing, State, Tier, VendorBatches,
+    Account, Budget, BudgetId, CloudBudget, CloudEvent, Entry, EscrowError, Key, Line, Notice,
+    Outcome, Release, Reservation, Reserve, Resolve, Settle, Standing, State, Tier, VendorBatches,
 };
 
 /// The store could not answer. What a caller may read is in the message; the cause is for the log.
@@ -99,6 +99,20 @@ pub trait Budgets: Send + Sync {
     async fn status(&self, tenant: &TenantId, now: Timestamp) -> Result<Vec<Line>, StoreError>;
     /// A budget's accounts, latest period first.
     async fn history(&self, id: BudgetId) -> Result<Vec<Account>, StoreError>;
+}
+
+/// Budgets for cloud cost are kept here, and what is told of them.
+#[async_trait]
+pub trait CloudBudgets: Send + Sync {
+    /// Creates the budget, or changes the one with its name; keeps `since` unless another thing is
+    /// watched. The budget as it is now.
+    async fn put_cloud(&self, budget: CloudBudget) -> Result<CloudBudget, StoreError>;
+    /// Removes it; what was told of it stays told. Whether there was one.
+    async fn remove_cloud(&self, name: &str) -> Result<bool, StoreError>;
+    /// All of them, in the order of names.
+    async fn cloud_budgets(&self) -> Result<Vec<CloudBudget>, StoreError>;
+    /// Puts into the outbox, all in one commit, what was not told before. How many that were.
+    async fn tell_cloud(&self, events: Vec<CloudEvent>) -> Result<u64, StoreError>;
 }
 
 /// Which reservations to list: in the order of creation.
@@ -192,7 +206,7 @@ pub trait Records: Send + Sync {
     /// A usage report.
     async fn usage(&self, query: UsageQuery) -> Result<Vec<UsageRow>, StoreError>;
     /// The outbox in the order of writing, after the row with this number.
-    async fn events(&self, page: Page<u64>) -> Result<Vec<(u64, Event)>, StoreError>;
+    async fn events(&self, page: Page<u64>) -> Result<Vec<(u64, Notice)>, StoreError>;
 }
 
 /// A customer.
@@ -324,11 +338,11 @@ pub trait Upkeep: Send + Sync {
 
 /// All roles in one.
 pub trait Store:
-    Escrow + Budgets + Records + Tenants + Keys + Prices + VendorBatches + Upkeep
+    Escrow + Budgets + CloudBudgets + Records + Tenants + Keys + Prices + VendorBatches + Upkeep
 {
 }
 
 impl<T> Store for T where
-    T: Escrow + Budgets + Records + Tenants + Keys + Prices + VendorBatches + Upkeep
+    T: Escrow + Budgets + CloudBudgets + Records + Tenants + Keys + Prices + VendorBatches + Upkeep
 {
 }

@@ -13,7 +13,7 @@ use std::{
     time::Duration,
 };
 
-use budget::{Defaults, Resolution};
+use budget::{CloudBudget, Defaults, Resolution};
 use gateway::Fail;
 use ipnet::IpNet;
 use jiff::SignedDuration;
@@ -21,6 +21,7 @@ use money::Money;
 use secrecy::SecretString;
 use thiserror::Error;
 
+mod cloud_budget;
 pub mod file;
 pub mod setting;
 #[cfg(test)]
@@ -85,6 +86,8 @@ pub struct Config {
     pub gateway_spool: Option<PathBuf>,
     /// The vendors, in the order of the file.
     pub upstreams: Vec<gateway::Upstream>,
+    /// Budgets for cloud cost; when they are set is not in them.
+    pub cloud_budgets: Vec<CloudBudget>,
     /// The form of the log.
     pub log_format: LogFormat,
     /// What the log says.
@@ -114,6 +117,7 @@ impl Config {
             gateway_calls: NonZeroU32::MIN.saturating_add(4095),
             gateway_spool: None,
             upstreams: Vec::new(),
+            cloud_budgets: Vec::new(),
             log_format: LogFormat::Text,
             log_level: "info".to_owned(),
         }
@@ -291,11 +295,10 @@ pub fn load(
     let usual = Path::new(setting::CONFIG_FILE);
     let path = named.or_else(|| usual.exists().then_some(usual));
     let mut faults = Vec::new();
-    let mut texts = Vec::new();
-    let mut upstreams = Vec::new();
+    let mut texts = file::Texts::default();
     if let Some(path) = path {
         match fs::read_to_string(path) {
-            Ok(text) => (texts, upstreams) = file::read(path, &text, &mut faults),
+            Ok(text) => texts = file::read(path, &text, &mut faults),
             Err(error) => faults.push(Fault {
                 source: Source::File(path.to_owned(), 1),
                 key: None,
@@ -306,12 +309,12 @@ pub fn load(
     for setting in SETTINGS {
         // An empty variable is how many tools say "not set".
         if let Some(text) = variables.get(setting.variable).filter(|text| !text.is_empty()) {
-            texts.push((setting, Source::Variable(setting.variable), text.clone()));
+            texts.settings.push((setting, Source::Variable(setting.variable), text.clone()));
         }
     }
     let mut config = Config::new(data_dir(variables));
     let mut given = BTreeMap::new();
-    for (setting, source, text) in texts {
+    for (setting, source, text) in texts.settings {
         // What was no UTF-8 in a variable; nobody means this sign.
         let is_text = !text.contains(char::REPLACEMENT_CHARACTER);
         let set = if is_text { config.set(setting.key, &text) } else { Err("is not UTF-8".into()) };
@@ -322,7 +325,10 @@ pub fn load(
             }
         }
     }
-    config.upstreams = upstreams.into_iter().filter_map(|one| one.read(&mut faults)).collect();
+    let upstreams = texts.upstreams.iter();
+    config.upstreams = upstreams.filter_map(|one| upstream::read(one, &mut faults)).collect();
+    let budgets = texts.cloud_budgets.iter();
+    config.cloud_budgets = budgets.filter_map(|one| cloud_budget::read(one, &mut faults)).collect();
     if faults.is_empty() { Ok(Loaded { config, given }) } else { Err(ConfigError { faults }) }
 }
 

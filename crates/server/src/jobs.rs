@@ -13,7 +13,7 @@ use jiff::{
 use money::{Money, PriceBook, PriceError, Rounding};
 use tokio::{sync::watch, task::JoinSet, time::MissedTickBehavior};
 
-use crate::{clouds, metrics::Job, service::Shared};
+use crate::{cloud_budget, clouds, metrics::Job, service::Shared};
 
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
 const PRICES_EVERY: Duration = Duration::from_secs(1);
@@ -21,6 +21,7 @@ const MAINTAIN_EVERY: Duration = Duration::from_secs(10);
 /// A look at the lake's version; it is read where that has changed.
 const CLOUDS_EVERY: Duration = Duration::from_secs(5);
 const TIDY_EVERY: Duration = Duration::from_secs(5);
+const CLOUD_BUDGETS_EVERY: Duration = Duration::from_secs(60);
 /// Unpriced calls that are read at a time.
 const PAGE: usize = 500;
 
@@ -33,6 +34,9 @@ pub(crate) fn spawn(state: Shared, revision: u64, stopped: watch::Receiver<bool>
     jobs.spawn(every(MAINTAIN_EVERY, stopped.clone(), move || maintain(shared.clone())));
     let shared = state.clone();
     jobs.spawn(every(TIDY_EVERY, stopped.clone(), move || tidy(shared.clone())));
+    let shared = state.clone();
+    let watch = move || cloud_budget::watch(shared.clone());
+    jobs.spawn(every(CLOUD_BUDGETS_EVERY, stopped.clone(), watch));
     let shared = state.clone();
     jobs.spawn(every(CLOUDS_EVERY, stopped.clone(), move || clouds::look(shared.clone())));
     jobs.spawn(watch_prices(state, revision, stopped));

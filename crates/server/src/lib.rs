@@ -8,6 +8,7 @@
 mod auth;
 mod beside;
 mod calls;
+mod cloud_budget;
 mod clouds;
 mod config;
 mod extract;

@@ -99,10 +99,18 @@ pub(crate) enum Job {
     Prices,
     Metrics,
     Clouds,
+    CloudBudgets,
 }
 
 impl Job {
-    const ALL: [Self; 5] = [Self::Sweep, Self::Maintain, Self::Prices, Self::Metrics, Self::Clouds];
+    const ALL: [Self; 6] = [
+        Self::Sweep,
+        Self::Maintain,
+        Self::Prices,
+        Self::Metrics,
+        Self::Clouds,
+        Self::CloudBudgets,
+    ];
 
     pub(crate) fn as_str(self) -> &'static str {
         match self {
@@ -111,6 +119,7 @@ impl Job {
             Self::Prices => "prices",
             Self::Metrics => "metrics",
             Self::Clouds => "clouds",
+            Self::CloudBudgets => "cloud_budgets",
         }
     }
 }
@@ -125,7 +134,7 @@ struct Inner {
     connections: Gauge,
     unpriced: Counter,
     /// In the order of [`Job::ALL`].
-    failures: [Counter; 5],
+    failures: [Counter; 6],
 }
 
 impl Default for Metrics {

@@ -14,8 +14,8 @@ use crate::{
     page,
     router::{self, Access},
     routes::{
-        ai_budget, budgets, cost, events, keys, ledger, prices, probes, reservations, tenants,
-        usage,
+        ai_budget, budgets, cloud_budgets, cost, events, keys, ledger, prices, probes,
+        reservations, tenants, usage,
     },
     scrape,
 };
@@ -36,6 +36,7 @@ use crate::{
         reservations::release, reservations::resolve,
         budgets::list, budgets::create, budgets::show, budgets::update, budgets::remove,
         budgets::history,
+        cloud_budgets::list, cloud_budgets::create, cloud_budgets::update, cloud_budgets::remove,
         tenants::list, tenants::put, tenants::show,
         keys::list, keys::create, keys::rotate, keys::revoke,
         prices::list, prices::import, prices::show,

@@ -2,14 +2,14 @@
 
 use axum::{
     Router,
-    routing::{MethodRouter, delete, get, post},
+    routing::{MethodRouter, delete, get, post, put},
 };
 
 use crate::{
     page,
     routes::{
-        ai_budget, budgets, cost, events, keys, ledger, prices, probes, reservations, tenants,
-        usage,
+        ai_budget, budgets, cloud_budgets, cost, events, keys, ledger, prices, probes,
+        reservations, tenants, usage,
     },
     scrape,
     service::Shared,
@@ -46,6 +46,11 @@ pub(crate) fn routes() -> Routes {
             get(budgets::show).put(budgets::update).delete(budgets::remove),
         )
         .keyed("/api/v1/budgets/{id}/history", get(budgets::history))
+        .keyed("/api/v1/cost/budgets", get(cloud_budgets::list).post(cloud_budgets::create))
+        .keyed(
+            "/api/v1/cost/budgets/{name}",
+            put(cloud_budgets::update).delete(cloud_budgets::remove),
+        )
         // Who and with what.
         .keyed("/api/v1/tenants", get(tenants::list).post(tenants::put))
         .keyed("/api/v1/tenants/{id}", get(tenants::show))

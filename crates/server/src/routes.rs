@@ -15,6 +15,7 @@ use crate::{fault::Fault, service::State};
 
 pub(crate) mod ai_budget;
 pub(crate) mod budgets;
+pub(crate) mod cloud_budgets;
 pub(crate) mod cost;
 pub(crate) mod events;
 pub(crate) mod keys;

@@ -13,8 +13,8 @@ use money::PriceBook;
 use tokio::sync::Semaphore;
 
 use crate::{
-    Beside, Config, Metrics, auth::Auth, calls::Calls, clouds::Clouds, finish::Finish,
-    overview::Overview, prices::PriceShelf, usage::UsageCounters,
+    Beside, Config, Metrics, auth::Auth, calls::Calls, cloud_budget::Spent, clouds::Clouds,
+    finish::Finish, overview::Overview, prices::PriceShelf, usage::UsageCounters,
 };
 
 /// Questions to the lake at a time.
@@ -106,6 +106,7 @@ impl Service {
             beside: self.beside,
             costs: self.costs,
             overview: Overview::default(),
+            spent: Spent::default(),
             clouds: Clouds::default(),
             questions: Semaphore::new(QUESTIONS_MOST),
             draining: AtomicBool::new(false),
@@ -125,6 +126,8 @@ pub(crate) struct State {
     pub(crate) beside: Option<Arc<dyn Beside>>,
     pub(crate) costs: Option<Arc<dyn Costs>>,
     pub(crate) overview: Overview,
+    /// What budgets for cloud cost have spent.
+    pub(crate) spent: Spent,
     pub(crate) clouds: Clouds,
     /// Leave to ask what was charged.
     pub(crate) questions: Semaphore,

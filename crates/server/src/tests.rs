@@ -24,6 +24,7 @@ use troubled::Troubled;
 
 mod access;
 mod amounts;
+mod cloud_budgets;
 mod contract;
 mod flow;
 mod input;
@@ -82,13 +83,29 @@ impl Harness {
         config: Config,
         store: impl FnOnce(crate::Clock) -> Arc<S>,
     ) -> (Self, Arc<S>) {
+        Self::changed(config, store, |service| service)
+    }
+
+    /// With the charges of every cloud, and an admin token.
+    fn billed(costs: Arc<dyn focus::cost::Costs>) -> Self {
+        let config = Config { admin_token: Some(TOKEN.into()), ..Config::default() };
+        let store = |clock| Arc::new(Memory::new(Defaults::default(), clock));
+        Self::changed(config, store, |service| service.with_costs(costs)).0
+    }
+
+    fn changed<S: Store + 'static>(
+        config: Config,
+        store: impl FnOnce(crate::Clock) -> Arc<S>,
+        change: impl FnOnce(Service) -> Service,
+    ) -> (Self, Arc<S>) {
         let start: Timestamp = "2026-11-10T10:00:00Z".parse().unwrap();
         let clock = Arc::new(AtomicI64::new(start.as_microsecond()));
         let shared = clock.clone();
         let now: crate::Clock =
             Arc::new(move || Timestamp::from_microsecond(shared.load(Ordering::Relaxed)).unwrap());
         let store = store(now.clone());
-        let front = Front::new(Service::new(store.clone(), config).with_clock(now));
+        let service = Service::new(store.clone(), config).with_clock(now);
+        let front = Front::new(change(service));
         (Self { front, clock }, store)
     }
 

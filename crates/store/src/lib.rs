@@ -13,6 +13,7 @@ mod queue;
 #[cfg(any(test, feature = "simulation"))]
 pub mod simulation;
 mod sqlite;
+mod watched;
 
 pub use open::{OpenError, Opened, backup, in_use, open, restore};
 pub use options::{Clock, Fault, Moment, Options};

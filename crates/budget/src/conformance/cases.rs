@@ -6,6 +6,9 @@ use money::Money;
 
 use super::{
     Bench, Case, call,
+    cloud::{
+        a_cloud_budget_is_kept_by_its_name, what_a_cloud_budget_has_told_it_never_tells_again,
+    },
     kept::{
         a_budget_keeps_what_it_wants_instead_of_a_refusal,
         a_vendors_batch_is_kept_until_it_is_settled, an_estimated_charge_is_marked,
@@ -13,8 +16,8 @@ use super::{
     key, model, quote, tenant, usd,
 };
 use crate::{
-    Budget, Enforcement, EscrowError, EventKind, LedgerFilter, Page, ReservationFilter, Reserve,
-    Resolution, Resolve, Settle, State, UsageGroup, UsageQuery,
+    Budget, Enforcement, EscrowError, Event, EventKind, LedgerFilter, Page, ReservationFilter,
+    Reserve, Resolution, Resolve, Settle, State, UsageGroup, UsageQuery,
 };
 
 macro_rules! cases {
@@ -48,6 +51,8 @@ cases![
     a_budget_keeps_what_it_wants_instead_of_a_refusal,
     an_estimated_charge_is_marked,
     a_vendors_batch_is_kept_until_it_is_settled,
+    a_cloud_budget_is_kept_by_its_name,
+    what_a_cloud_budget_has_told_it_never_tells_again,
 ];
 
 fn strings(a: &str, b: &str, c: &str) -> (String, String, String) {
@@ -123,8 +128,8 @@ async fn settling_above_the_hold_records_all_and_flags_it(bench: &Bench) {
     assert_eq!(settled.reservation.overrun(), usd("8.5"));
     assert_eq!(bench.balances(None).await, strings("10.5", "0", "0"));
     assert!(matches!(bench.reserve(2, &m, "0.000000001").await, Err(EscrowError::Refused(_))));
-    let events = bench.store.events(Page::default()).await.unwrap();
-    assert!(events.iter().any(|(_, event)| event.kind == EventKind::Overrun { key: key(1) }));
+    let events = told(bench).await;
+    assert!(events.iter().any(|event| event.kind == EventKind::Overrun { key: key(1) }));
 }
 
 async fn an_expired_hold_counts_until_it_is_resolved(bench: &Bench) {
@@ -172,13 +177,18 @@ async fn a_late_settle_lands_in_the_month_of_its_request(bench: &Bench) {
     assert_eq!(settled, vec![Money::ZERO, usd("5")]);
 }
 
+async fn told(bench: &Bench) -> Vec<Event> {
+    let notices = bench.store.events(Page::default()).await.unwrap();
+    notices.iter().filter_map(|(_, notice)| notice.as_ai().cloned()).collect()
+}
+
 async fn fired(bench: &Bench) -> Vec<u16> {
-    let events = bench.store.events(Page::default()).await.unwrap();
+    let events = told(bench).await;
     let percent = |kind| match kind {
         EventKind::Threshold { percent } => Some(percent),
         _ => None,
     };
-    events.iter().filter_map(|(_, event)| percent(event.kind)).collect()
+    events.iter().filter_map(|event| percent(event.kind)).collect()
 }
 
 async fn thresholds_fire_once_a_period(bench: &Bench) {
@@ -210,8 +220,8 @@ async fn a_refusal_past_the_soft_limit_marks_the_budget_once(bench: &Bench) {
     assert!(bench.reserve(4, &m, "0.6").await.is_err());
     assert!(bench.line(None).await.account.exhausted);
     bench.reserve(5, &m, "0.5").await.unwrap();
-    let events = bench.store.events(Page::default()).await.unwrap();
-    let exhausted = events.iter().filter(|(_, event)| event.kind == EventKind::Exhausted);
+    let events = told(bench).await;
+    let exhausted = events.iter().filter(|event| event.kind == EventKind::Exhausted);
     assert_eq!(exhausted.count(), 1);
 }
 

@@ -10,10 +10,11 @@ use money::Price;
 use uuid::Uuid;
 
 use crate::{
-    Account, Budget, BudgetFilter, BudgetId, Budgets, Consumer, Entry, Escrow, EscrowError, Event,
-    Key, KeyRecord, Keys, LedgerFilter, Line, Outcome, Page, Prices, Records, Release, Reservation,
-    ReservationFilter, Reserve, Resolve, Settle, Standing, Store, StoreError, Tenant, Tenants,
-    Upkeep, UsageQuery, UsageRow, VendorBatch, VendorBatches, Verification,
+    Account, Budget, BudgetFilter, BudgetId, Budgets, CloudBudget, CloudBudgets, CloudEvent,
+    Consumer, Entry, Escrow, EscrowError, Key, KeyRecord, Keys, LedgerFilter, Line, Notice,
+    Outcome, Page, Prices, Records, Release, Reservation, ReservationFilter, Reserve, Resolve,
+    Settle, Standing, Store, StoreError, Tenant, Tenants, Upkeep, UsageQuery, UsageRow,
+    VendorBatch, VendorBatches, Verification,
 };
 
 /// Each role is played by the part that is named for it.
@@ -53,12 +54,18 @@ role!(Budgets by rest or StoreError:
     status(tenant: &TenantId, now: Timestamp) -> Vec<Line>,
     history(id: BudgetId) -> Vec<Account>,
 );
+role!(CloudBudgets by rest or StoreError:
+    put_cloud(budget: CloudBudget) -> CloudBudget,
+    remove_cloud(name: &str) -> bool,
+    cloud_budgets() -> Vec<CloudBudget>,
+    tell_cloud(events: Vec<CloudEvent>) -> u64,
+);
 role!(Records by rest or StoreError:
     reservation(key: Key) -> Option<Reservation>,
     reservations(filter: ReservationFilter) -> Vec<Reservation>,
     entries(filter: LedgerFilter) -> Vec<Entry>,
     usage(query: UsageQuery) -> Vec<UsageRow>,
-    events(page: Page<u64>) -> Vec<(u64, Event)>,
+    events(page: Page<u64>) -> Vec<(u64, Notice)>,
 );
 role!(Tenants by rest or StoreError:
     put_tenant(tenant: Tenant) -> Tenant,

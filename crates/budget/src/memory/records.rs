@@ -9,7 +9,7 @@ use money::Money;
 
 use super::{Memory, corrupt};
 use crate::{
-    Consumer, Entry, Event, Key, LedgerFilter, Page, Records, Reservation, ReservationFilter,
+    Consumer, Entry, Key, LedgerFilter, Notice, Page, Records, Reservation, ReservationFilter,
     State, StoreError, Tenant, Tenants, UsageGroup, UsageQuery, UsageRow,
 };
 
@@ -77,7 +77,7 @@ impl Records for Memory {
         Ok(rows.into_values().collect())
     }
 
-    async fn events(&self, page: Page<u64>) -> Result<Vec<(u64, Event)>, StoreError> {
+    async fn events(&self, page: Page<u64>) -> Result<Vec<(u64, Notice)>, StoreError> {
         let tables = self.lock();
         let numbered = (1..).zip(tables.events.iter().cloned());
         let after = page.after.unwrap_or_default();

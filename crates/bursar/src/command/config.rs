@@ -67,6 +67,13 @@ fn show(context: &Context) -> anyhow::Result<Exit> {
         let texts = [place.as_str(), &url, "file", "", &about];
         report.rows.push(texts.map(Cell::text).to_vec());
     }
+    for budget in &loaded.config.cloud_budgets {
+        let (place, watched) = (format!("cost.budget.{}", budget.name), &budget.watched);
+        let limit = budget.limit.to_string();
+        let about = format!("{} a {}: {watched}", watched.currency, watched.period);
+        let texts = [place.as_str(), &limit, "file", "", &about];
+        report.rows.push(texts.map(Cell::text).to_vec());
+    }
     context.printer().print(&report)?;
     Ok(Exit::Done)
 }

@@ -15,6 +15,7 @@ use crate::{
     output::{Cell, Report, Tone},
 };
 
+mod budget;
 mod ingest;
 mod ledger;
 mod quarantine;
@@ -81,6 +82,7 @@ enum Command {
     ///
     /// Example: bursar cost quarantine list
     Quarantine(quarantine::Args),
+    Budget(budget::Args),
     /// Put small files together, and delete what no version needs any more
     ///
     /// Example: bursar cost compact --keep-days 90
@@ -203,6 +205,7 @@ impl Args {
                 Command::Ingest(args) => return args.run(&lake, context).await,
                 Command::Query(args) => return args.run(&lake, context).await,
                 Command::Quarantine(args) => return args.run(&lake, context).await,
+                Command::Budget(args) => return args.run(&lake, context).await,
                 Command::Report(args) => {
                     (sums(&lake, args.by, None, args.only, args.scope).await?, Exit::Done)
                 }

@@ -3,6 +3,8 @@
 use std::{io::IsTerminal, net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
+use budget::CloudBudget;
+use jiff::Timestamp;
 use lake::{Lake, LakeOptions};
 use server::{Service, check_listen};
 use tokio::{
@@ -70,6 +72,9 @@ pub(crate) async fn serve(config: Config, is_gateway: bool) -> anyhow::Result<()
     if config.admin_token.is_none() {
         warn!("no admin token is set: whoever reaches {address} may do everything");
     }
+    if !is_gateway {
+        set_cloud_budgets(&store, &config.cloud_budgets).await?;
+    }
     let told = server::Config { has_api: !is_gateway, ..server_config(&config) };
     let histograms = [(gateway::names::SECONDS, gateway::names::SECONDS_BUCKETS.as_slice())];
     let metrics = server::Metrics::install(&histograms);
@@ -83,9 +88,36 @@ pub(crate) async fn serve(config: Config, is_gateway: bool) -> anyhow::Result<()
     run(listener, service, store, shutdown).await
 }
 
+<<<<<<< HEAD
 /// Opens the lake of charges. One that nobody has named need not be there: budgets don't wait for
 /// bills.
 async fn lake(config: &Config) -> anyhow::Result<Option<Arc<Lake>>> {
+=======
+/// Sets the budgets of the config file that are not set just so. One that has left the file stays
+/// until it is removed.
+async fn set_cloud_budgets(store: &Store, wanted: &[CloudBudget]) -> anyhow::Result<()> {
+    if wanted.is_empty() {
+        return Ok(());
+    }
+    let known = store.cloud_budgets().await.context("failed to read budgets for cloud cost")?;
+    let now = Timestamp::now();
+    for budget in wanted {
+        let is_so = |known: &CloudBudget| {
+            (known.id, known.limit) == (budget.id, budget.limit)
+                && known.thresholds == budget.thresholds
+        };
+        if !known.iter().any(is_so) {
+            let budget = CloudBudget { since: now, updated_at: now, ..budget.clone() };
+            let set = store.put_cloud(budget).await;
+            set.context("failed to set a budget for cloud cost")?;
+        }
+    }
+    Ok(())
+}
+
+/// Opens the lake of charges.
+async fn lake(config: &Config) -> anyhow::Result<Arc<Lake>> {
+>>>>>>> w-budgets
     let url = config.lake_url();
     // A question must not outlive the request that asks it.
     let options = LakeOptions { time_max: Duration::from_secs(25), ..LakeOptions::default() };

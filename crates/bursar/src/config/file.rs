@@ -10,31 +10,51 @@ use toml::{
 use super::{
     Fault, Source,
     setting::{self, SETTINGS, Setting},
-    upstream::UpstreamText,
 };
 
 /// A setting's text and where it stands.
 pub type Given = (&'static Setting, Source, String);
 
+/// A table that has a name of the user's choice, as it was written.
+pub struct TableText {
+    pub(super) name: String,
+    pub(super) source: Source,
+    /// Keys and texts, each where it stands; those of a table in it after its key and a point.
+    pub(super) fields: Vec<(String, Source, String)>,
+}
+
+/// What a file says.
+#[derive(Default)]
+pub struct Texts {
+    pub(super) settings: Vec<Given>,
+    pub(super) upstreams: Vec<TableText>,
+    pub(super) cloud_budgets: Vec<TableText>,
+}
+
 /// Reads a file's text. What can't be read is added to the faults, everything else is answered.
-pub fn read(path: &Path, text: &str, faults: &mut Vec<Fault>) -> (Vec<Given>, Vec<UpstreamText>) {
+pub fn read(path: &Path, text: &str, faults: &mut Vec<Fault>) -> Texts {
     let (table, errors) = DeTable::parse_recoverable(text);
-    let mut reader = Reader { path, text, given: Vec::new(), upstreams: Vec::new(), faults };
+    let mut reader = Reader { path, text, given: Vec::new(), named: Vec::new(), faults };
     for error in errors {
         let at = error.span().map_or(0, |span| span.start);
         reader.fault(at, None, error.message().to_owned());
     }
     reader.table("", table.get_ref());
     // The first upstream that takes a model has it, so their order in the file counts.
-    reader.upstreams.sort_by_key(|(at, _)| *at);
-    (reader.given, reader.upstreams.into_iter().map(|(_, upstream)| upstream).collect())
+    reader.named.sort_by_key(|(at, _, _)| *at);
+    let mut texts = Texts { settings: reader.given, ..Texts::default() };
+    for (_, kind, table) in reader.named {
+        let tables = if kind == UPSTREAM { &mut texts.upstreams } else { &mut texts.cloud_budgets };
+        tables.push(table);
+    }
+    texts
 }
 
 struct Reader<'a> {
     path: &'a Path,
     text: &'a str,
     given: Vec<Given>,
-    upstreams: Vec<(usize, UpstreamText)>,
+    named: Vec<(usize, &'static str, TableText)>,
     faults: &'a mut Vec<Fault>,
 }
 
@@ -54,8 +74,11 @@ impl Reader<'_> {
             let at = name.span().start;
             let key = format!("{prefix}{}", name.get_ref());
             match (value.get_ref(), setting::by_key(&key)) {
-                (DeValue::Table(inner), None) if key == UPSTREAM => self.upstreams(inner),
-                (DeValue::Table(inner), None) if is_table(&key) => {
+                (DeValue::Table(inner), None) if key == UPSTREAM => self.named(UPSTREAM, inner),
+                (DeValue::Table(inner), None) if key == CLOUD_BUDGET => {
+                    self.named(CLOUD_BUDGET, inner);
+                }
+                (DeValue::Table(inner), None) if key == COST || is_table(&key) => {
                     self.table(&format!("{key}."), inner);
                 }
                 (_, None) if is_table(&key) => {
@@ -78,31 +101,52 @@ impl Reader<'_> {
 }
 
 impl Reader<'_> {
-    fn upstreams(&mut self, tables: &DeTable<'_>) {
+    fn named(&mut self, kind: &'static str, tables: &DeTable<'_>) {
         for (name, value) in tables {
             let at = name.span().start;
-            let key = format!("{UPSTREAM}.{}", name.get_ref());
+            let key = format!("{kind}.{}", name.get_ref());
             let DeValue::Table(table) = value.get_ref() else {
                 self.fault(at, Some(key), "must be a table".to_owned());
                 continue;
             };
             let mut fields = Vec::new();
             for (field, value) in table {
-                let at = field.span().start;
-                let text = match value.get_ref() {
-                    DeValue::Boolean(is) => Some(is.to_string()),
-                    _ => scalar(value).or_else(|| list(value)),
-                };
-                match text {
-                    Some(text) => fields.push((field.get_ref().to_string(), self.source(at), text)),
-                    None => {
-                        let key = format!("{key}.{}", field.get_ref());
-                        self.fault(at, Some(key), "must be a text or a number".to_owned());
+                match value.get_ref() {
+                    DeValue::Table(inner) => {
+                        for (inner, value) in inner {
+                            let name = format!("{}.{}", field.get_ref(), inner.get_ref());
+                            self.field(&key, name, inner.span().start, value, &mut fields);
+                        }
+                    }
+                    _ => {
+                        let name = field.get_ref().to_string();
+                        self.field(&key, name, field.span().start, value, &mut fields);
                     }
                 }
             }
             let (name, source) = (name.get_ref().to_string(), self.source(at));
-            self.upstreams.push((at, UpstreamText { name, source, fields }));
+            self.named.push((at, kind, TableText { name, source, fields }));
+        }
+    }
+
+    fn field(
+        &mut self,
+        table: &str,
+        name: String,
+        at: usize,
+        value: &Spanned<DeValue<'_>>,
+        fields: &mut Vec<(String, Source, String)>,
+    ) {
+        let text = match value.get_ref() {
+            DeValue::Boolean(is) => Some(is.to_string()),
+            _ => scalar(value).or_else(|| list(value)),
+        };
+        match text {
+            Some(text) => fields.push((name, self.source(at), text)),
+            None => {
+                let key = format!("{table}.{name}");
+                self.fault(at, Some(key), "must be a text or a number".to_owned());
+            }
         }
     }
 }
@@ -116,6 +160,10 @@ fn list(value: &Spanned<DeValue<'_>>) -> Option<String> {
 
 /// The table of upstreams, which have names of the user's choice.
 const UPSTREAM: &str = "upstream";
+
+/// What is about cloud cost, and the table of its budgets, which have names of the user's choice.
+const COST: &str = "cost";
+const CLOUD_BUDGET: &str = "cost.budget";
 
 fn is_table(key: &str) -> bool {
     let inside =
@@ -132,8 +180,9 @@ fn unknown(prefix: &str) -> String {
     let mut names = names;
     names.dedup();
     if prefix.is_empty() {
-        names.push(UPSTREAM);
+        names.extend([UPSTREAM, COST]);
     }
+    names.extend(CLOUD_BUDGET.strip_prefix(prefix).filter(|_| prefix.len() > COST.len()));
     format!("unknown; there are {}", names.join(", "))
 }
 

@@ -56,7 +56,7 @@ fn every_fault_is_told_at_once_with_its_line() {
     let expected = "the config can't be used
   bursar.toml:6: budget.soft: unknown; there are default_limit_usd
   bursar.toml:2: listen_on: unknown; there are listen, data_dir, database, lake, admin_token, \
-admin_token_file, budget, reservation, http, rate_limit, gateway, log, upstream
+admin_token_file, budget, reservation, http, rate_limit, gateway, log, upstream, cost
   bursar.toml:9: log.level: must be a text or a number
   bursar.toml:5: budget.default_limit_usd: a limit is between 0 and 1000000000 USD
   bursar.toml:1: listen: \"here\" is not an address with a port, as 127.0.0.1:3010
@@ -139,4 +139,39 @@ fn a_misspelt_variable_is_told_and_those_of_kubernetes_are_not() {
         ("HOME", "/root"),
     ]);
     assert_eq!(unknown(&variables), ["BURSAR_ADMIN_TOKE"]);
+}
+
+#[test]
+fn a_budget_for_cloud_cost_is_a_table_of_its_name() {
+    let text = r#"
+        [cost.budget.web]
+        limit = 12000.50
+        only = { service = "Amazon EC2", "tag:team" = "a, b" }
+        period = "quarter"
+        thresholds = [100, 50]
+        [cost.budget."everything here"]
+        limit = 1
+    "#;
+    let budgets = loaded(text, &[]).unwrap().config.cloud_budgets;
+    let [web, all] = budgets.as_slice() else { panic!("{budgets:?}") };
+    assert_eq!(web.watched.to_string(), "ServiceName = Amazon EC2, tag:team = a, b");
+    assert_eq!((web.limit.to_string(), web.watched.period.as_str()), ("12000.5".into(), "quarter"));
+    assert_eq!(web.thresholds.percents(), [50, 100]);
+    assert_eq!((all.name.as_str(), all.watched.currency.as_str()), ("everything here", "USD"));
+
+    let text = "[cost.budget.a]\nonly = { colour = \"red\" }\nlimit = \"much\"\nhue = 1\n\
+                [cost.budget.b]\nperiod = \"week\"\n[cost]\nbudgets = 1\n\
+                [cost.budget.c]\nlimit = -1\n";
+    let error = loaded(text, &[]).unwrap_err();
+    for fault in [
+        "bursar.toml:2: cost.budget.a.only.colour: \"colour\" is no dimension",
+        "bursar.toml:3: cost.budget.a.limit: \"much\" is no amount",
+        "bursar.toml:4: cost.budget.a.hue: unknown; there are limit, only",
+        "bursar.toml:5: cost.budget.b: limit is missing",
+        "bursar.toml:6: cost.budget.b.period: period \"week\" is none of month",
+        "bursar.toml:8: cost.budgets: unknown; there are budget",
+        "bursar.toml:9: cost.budget.c: a limit is between 0 and",
+    ] {
+        assert!(error.contains(fault), "{fault}: {error}");
+    }
 }

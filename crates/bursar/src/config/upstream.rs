@@ -6,7 +6,7 @@ use gateway::{Dialect, Upstream};
 use jiff::SignedDuration;
 use secrecy::SecretString;
 
-use super::{Fault, Source, value::parsed};
+use super::{Fault, Source, file::TableText, value::parsed};
 
 /// The keys of an upstream's table.
 pub(super) const KEYS: [&str; 12] = [
@@ -24,41 +24,31 @@ pub(super) const KEYS: [&str; 12] = [
     "stream_usage",
 ];
 
-/// An upstream's table as it was written.
-pub struct UpstreamText {
-    pub(super) name: String,
-    pub(super) source: Source,
-    /// Keys and texts, each where it stands.
-    pub(super) fields: Vec<(String, Source, String)>,
-}
-
-impl UpstreamText {
-    /// What the table means; `None` where something is wrong with it.
-    pub(super) fn read(self, faults: &mut Vec<Fault>) -> Option<Upstream> {
-        let before = faults.len();
-        let table = format!("upstream.{}", self.name);
-        let mut fault = |source: &Source, key: String, message: String| {
-            faults.push(Fault { source: source.clone(), key: Some(key), message });
-        };
-        let placeholder = http::Uri::from_static("http://localhost");
-        let mut upstream = Upstream::new(self.name.clone(), Dialect::OpenAi, placeholder);
-        for (key, source, text) in &self.fields {
-            if let Err(message) = set(&mut upstream, key, text) {
-                fault(source, format!("{table}.{key}"), message);
-            }
+/// What an upstream's table means; `None` where something is wrong with it.
+pub(super) fn read(written: &TableText, faults: &mut Vec<Fault>) -> Option<Upstream> {
+    let before = faults.len();
+    let table = format!("upstream.{}", written.name);
+    let mut fault = |source: &Source, key: String, message: String| {
+        faults.push(Fault { source: source.clone(), key: Some(key), message });
+    };
+    let placeholder = http::Uri::from_static("http://localhost");
+    let mut upstream = Upstream::new(written.name.clone(), Dialect::OpenAi, placeholder);
+    for (key, source, text) in &written.fields {
+        if let Err(message) = set(&mut upstream, key, text) {
+            fault(source, format!("{table}.{key}"), message);
         }
-        let has = |wanted: &str| self.fields.iter().any(|(key, _, _)| key == wanted);
-        for wanted in ["api", "url"] {
-            if !has(wanted) {
-                fault(&self.source, table.clone(), format!("{wanted} is missing"));
-            }
-        }
-        if ["key", "key_file", "key_env"].into_iter().filter(|key| has(key)).count() > 1 {
-            let message = "has more than one of key, key_file and key_env".to_owned();
-            fault(&self.source, table, message);
-        }
-        (faults.len() == before).then_some(upstream)
     }
+    let has = |wanted: &str| written.fields.iter().any(|(key, _, _)| key == wanted);
+    for wanted in ["api", "url"] {
+        if !has(wanted) {
+            fault(&written.source, table.clone(), format!("{wanted} is missing"));
+        }
+    }
+    if ["key", "key_file", "key_env"].into_iter().filter(|key| has(key)).count() > 1 {
+        let message = "has more than one of key, key_file and key_env".to_owned();
+        fault(&written.source, table, message);
+    }
+    (faults.len() == before).then_some(upstream)
 }
 
 fn set(upstream: &mut Upstream, key: &str, text: &str) -> Result<(), String> {

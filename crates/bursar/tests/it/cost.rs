@@ -171,3 +171,59 @@ fn what_the_ledger_has_charged_stands_beside_the_clouds_to_the_nano_dollar() {
     // The second time nothing had changed; then came the sample.
     assert_eq!(rows(&lake, &["history"]).len(), 2);
 }
+
+#[test]
+fn a_cloud_budget_tells_a_threshold_once_however_often_bills_are_restated() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let lake = folder.path().join("lake");
+    let (_database, url) = sqlite();
+    let config = folder.path().join("bursar.toml");
+    fs::write(&config, format!("[lake]\nurl = {lake:?}\n")).expect("a config");
+    // The sample is of 2024: a budget of this year is to hold it.
+    let year = jiff::Timestamp::now().strftime("%Y-").to_string();
+    let sample = data().join("focus/focus-1.0-sample.csv");
+    let sample = fs::read_to_string(sample).expect("the sample").replace("2024-", &year);
+    let file = folder.path().join("bill.csv");
+    let ingest = |text: &str| {
+        fs::write(&file, text).expect("a file");
+        rows(&lake, &["ingest", file.to_str().expect("a path"), "--source", "aws"]);
+    };
+    let set = |name: &str, limit: &str| {
+        let service = "service=Amazon Elastic Compute Cloud";
+        let arguments = ["budget", "set", name, limit, "--only", service, "--period", "year"];
+        let output = cost_of(&url, &lake, &arguments);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    };
+    // Starts the service and waits until it has told of this budget, and so of all; those told.
+    let told = |marker: &str| {
+        let server = Server::start_with(&url, &config);
+        let mut client = Client::connect(server.address).expect("a connection");
+        client.wait_for("/api/v1/events", |_, answer| answer.contains(marker));
+        let events = client.get("/api/v1/events", 200);
+        let events: serde_json::Value = serde_json::from_str(&events).expect("JSON");
+        let told = events["events"].as_array().expect("a list").iter();
+        let of_ec2 = told.filter(|event| event["cloud"]["budget"] == "ec2");
+        let percents: Vec<String> = of_ec2.map(|event| event["percent"].to_string()).collect();
+        assert_eq!(server.stop(), Some(0));
+        percents
+    };
+
+    ingest(&sample);
+    set("ec2", "18");
+    let listed = cost_of(&url, &lake, &["budget", "list", "--output", "csv"]);
+    let listed = String::from_utf8(listed.stdout).expect("UTF-8");
+    assert!(listed.contains(",warning,USD,18,16.0416930505,89.12,80 100"), "{listed}");
+    assert_eq!(told("ec2"), ["80"]);
+    // A restated bill says less, a further one as much as before.
+    let half: Vec<&str> = sample.lines().take(501).collect();
+    ingest(&half.join("\n"));
+    set("less", "0.01");
+    assert_eq!(told("less"), ["80"]);
+    ingest(&sample);
+    set("again", "0.01");
+    assert_eq!(told("again"), ["80"]);
+
+    let remove = ["budget", "remove", "ec2"];
+    assert_eq!(cost_of(&url, &lake, &remove).status.code(), Some(0));
+    assert_eq!(cost_of(&url, &lake, &remove).status.code(), Some(4));
+}

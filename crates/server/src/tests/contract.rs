@@ -14,7 +14,7 @@ async fn every_url_is_documented_and_answers() {
     assert_eq!(documented, routed);
     for (path, item) in document["paths"].as_object().unwrap() {
         for method in item.as_object().unwrap().keys() {
-            let path = path.replace("{id}", ID);
+            let path = path.replace("{id}", ID).replace("{name}", "lambda");
             let answer = service.ask(&method.to_uppercase(), &path, None, "").await;
             assert_ne!(answer.status, StatusCode::METHOD_NOT_ALLOWED, "{method} {path}");
             let responses = &item[method]["responses"];

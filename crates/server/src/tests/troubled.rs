@@ -7,10 +7,11 @@ use std::sync::{
 
 use async_trait::async_trait;
 use budget::{
-    Account, Budget, BudgetFilter, BudgetId, Budgets, Consumer, Entry, Escrow, EscrowError, Event,
-    Key, KeyRecord, Keys, LedgerFilter, Line, Memory, Outcome, Page, Prices, Records, Release,
-    Reservation, ReservationFilter, Reserve, Resolve, Settle, Standing, StoreError, Tenant,
-    Tenants, Upkeep, UsageQuery, UsageRow, VendorBatch, VendorBatches, Verification,
+    Account, Budget, BudgetFilter, BudgetId, Budgets, CloudBudget, CloudBudgets, CloudEvent,
+    Consumer, Entry, Escrow, EscrowError, Key, KeyRecord, Keys, LedgerFilter, Line, Memory, Notice,
+    Outcome, Page, Prices, Records, Release, Reservation, ReservationFilter, Reserve, Resolve,
+    Settle, Standing, StoreError, Tenant, Tenants, Upkeep, UsageQuery, UsageRow, VendorBatch,
+    VendorBatches, Verification,
 };
 use focus::TenantId;
 use jiff::Timestamp;
@@ -82,12 +83,18 @@ role!(Budgets, StoreError,
     status(tenant: &TenantId, now: Timestamp) -> Vec<Line>,
     history(id: BudgetId) -> Vec<Account>,
 );
+role!(CloudBudgets, StoreError,
+    put_cloud(budget: CloudBudget) -> CloudBudget,
+    remove_cloud(name: &str) -> bool,
+    cloud_budgets() -> Vec<CloudBudget>,
+    tell_cloud(events: Vec<CloudEvent>) -> u64,
+);
 role!(Records, StoreError,
     reservation(key: Key) -> Option<Reservation>,
     reservations(filter: ReservationFilter) -> Vec<Reservation>,
     entries(filter: LedgerFilter) -> Vec<Entry>,
     usage(query: UsageQuery) -> Vec<UsageRow>,
-    events(page: Page<u64>) -> Vec<(u64, Event)>,
+    events(page: Page<u64>) -> Vec<(u64, Notice)>,
 );
 role!(Tenants, StoreError,
     put_tenant(tenant: Tenant) -> Tenant,

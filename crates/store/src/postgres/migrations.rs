@@ -6,7 +6,7 @@ use tokio_postgres::Client;
 use crate::OpenError;
 
 /// The schema's steps. A released step never changes; a change is a further step.
-pub(super) const STEPS: [(i32, &str, &str); 8] = [
+pub(super) const STEPS: [(i32, &str, &str); 9] = [
     (1, "ledger", include_str!("migrations/0001_ledger.sql")),
     (2, "budgets", include_str!("migrations/0002_budgets.sql")),
     (3, "usage", include_str!("migrations/0003_usage.sql")),
@@ -15,6 +15,7 @@ pub(super) const STEPS: [(i32, &str, &str); 8] = [
     (6, "names", include_str!("migrations/0006_names.sql")),
     (7, "opened", include_str!("migrations/0007_opened.sql")),
     (8, "overflow", include_str!("migrations/0008_overflow.sql")),
+    (9, "cloud_budgets", include_str!("migrations/0009_cloud_budgets.sql")),
 ];
 
 /// The advisory lock under which one replica at a time migrates: the ASCII letters "Burs".

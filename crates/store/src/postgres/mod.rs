@@ -10,6 +10,7 @@
 
 mod batch;
 mod budget;
+mod cloud_budget;
 mod key;
 mod load;
 mod migrations;

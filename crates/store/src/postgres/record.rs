@@ -1,7 +1,7 @@
 //! What has been recorded: reservations, entries, usage, events.
 
 use ::budget::{
-    Entry, Event, Key, LedgerFilter, Page, Records, Reservation, ReservationFilter, StoreError,
+    Entry, Key, LedgerFilter, Notice, Page, Records, Reservation, ReservationFilter, StoreError,
     UsageGroup, UsageQuery, UsageRow,
 };
 use async_trait::async_trait;
@@ -130,11 +130,11 @@ impl Records for Postgres {
         Ok(rows?.into_iter().filter(|row| row.requests > 0).collect())
     }
 
-    async fn events(&self, page: Page<u64>) -> Result<Vec<(u64, Event)>, StoreError> {
+    async fn events(&self, page: Page<u64>) -> Result<Vec<(u64, Notice)>, StoreError> {
         let after = whole(page.after.unwrap_or_default())?;
         let limit = i64::try_from(page.limit).unwrap_or(i64::MAX);
         let found = self.pool.query(EVENTS, &[&after, &limit]).await?;
-        found.iter().map(row::event).collect()
+        found.iter().map(row::notice).collect()
     }
 }
 

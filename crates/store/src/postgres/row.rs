@@ -3,14 +3,17 @@
 use std::{fmt::Display, str::FromStr, sync::Arc};
 
 use ::budget::{
-    Account, AccountId, Budget, BudgetId, Enforcement, Entry, EntryHash, Event, EventKind, Head,
-    KeyRecord, Origin, Quote, Reservation, Standing, StoreError, Tenant, Thresholds, VendorBatch,
+    Account, AccountId, Budget, BudgetId, CloudEvent, Crossing, Enforcement, Entry, EntryHash,
+    Event, EventKind, Head, KeyRecord, Notice, Origin, Quote, Reservation, Standing, StoreError,
+    Tenant, Thresholds, VendorBatch, Watched,
 };
-use focus::{Attribution, ModelName, PeriodRule, Scope};
+use focus::{Attribution, ModelName, PeriodRule, Scope, cost::Month};
 use jiff::Timestamp;
 use money::{Money, TokenUsage};
 use tokio_postgres::{Row, types::FromSql};
 use uuid::Uuid;
+
+use crate::watched::{Columns, amount};
 
 /// A value that stands in a column but is none of the domain's.
 pub(super) fn corrupt(what: impl Display) -> StoreError {
@@ -58,7 +61,7 @@ pub(super) fn whole(count: u64) -> Result<i64, StoreError> {
     i64::try_from(count).map_err(corrupt)
 }
 
-fn percents(row: &Row, name: &str) -> Result<Vec<u16>, StoreError> {
+pub(super) fn percents(row: &Row, name: &str) -> Result<Vec<u16>, StoreError> {
     let percents: Vec<i32> = column(row, name)?;
     percents.into_iter().map(|percent| u16::try_from(percent).map_err(corrupt)).collect()
 }
@@ -246,7 +249,47 @@ pub(super) fn event_columns(kind: EventKind) -> (&'static str, Option<i32>, Opti
     }
 }
 
-pub(super) fn event(row: &Row) -> Result<(u64, Event), StoreError> {
+pub(super) fn notice(row: &Row) -> Result<(u64, Notice), StoreError> {
+    let name: Option<&str> = column(row, "cloud_budget")?;
+    let notice = match name {
+        Some(name) => Notice::Cloud(cloud_event(row, name)?),
+        None => Notice::Ai(event(row)?),
+    };
+    Ok((count(row, "event_id")?, notice))
+}
+
+fn cloud_event(row: &Row, name: &str) -> Result<CloudEvent, StoreError> {
+    let percent: Option<i32> = column(row, "percent")?;
+    let start = time(row, "period_start")?;
+    Ok(CloudEvent {
+        kind: match percent {
+            Some(percent) => {
+                Crossing::Threshold { percent: u16::try_from(percent).map_err(corrupt)? }
+            }
+            None => Crossing::Exhausted,
+        },
+        id: BudgetId(column(row, "budget_id")?),
+        budget: name.to_owned(),
+        watched: watched(row)?,
+        first: Month::of(start).ok_or_else(|| corrupt(format!("{start} is in no month")))?,
+        spent: amount(column(row, "spent_text")?)?,
+        limit: amount(column(row, "limit_text")?)?,
+        at: time(row, "at")?,
+    })
+}
+
+/// What a cloud budget watches.
+pub(super) fn watched(row: &Row) -> Result<Watched, StoreError> {
+    let columns = Columns {
+        filter: column(row, "filter")?,
+        basis: column(row, "basis")?,
+        currency: column(row, "currency")?,
+        period: column(row, "period")?,
+    };
+    columns.read()
+}
+
+fn event(row: &Row) -> Result<Event, StoreError> {
     let percent: Option<i32> = column(row, "percent")?;
     let key: Option<Uuid> = column(row, "key")?;
     let kind = match (column(row, "kind")?, percent, key) {
@@ -258,13 +301,12 @@ pub(super) fn event(row: &Row) -> Result<(u64, Event), StoreError> {
         ("unresolved", _, Some(key)) => EventKind::Unresolved { key },
         (kind, ..) => return Err(corrupt(format!("{kind:?} is no kind of event"))),
     };
-    let event = Event {
+    Ok(Event {
         kind,
         account: account_id(row)?,
         scope: scope(row)?,
         settled: money(row, "settled_nanos")?,
         limit: money(row, "limit_nanos")?,
         at: time(row, "at")?,
-    };
-    Ok((count(row, "event_id")?, event))
+    })
 }

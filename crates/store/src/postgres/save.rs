@@ -27,6 +27,9 @@ pub(super) struct Known {
     pub(super) keys: HashSet<Key>,
 }
 
+/// Taken by whoever writes events, until the commit.
+pub(super) const EVENTS_LOCK: &str = "select pg_advisory_xact_lock('event'::regclass::oid::bigint)";
+
 /// The statements that a batch ends with.
 pub(super) struct Statements {
     tenants: Statement,
@@ -56,9 +59,7 @@ impl Statements {
             reservations: db.prepare_cached(reservation::UPDATE).await?,
             usage: db.prepare_cached(include_str!("sql/save_usage.sql")).await?,
             project: db.prepare_cached(include_str!("sql/save_usage_shown.sql")).await?,
-            events_lock: db
-                .prepare_cached("select pg_advisory_xact_lock('event'::regclass::oid::bigint)")
-                .await?,
+            events_lock: db.prepare_cached(EVENTS_LOCK).await?,
             events: db.prepare_cached(include_str!("sql/save_events.sql")).await?,
         })
     }

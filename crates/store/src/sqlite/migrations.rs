@@ -7,13 +7,14 @@ use rusqlite::{Connection, TransactionBehavior};
 use crate::OpenError;
 
 /// The schema's steps; the file's `user_version` says how many it has taken.
-const STEPS: [&str; 6] = [
+const STEPS: [&str; 7] = [
     include_str!("migrations/0001_ledger.sql"),
     include_str!("migrations/0002_tail.sql"),
     include_str!("migrations/0003_arrival.sql"),
     include_str!("migrations/0004_keys.sql"),
     include_str!("migrations/0005_opened.sql"),
     include_str!("migrations/0006_overflow.sql"),
+    include_str!("migrations/0007_cloud_budgets.sql"),
 ];
 
 /// Marks a file as Bursar's: the ASCII letters "Burs".

@@ -9,6 +9,7 @@ pub(crate) mod backup;
 mod batch;
 mod behind;
 mod budget;
+mod cloud_budget;
 mod key;
 mod load;
 mod log;

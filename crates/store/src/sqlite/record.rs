@@ -1,7 +1,7 @@
 //! What has been recorded: reservations, entries, usage, events.
 
 use ::budget::{
-    Entry, Event, Key, LedgerFilter, Page, Records, Reservation, ReservationFilter, State,
+    Entry, Key, LedgerFilter, Notice, Page, Records, Reservation, ReservationFilter, State,
     StoreError, UsageGroup, UsageQuery, UsageRow,
 };
 use std::sync::Arc;
@@ -53,17 +53,19 @@ impl Records for Sqlite {
         self.readers.read(move |db| usage(db, &query, is_behind)).await
     }
 
-    async fn events(&self, page: Page<u64>) -> Result<Vec<(u64, Event)>, StoreError> {
+    async fn events(&self, page: Page<u64>) -> Result<Vec<(u64, Notice)>, StoreError> {
         let list = move |db: &Connection| {
-            let sql = "select event_id, event from event
+            let sql = "select event_id, tenant_id, event from event
                 where event_id > ?1
                 order by event_id
                 limit ?2";
             let after = whole(page.after.unwrap_or_default())?;
             let limit = i64::try_from(page.limit).unwrap_or(i64::MAX);
             load::rows(db, sql, &[&after, &limit], |row| {
-                let event = crate::outbox::from_text(&row::column::<String>(row, "event")?)?;
-                Ok((row::count(row, "event_id")?, event))
+                let of_tenant = row::column::<Option<String>>(row, "tenant_id")?.is_some();
+                let text = row::column::<String>(row, "event")?;
+                let notice = crate::outbox::from_text(&text, of_tenant)?;
+                Ok((row::count(row, "event_id")?, notice))
             })
         };
         self.readers.read(list).await

@@ -77,7 +77,7 @@ pub(super) fn percents_text(percents: &[u16]) -> String {
     percents.iter().map(u16::to_string).collect::<Vec<_>>().join(",")
 }
 
-fn percents(text: &str) -> Result<Vec<u16>, StoreError> {
+pub(super) fn percents(text: &str) -> Result<Vec<u16>, StoreError> {
     text.split(',').filter(|part| !part.is_empty()).map(|p| p.parse().map_err(corrupt)).collect()
 }
 

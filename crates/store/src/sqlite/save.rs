@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use ::budget::{
-    Account, Budget, Changes, Enforcement, Entry, Event, Key, Origin, Quote, Reservation,
+    Account, Budget, Changes, Enforcement, Entry, Key, Notice, Origin, Quote, Reservation,
     StoreError,
 };
 use focus::TenantId;
@@ -44,7 +44,9 @@ pub(super) fn changes(
         };
         saved.reservations.push((row, place.is_none()));
     }
-    changes.events.iter().try_for_each(|event| self::event(db, event))?;
+    for event in changes.events.clone() {
+        notice(db, &Notice::Ai(event))?;
+    }
     Ok(saved)
 }
 
@@ -242,12 +244,12 @@ fn reservation_again(
     Ok(row)
 }
 
-fn event(db: &Connection, event: &Event) -> Result<(), StoreError> {
+/// How many were written: one, or none where it was told before.
+pub(super) fn notice(db: &Connection, notice: &Notice) -> Result<usize, StoreError> {
     let sql = "insert into event (name, at, tenant_id, event)
         values (?1, ?2, ?3, ?4)
         on conflict (name) do nothing";
-    let text = crate::outbox::to_text(event)?;
-    let tenant = event.scope.tenant.as_str();
-    execute(db, sql, &[&event.name(), &event.at.as_microsecond(), &tenant, &text])?;
-    Ok(())
+    let text = crate::outbox::to_text(notice)?;
+    let tenant = notice.tenant().map(TenantId::as_str);
+    execute(db, sql, &[&notice.name(), &notice.at().as_microsecond(), &tenant, &text])
 }

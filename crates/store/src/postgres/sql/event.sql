@@ -11,5 +11,12 @@ select
     report_type,
     (settled_usd * 1000000000)::bigint as settled_nanos,
     (limit_usd * 1000000000)::bigint as limit_nanos,
+    cloud_budget,
+    filter,
+    basis,
+    currency,
+    period,
+    spent_amount::text as spent_text,
+    limit_amount::text as limit_text,
     at
 from event

@@ -1,0 +1,145 @@
+//! Budgets for cloud cost against the bills: what each has spent, and what has to be told of it.
+//!
+//! Sums are asked once for each version of the lake and remembered; so is what was told, so that a
+//! minute in which nothing has changed writes nothing.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use budget::{BudgetId, CloudBudget, StoreError};
+use focus::{
+    Decimal,
+    cost::{AsOf, Costs, CostsError, Months},
+};
+
+use tokio::sync::Semaphore;
+
+use crate::{jobs, metrics::Job, service::Shared};
+
+/// Names of events that are remembered, at most; what is forgotten is told to the store again,
+/// which knows that it was told.
+const TOLD_MOST: usize = 100_000;
+
+/// What is known of one version of the lake.
+#[derive(Default)]
+struct Known {
+    version: u64,
+    sums: HashMap<(BudgetId, Months), Decimal>,
+    told: HashSet<String>,
+}
+
+/// What budgets for cloud cost have spent.
+#[derive(Default)]
+pub(crate) struct Spent(Mutex<Known>);
+
+impl Spent {
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The sum of what a budget watches in some months, by a version of the lake.
+    pub(crate) async fn of(
+        &self,
+        costs: &dyn Costs,
+        questions: &Semaphore,
+        version: u64,
+        budget: &CloudBudget,
+        months: Months,
+    ) -> Result<Decimal, CostsError> {
+        let place = (budget.id, months);
+        {
+            let mut known = self.known();
+            if known.version != version {
+                known.version = version;
+                known.sums.clear();
+            }
+            if let Some(sum) = known.sums.get(&place) {
+                return Ok(*sum);
+            }
+        }
+        let mut asked = budget.watched.asked(months);
+        // Before the first bill there is no version that could be named.
+        asked.as_of = (version > 0).then_some(AsOf::Version(version));
+        // Nobody closes it; without leave the question would be asked all the same.
+        let _leave = questions.acquire().await;
+        let totals = costs.report(&asked).await?.totals;
+        let sum = totals.get(&budget.watched.currency).copied().unwrap_or_default();
+        let mut known = self.known();
+        if known.version == version {
+            known.sums.insert(place, sum);
+        }
+        Ok(sum)
+    }
+}
+
+/// One turn of the job: looks at every budget and tells what was not told before. A budget that
+/// can't be summed keeps none of the others from being told of.
+pub(crate) async fn watch(state: Shared) {
+    match turn(&state).await {
+        Ok(0) => {}
+        Ok(count) => tracing::info!(count, "budgets for cloud cost have crossed thresholds"),
+        Err(Trouble::Store(error)) => jobs::failed(&state, Job::CloudBudgets, &error),
+        Err(Trouble::Costs(error)) => jobs::failed(&state, Job::CloudBudgets, &error),
+    }
+}
+
+enum Trouble {
+    Store(StoreError),
+    Costs(CostsError),
+}
+
+impl From<StoreError> for Trouble {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl From<CostsError> for Trouble {
+    fn from(error: CostsError) -> Self {
+        Self::Costs(error)
+    }
+}
+
+async fn turn(state: &Shared) -> Result<u64, Trouble> {
+    let Some(costs) = &state.costs else { return Ok(0) };
+    let budgets = state.store.cloud_budgets().await?;
+    if budgets.is_empty() {
+        return Ok(0);
+    }
+    let (now, version) = (state.now(), costs.version().await?);
+    let mut events = Vec::new();
+    for budget in &budgets {
+        for months in budget.periods(now) {
+            match state.spent.of(&**costs, &state.questions, version, budget, months).await {
+                Ok(spent) => events.extend(budget.crossed(months, spent, now)),
+                Err(error) => {
+                    state.metrics.failed(Job::CloudBudgets);
+                    let (name, cause) = (&budget.name, std::error::Error::source(&error));
+                    tracing::warn!(
+                        cause,
+                        "budget {name:?} for cloud cost can't be summed: {error}"
+                    );
+                }
+            }
+        }
+    }
+    let mut names: Vec<String> = Vec::new();
+    events.retain(|event| {
+        let name = event.name();
+        let is_new = !state.spent.known().told.contains(&name);
+        names.extend(is_new.then_some(name));
+        is_new
+    });
+    if events.is_empty() {
+        return Ok(0);
+    }
+    let told = state.store.tell_cloud(events).await?;
+    let mut known = state.spent.known();
+    if known.told.len() + names.len() > TOLD_MOST {
+        known.told.clear();
+    }
+    known.told.extend(names);
+    Ok(told)
+}
