@@ -88,11 +88,6 @@ pub(crate) async fn serve(config: Config, is_gateway: bool) -> anyhow::Result<()
     run(listener, service, store, shutdown).await
 }
 
-<<<<<<< HEAD
-/// Opens the lake of charges. One that nobody has named need not be there: budgets don't wait for
-/// bills.
-async fn lake(config: &Config) -> anyhow::Result<Option<Arc<Lake>>> {
-=======
 /// Sets the budgets of the config file that are not set just so. One that has left the file stays
 /// until it is removed.
 async fn set_cloud_budgets(store: &Store, wanted: &[CloudBudget]) -> anyhow::Result<()> {
@@ -115,9 +110,9 @@ async fn set_cloud_budgets(store: &Store, wanted: &[CloudBudget]) -> anyhow::Res
     Ok(())
 }
 
-/// Opens the lake of charges.
-async fn lake(config: &Config) -> anyhow::Result<Arc<Lake>> {
->>>>>>> w-budgets
+/// Opens the lake of charges. One that nobody has named need not be there: budgets don't wait for
+/// bills.
+async fn lake(config: &Config) -> anyhow::Result<Option<Arc<Lake>>> {
     let url = config.lake_url();
     // A question must not outlive the request that asks it.
     let options = LakeOptions { time_max: Duration::from_secs(25), ..LakeOptions::default() };
