@@ -28,6 +28,15 @@ struct Known {
     version: u64,
     sums: HashMap<(BudgetId, Months), Decimal>,
     told: HashSet<String>,
+    /// How the budgets stood at the last turn of the job.
+    standings: Vec<Standing>,
+}
+
+/// How a budget stands in its running period.
+#[derive(Debug, Clone)]
+pub(crate) struct Standing {
+    pub(crate) budget: CloudBudget,
+    pub(crate) spent: Decimal,
 }
 
 /// What budgets for cloud cost have spent.
@@ -37,6 +46,11 @@ pub(crate) struct Spent(Mutex<Known>);
 impl Spent {
     fn known(&self) -> MutexGuard<'_, Known> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How the budgets stood at the last turn of the job.
+    pub(crate) fn standings(&self) -> Vec<Standing> {
+        self.known().standings.clone()
     }
 
     /// The sum of what a budget watches in some months, by a version of the lake.
@@ -105,15 +119,17 @@ impl From<CostsError> for Trouble {
 async fn turn(state: &Shared) -> Result<u64, Trouble> {
     let Some(costs) = &state.costs else { return Ok(0) };
     let budgets = state.store.cloud_budgets().await?;
-    if budgets.is_empty() {
-        return Ok(0);
-    }
     let (now, version) = (state.now(), costs.version().await?);
-    let mut events = Vec::new();
+    let (mut events, mut standings) = (Vec::new(), Vec::new());
     for budget in &budgets {
         for months in budget.periods(now) {
             match state.spent.of(&**costs, &state.questions, version, budget, months).await {
-                Ok(spent) => events.extend(budget.crossed(months, spent, now)),
+                Ok(spent) => {
+                    events.extend(budget.crossed(months, spent, now));
+                    if budget.period(now) == Some(months) {
+                        standings.push(Standing { budget: budget.clone(), spent });
+                    }
+                }
                 Err(error) => {
                     state.metrics.failed(Job::CloudBudgets);
                     let (name, cause) = (&budget.name, std::error::Error::source(&error));
@@ -125,6 +141,7 @@ async fn turn(state: &Shared) -> Result<u64, Trouble> {
             }
         }
     }
+    state.spent.known().standings = standings;
     let mut names: Vec<String> = Vec::new();
     events.retain(|event| {
         let name = event.name();

@@ -26,6 +26,14 @@ const LINES_MOST: usize = 100;
 /// Providers that are shown apart.
 const PROVIDERS_MOST: usize = 20;
 
+/// How providers call AWS.
+const AWS: [&str; 3] = ["aws", "amazon web services", "amazon"];
+
+/// Whether a provider's name is AWS's.
+pub(crate) fn is_aws(provider: &str) -> bool {
+    AWS.iter().any(|name| provider.eq_ignore_ascii_case(name))
+}
+
 /// Region and service; what a charge has none of is `none`.
 pub(crate) type Place = (String, String);
 /// Provider and currency.

@@ -53,11 +53,18 @@ pub mod names {
     pub const CLOUD_INGESTED: &str = "cloud_cost_last_ingest_timestamp_seconds";
     /// Gauge: the end of the last whole day with charges, by `provider` and `currency`.
     pub const CLOUD_UNTIL: &str = "cloud_cost_data_until_timestamp_seconds";
-    /// Gauge: how long ago the above were read from the lake.
+
+    /// Gauge: limits of monthly budgets for cloud cost in US dollars, by `budget`.
+    pub const AWS_BUDGET: &str = "aws_budget_monthly_limit_usd";
+    /// Gauge: limits of budgets for cloud cost by `budget`, `currency` and `period`.
+    pub const CLOUD_BUDGET: &str = "cloud_cost_budget_limit";
+    /// Gauge: spent of budgets for cloud cost by `budget`, `currency` and `period`.
+    pub const CLOUD_SPENT: &str = "cloud_cost_budget_spent";
+    /// Gauge: how long ago the costs above were read from the lake.
     pub const CLOUD_AGE: &str = "cloud_cost_reading_age_seconds";
 
     /// All of them, and what Prometheus is told of each.
-    pub const ALL: [(&str, &str); 21] = [
+    pub const ALL: [(&str, &str); 24] = [
         (HTTP_REQUESTS, "Answers by route and class of status"),
         (HTTP_SECONDS, "Seconds from request to answer"),
         (HTTP_CONNECTIONS, "Open connections"),
@@ -78,6 +85,9 @@ pub mod names {
         (CLOUD_ERROR, "Mean error of forecasts made in the middle of the last months"),
         (CLOUD_INGESTED, "When charges last came in"),
         (CLOUD_UNTIL, "The end of the last whole day with charges"),
+        (AWS_BUDGET, "Limits of monthly budgets for what AWS bills, US dollars"),
+        (CLOUD_BUDGET, "Limits of budgets for cloud cost"),
+        (CLOUD_SPENT, "Spent of budgets for cloud cost in their running period"),
         (CLOUD_AGE, "Seconds since the costs above were read from the lake"),
     ];
 

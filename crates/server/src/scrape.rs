@@ -31,6 +31,7 @@ pub(crate) async fn metrics(
     budgets(&mut text, reading.as_deref(), state.now());
     state.usage.read(|tenants| usage(&mut text, tenants));
     clouds::clouds(&mut text, state.clouds.latest().as_deref(), state.now());
+    clouds::budgets(&mut text, &state.spent.standings());
     Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text))
 }
 

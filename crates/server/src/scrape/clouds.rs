@@ -1,17 +1,20 @@
 //! What the clouds cost, in Prometheus' text.
 
-use focus::{Decimal, cost::Month};
+use budget::CloudPeriod;
+use focus::{
+    Column, Decimal,
+    cost::{Dimension, Month},
+};
 use jiff::{Timestamp, civil::Date, tz::TimeZone};
 
 use super::{head, sample};
 use crate::{
-    clouds::{Lines, Payee, Picture},
+    cloud_budget::Standing,
+    clouds::{self, Lines, Payee, Picture},
     metrics::names,
     overview::age,
 };
 
-/// How providers call AWS.
-const AWS: [&str; 3] = ["aws", "amazon web services", "amazon"];
 const DOLLARS: &str = "USD";
 
 pub(super) fn clouds(text: &mut String, picture: Option<&Picture>, now: Timestamp) {
@@ -37,7 +40,7 @@ pub(super) fn clouds(text: &mut String, picture: Option<&Picture>, now: Timestam
 }
 
 fn is_aws((provider, currency): &Payee) -> bool {
-    currency == DOLLARS && AWS.iter().any(|name| provider.eq_ignore_ascii_case(name))
+    currency == DOLLARS && clouds::is_aws(provider)
 }
 
 /// The first instant after a day.
@@ -99,6 +102,35 @@ fn forecasts(text: &mut String, picture: &Picture) {
             }
         }
     }
+}
+
+/// Budgets for cloud cost, as they stood when they were last looked at.
+pub(super) fn budgets(text: &mut String, standings: &[Standing]) {
+    head(text, names::AWS_BUDGET, "gauge");
+    for Standing { budget, .. } in standings.iter().filter(|standing| is_of_aws(standing)) {
+        sample(text, names::AWS_BUDGET, &[("budget", &budget.name)], budget.limit);
+    }
+    for (metric, is_limit) in [(names::CLOUD_BUDGET, true), (names::CLOUD_SPENT, false)] {
+        head(text, metric, "gauge");
+        for Standing { budget, spent } in standings {
+            let watched = &budget.watched;
+            let labels = [
+                ("budget", budget.name.as_str()),
+                ("currency", &watched.currency),
+                ("period", watched.period.as_str()),
+            ];
+            sample(text, metric, &labels, if is_limit { budget.limit } else { *spent });
+        }
+    }
+}
+
+/// A monthly budget in dollars that is not another provider's.
+fn is_of_aws(Standing { budget, .. }: &Standing) -> bool {
+    let watched = &budget.watched;
+    let provider = watched.filter.get(&Dimension::Column(Column::ServiceProviderName));
+    watched.period == CloudPeriod::Month
+        && watched.currency == DOLLARS
+        && provider.is_none_or(|provider| clouds::is_aws(provider))
 }
 
 fn places(text: &mut String, metric: &str, labels: &[(&str, &str)], lines: &Lines) {
