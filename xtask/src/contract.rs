@@ -73,6 +73,8 @@ pub(crate) fn start(mut command: Command, folder: &Path, name: &str, port: u16) 
     let log = folder.join(format!("{name}.log"));
     command
         .current_dir(folder)
+        // What Bursar makes beside its database stays in the folder, too.
+        .env("BURSAR_LAKE_URL", folder.join("lake"))
         .stdin(Stdio::null())
         .stdout(File::create(&log)?)
         .stderr(File::options().append(true).open(&log)?);

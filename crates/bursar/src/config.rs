@@ -139,6 +139,11 @@ impl Config {
         self.database.clone().unwrap_or_else(default)
     }
 
+    /// Whether somebody has said where the lake is.
+    pub fn has_lake_url(&self) -> bool {
+        self.lake.is_some()
+    }
+
     /// The lake's address.
     pub fn lake_url(&self) -> String {
         let default = || self.data_dir.join("lake").display().to_string();

@@ -80,7 +80,11 @@ pub(crate) async fn serve(config: Config, is_gateway: bool) -> anyhow::Result<()
     let metrics = server::Metrics::install(&histograms);
     let service = Service::new(store.clone(), told).with_metrics(metrics);
     let service = door::beside(service, &config, store.clone())?;
-    let service = if is_gateway { service } else { service.with_costs(lake(&config).await?) };
+    let lake = if is_gateway { None } else { lake(&config).await? };
+    let service = match lake {
+        Some(lake) => service.with_costs(lake),
+        None => service,
+    };
     run(listener, service, store, shutdown).await
 }
 
@@ -106,11 +110,23 @@ async fn set_cloud_budgets(store: &Store, wanted: &[CloudBudget]) -> anyhow::Res
     Ok(())
 }
 
-/// Opens the lake of charges.
-async fn lake(config: &Config) -> anyhow::Result<Arc<Lake>> {
+/// Opens the lake of charges. One that nobody has named need not be there: budgets don't wait for
+/// bills.
+async fn lake(config: &Config) -> anyhow::Result<Option<Arc<Lake>>> {
     let url = config.lake_url();
-    let lake = Lake::open(&url, LakeOptions::default()).await;
-    Ok(Arc::new(lake.with_context(|| format!("failed to open the lake {}", masked_url(&url)))?))
+    // A question must not outlive the request that asks it.
+    let options = LakeOptions { time_max: Duration::from_secs(25), ..LakeOptions::default() };
+    match Lake::open(&url, options).await {
+        Ok(lake) => Ok(Some(Arc::new(lake))),
+        Err(error) if config.has_lake_url() => {
+            Err(error).with_context(|| format!("failed to open the lake {}", masked_url(&url)))
+        }
+        Err(error) => {
+            let error = anyhow::Error::new(error);
+            warn!("no cloud costs: failed to open the lake {url}: {error:#}; set BURSAR_LAKE_URL");
+            Ok(None)
+        }
+    }
 }
 
 /// What the service is told.

@@ -3,6 +3,7 @@
 //! Postgres is the one that `BURSAR_TEST_POSTGRES_URL` names; the traces are in the folder that
 //! `BURSAR_TEST_DATA` names. `cargo xtask test` sets both.
 
+mod cloud;
 mod cost;
 mod exactness;
 mod export;

@@ -6,6 +6,7 @@ use std::{
     net::{SocketAddr, TcpListener, TcpStream},
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
+    sync::OnceLock,
     time::{Duration, Instant},
 };
 
@@ -39,7 +40,14 @@ pub(crate) fn program(database: &str) -> Command {
         command.env_remove(name);
     }
     command.env("BURSAR_DATABASE_URL", database);
+    command.env("BURSAR_LAKE_URL", lake());
     command
+}
+
+/// An empty lake for those who do without.
+fn lake() -> &'static Path {
+    static LAKE: OnceLock<PathBuf> = OnceLock::new();
+    LAKE.get_or_init(|| env::temp_dir().join(format!("bursar-empty-lake-{}", std::process::id())))
 }
 
 /// A running service; killed when dropped.
@@ -70,6 +78,13 @@ impl Server {
     pub(crate) fn start_with(database: &str, config: &Path) -> Self {
         let mut command = program(database);
         command.arg("--config").arg(config);
+        Self::spawn(command, free_address())
+    }
+
+    /// Starts beside a lake of its own.
+    pub(crate) fn start_on_lake(database: &str, lake: &Path) -> Self {
+        let mut command = program(database);
+        command.env("BURSAR_LAKE_URL", lake);
         Self::spawn(command, free_address())
     }
 
