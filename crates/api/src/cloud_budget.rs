@@ -18,7 +18,7 @@ use crate::{Amount, Percent, schema};
 #[serde(deny_unknown_fields)]
 pub struct CloudBudgetRequest {
     /// What it is called; there is one of each name.
-    #[schema(min_length = 1, max_length = 100)]
+    #[schema(schema_with = schema::cloud_budget_name)]
     pub name: String,
     /// Values by dimension, all of which a charge has to have to count: `service`, `account`,
     /// `region` and so on, a FOCUS column, an `x_` column or `tag:NAME`. An empty value is that
@@ -28,7 +28,7 @@ pub struct CloudBudgetRequest {
     #[schema(schema_with = schema::basis_optional)]
     pub basis: Option<String>,
     /// Only charges in this currency count; `USD` by default.
-    #[schema(min_length = 3, max_length = 3)]
+    #[schema(pattern = "^[A-Z]{3}$")]
     pub currency: Option<String>,
     /// What may be spent in a period.
     pub limit: Amount,

@@ -1,6 +1,6 @@
 //! Schemas of values that come from other crates, and the model that may be "all".
 
-use budget::{Enforcement, Overflow, State, Tier};
+use budget::{CloudBudget, Enforcement, Overflow, State, Tier};
 use focus::ModelName;
 use serde::{Deserialize, Deserializer, de::Error as _};
 use utoipa::openapi::{
@@ -102,6 +102,16 @@ pub(crate) fn period() -> Object {
 
 pub(crate) fn period_optional() -> Object {
     words_optional(&["day", "week", "month", "quarter", "year", "custom"])
+}
+
+pub(crate) fn cloud_budget_name() -> Object {
+    ObjectBuilder::new()
+        .schema_type(Type::String)
+        .min_length(Some(1))
+        .max_length(Some(CloudBudget::NAME_MOST))
+        .pattern(Some(r"^[^/\\\x00-\x1f\x7f-\x9f]+$"))
+        .description(Some("Without spaces around it; there is one of each name."))
+        .build()
 }
 
 pub(crate) fn cloud_period() -> Object {

@@ -201,6 +201,9 @@ async fn a_file_of_the_schema_before_opens_with_all_that_its_tails_held() {
     drop(file);
     let store = open(&old, 1_000);
     expect_spent(&store, 4).await;
+    let told = store.events(Page::default()).await.unwrap();
+    let [(7, ::budget::Notice::Ai(event))] = told.as_slice() else { panic!("{told:?}") };
+    assert_eq!((event.scope.tenant.as_str(), event.settled), ("acme", Money::from_dollars(8)));
     spend(&store, 5).await;
     expect_spent(&store, 5).await;
 }

@@ -39,3 +39,11 @@ where row_number > (select max(row_number) / 2 from new.reservation);
 update reservation
 set state = 'held', cost_nanos = null
 where key in (select key from reservation_tail);
+
+insert into event (event_id, name, at, tenant_id, event)
+values (7, 'told before', 1, 'acme', '{
+    "kind": "threshold", "percent": 80,
+    "budget_id": "018f6d2e-0000-7000-8000-000000000001", "period_start": "2026-10-01T00:00:00Z",
+    "scope": {"tenant": "acme", "model": null, "user": null, "report_type": null},
+    "settled_usd": "8", "limit_usd": "10", "at": "2026-10-15T12:00:00Z"
+}');
