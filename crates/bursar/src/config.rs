@@ -22,6 +22,7 @@ use secrecy::SecretString;
 use thiserror::Error;
 
 mod cloud_budget;
+mod cost_source;
 pub mod file;
 pub mod setting;
 #[cfg(test)]
@@ -29,6 +30,7 @@ mod tests;
 mod upstream;
 mod value;
 
+pub use cost_source::CostSource;
 use setting::{SETTINGS, Setting};
 pub use value::{address, resolution};
 use value::{
@@ -88,6 +90,8 @@ pub struct Config {
     pub upstreams: Vec<gateway::Upstream>,
     /// Budgets for cloud cost; when they are set is not in them.
     pub cloud_budgets: Vec<CloudBudget>,
+    /// Where bills come from.
+    pub cost_sources: Vec<CostSource>,
     /// The form of the log.
     pub log_format: LogFormat,
     /// What the log says.
@@ -118,6 +122,7 @@ impl Config {
             gateway_spool: None,
             upstreams: Vec::new(),
             cloud_budgets: Vec::new(),
+            cost_sources: Vec::new(),
             log_format: LogFormat::Text,
             log_level: "info".to_owned(),
         }
@@ -329,6 +334,8 @@ pub fn load(
     config.upstreams = upstreams.filter_map(|one| upstream::read(one, &mut faults)).collect();
     let budgets = texts.cloud_budgets.iter();
     config.cloud_budgets = budgets.filter_map(|one| cloud_budget::read(one, &mut faults)).collect();
+    let sources = texts.cost_sources.iter();
+    config.cost_sources = sources.filter_map(|one| cost_source::read(one, &mut faults)).collect();
     if faults.is_empty() { Ok(Loaded { config, given }) } else { Err(ConfigError { faults }) }
 }
 

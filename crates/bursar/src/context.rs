@@ -74,9 +74,12 @@ pub async fn price_book(store: &Store) -> anyhow::Result<PriceBook> {
 
 /// Runs an async command on a runtime of its own.
 pub fn block_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
-    tokio::runtime::Builder::new_multi_thread()
+    let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
-        .context("failed to start the runtime")?
-        .block_on(work)
+        .context("failed to start the runtime")?;
+    let result = runtime.block_on(work);
+    // An ingest that was left alone may still read a file; it changes nothing any more.
+    runtime.shutdown_background();
+    result
 }

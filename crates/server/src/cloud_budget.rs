@@ -1,7 +1,7 @@
 //! Budgets for cloud cost against the bills: what each has spent, and what has to be told of it.
 //!
 //! Sums are asked once for each version of the lake and remembered; so is what was told, so that a
-//! minute in which nothing has changed writes nothing.
+//! turn in which nothing has changed writes nothing.
 
 use std::{
     collections::{HashMap, HashSet},

@@ -21,7 +21,7 @@ const MAINTAIN_EVERY: Duration = Duration::from_secs(10);
 /// A look at the lake's version; it is read where that has changed.
 const CLOUDS_EVERY: Duration = Duration::from_secs(5);
 const TIDY_EVERY: Duration = Duration::from_secs(5);
-const CLOUD_BUDGETS_EVERY: Duration = Duration::from_secs(60);
+const CLOUD_BUDGETS_EVERY: Duration = Duration::from_secs(5);
 /// Unpriced calls that are read at a time.
 const PAGE: usize = 500;
 

@@ -17,7 +17,7 @@ use crate::{
 
 mod budget;
 mod ingest;
-mod ledger;
+pub(crate) mod ledger;
 mod quarantine;
 mod query;
 mod table;

@@ -10,6 +10,7 @@ use server::{Service, check_listen};
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
+    task::JoinSet,
 };
 use tracing::{info, warn};
 use tracing_subscriber::EnvFilter;
@@ -20,6 +21,8 @@ use crate::{
     context::{self, Context, Store, block_on},
     exit::Exit,
 };
+
+mod collect;
 
 /// Run the service
 ///
@@ -81,9 +84,12 @@ pub(crate) async fn serve(config: Config, is_gateway: bool) -> anyhow::Result<()
     let service = Service::new(store.clone(), told).with_metrics(metrics);
     let service = door::beside(service, &config, store.clone())?;
     let lake = if is_gateway { None } else { lake(&config).await? };
-    let service = match lake {
-        Some(lake) => service.with_costs(lake),
-        None => service,
+    let (service, _collecting) = match lake {
+        Some(lake) => {
+            let collecting = collect::start(&lake, &store, &config.cost_sources);
+            (service.with_costs(lake), collecting)
+        }
+        None => (service, JoinSet::new()),
     };
     run(listener, service, store, shutdown).await
 }

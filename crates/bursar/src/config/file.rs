@@ -29,6 +29,7 @@ pub struct Texts {
     pub(super) settings: Vec<Given>,
     pub(super) upstreams: Vec<TableText>,
     pub(super) cloud_budgets: Vec<TableText>,
+    pub(super) cost_sources: Vec<TableText>,
 }
 
 /// Reads a file's text. What can't be read is added to the faults, everything else is answered.
@@ -44,7 +45,11 @@ pub fn read(path: &Path, text: &str, faults: &mut Vec<Fault>) -> Texts {
     reader.named.sort_by_key(|(at, _, _)| *at);
     let mut texts = Texts { settings: reader.given, ..Texts::default() };
     for (_, kind, table) in reader.named {
-        let tables = if kind == UPSTREAM { &mut texts.upstreams } else { &mut texts.cloud_budgets };
+        let tables = match kind {
+            UPSTREAM => &mut texts.upstreams,
+            COST_SOURCE => &mut texts.cost_sources,
+            _ => &mut texts.cloud_budgets,
+        };
         tables.push(table);
     }
     texts
@@ -77,6 +82,9 @@ impl Reader<'_> {
                 (DeValue::Table(inner), None) if key == UPSTREAM => self.named(UPSTREAM, inner),
                 (DeValue::Table(inner), None) if key == CLOUD_BUDGET => {
                     self.named(CLOUD_BUDGET, inner);
+                }
+                (DeValue::Table(inner), None) if key == COST_SOURCE => {
+                    self.named(COST_SOURCE, inner);
                 }
                 (DeValue::Table(inner), None) if key == COST || is_table(&key) => {
                     self.table(&format!("{key}."), inner);
@@ -161,9 +169,11 @@ fn list(value: &Spanned<DeValue<'_>>) -> Option<String> {
 /// The table of upstreams, which have names of the user's choice.
 const UPSTREAM: &str = "upstream";
 
-/// What is about cloud cost, and the table of its budgets, which have names of the user's choice.
+/// What is about cloud cost: the tables of its budgets and of where bills come from, which have
+/// names of the user's choice.
 const COST: &str = "cost";
 const CLOUD_BUDGET: &str = "cost.budget";
+const COST_SOURCE: &str = "cost.source";
 
 fn is_table(key: &str) -> bool {
     let inside =
@@ -182,7 +192,8 @@ fn unknown(prefix: &str) -> String {
     if prefix.is_empty() {
         names.extend([UPSTREAM, COST]);
     }
-    names.extend(CLOUD_BUDGET.strip_prefix(prefix).filter(|_| prefix.len() > COST.len()));
+    let inside = [CLOUD_BUDGET, COST_SOURCE].into_iter().filter(|_| prefix.len() > COST.len());
+    names.extend(inside.filter_map(|table| table.strip_prefix(prefix)));
     format!("unknown; there are {}", names.join(", "))
 }
 

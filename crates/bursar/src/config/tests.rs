@@ -1,3 +1,4 @@
+use lake::OnInvalid;
 use secrecy::ExposeSecret;
 
 use super::*;
@@ -169,8 +170,36 @@ fn a_budget_for_cloud_cost_is_a_table_of_its_name() {
         "bursar.toml:4: cost.budget.a.hue: unknown; there are limit, only",
         "bursar.toml:5: cost.budget.b: limit is missing",
         "bursar.toml:6: cost.budget.b.period: period \"week\" is none of month",
-        "bursar.toml:8: cost.budgets: unknown; there are budget",
+        "bursar.toml:8: cost.budgets: unknown; there are budget, source",
         "bursar.toml:9: cost.budget.c: a limit is between 0 and",
+    ] {
+        assert!(error.contains(fault), "{fault}: {error}");
+    }
+}
+
+#[test]
+fn a_source_of_bills_is_a_table_of_its_name() {
+    let text = r#"
+        [cost.source.aws]
+        path = "/exports/aws"
+        every = "6h"
+        on_invalid = "quarantine"
+        [cost.source.ai]
+        path = "ledger"
+    "#;
+    let sources = loaded(text, &[]).unwrap().config.cost_sources;
+    let [aws, ai] = sources.as_slice() else { panic!("{sources:?}") };
+    assert_eq!((aws.name.as_str(), aws.every.as_secs()), ("aws", 6 * 60 * 60));
+    assert_eq!((aws.on_invalid, ai.on_invalid), (OnInvalid::Quarantine, OnInvalid::Accept));
+    assert_eq!((ai.path.to_str(), ai.every.as_secs()), (Some("ledger"), 60 * 60));
+
+    let text = "[cost.source.a]\nevery = \"0s\"\nlacking = \"maybe\"\nwhere = 1\n";
+    let error = loaded(text, &[]).unwrap_err();
+    for fault in [
+        "bursar.toml:1: cost.source.a: path is missing",
+        "bursar.toml:2: cost.source.a.every: \"0s\" is not between 1s and 366 days",
+        "bursar.toml:3: cost.source.a.lacking: \"maybe\" is not true or false",
+        "bursar.toml:4: cost.source.a.where: unknown; there are path, every",
     ] {
         assert!(error.contains(fault), "{fault}: {error}");
     }

@@ -103,3 +103,39 @@ fn a_service_tells_what_the_official_sample_costs_wherever_it_is_asked() {
     let (_, last) = by_day.last_key_value().expect("a day");
     assert_eq!(sum(samples(&text, "aws_cost_daily_usd", "")), sum([*last]));
 }
+
+#[test]
+fn bills_are_taken_in_and_watched_as_the_config_file_says() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (_kept, database) = sqlite();
+    // The sample as if it were of this month.
+    let (exports, now) = (folder.path().join("exports"), jiff::Timestamp::now());
+    std::fs::create_dir(&exports).expect("a folder");
+    let sample = std::fs::read_to_string(data().join("focus/focus-1.0-sample.csv"));
+    let month = now.to_zoned(jiff::tz::TimeZone::UTC).date().first_of_month();
+    let next = month.last_of_month().tomorrow().expect("a day");
+    let (this, next) = (&month.to_string()[..7], &next.to_string()[..7]);
+    let sample = sample.expect("a file").replace("2024-10", next).replace("2024-09", this);
+    std::fs::write(exports.join("bill.csv"), sample).expect("a file");
+    let lake = folder.path().join("lake");
+    let config = folder.path().join("bursar.toml");
+    let text = format!(
+        "[cost.source.main]\npath = {exports:?}\nevery = \"1s\"\n\
+         [cost.budget.whole]\nlimit = 16.5\n"
+    );
+    std::fs::write(&config, text).expect("a file");
+    let server = Server::start_on_lake_with(&database, &lake, &config);
+    let mut client = Client::connect(server.address).expect("a connection");
+    client.wait_for("/api/v1/events", |_, text| text.contains("\"whole\""));
+    client.wait_for("/metrics", |_, text| text.contains("cloud_cost_budget_spent{"));
+    client.wait_for("/metrics", |_, text| text.contains("month=\"current\""));
+    let text = client.get("/metrics", 200);
+    let spent = samples(&text, "cloud_cost_budget_spent", "budget=\"whole\"");
+    let current = samples(&text, "cloud_cost_monthly", "month=\"current\"");
+    assert_eq!(spent, [sum(current)]);
+    assert_eq!(samples(&text, "aws_budget_monthly_limit_usd", "whole"), ["16.5"]);
+    assert_eq!(samples(&text, "bursar_cost_ingest_failures_total", "main"), ["0"]);
+    // Ingested again and again, it is still the first version.
+    assert_eq!(ask(&mut client, "/api/v1/cost/report")["version"], 1);
+    assert_eq!(server.stop(), Some(0));
+}

@@ -88,6 +88,13 @@ impl Server {
         Self::spawn(command, free_address())
     }
 
+    /// Starts beside a lake of its own, with a config file.
+    pub(crate) fn start_on_lake_with(database: &str, lake: &Path, config: &Path) -> Self {
+        let mut command = program(database);
+        command.env("BURSAR_LAKE_URL", lake).arg("--config").arg(config);
+        Self::spawn(command, free_address())
+    }
+
     /// Starts a gateway alone.
     pub(crate) fn start_gateway(database: &str, config: &Path) -> Self {
         let mut command = program(database);

@@ -70,7 +70,7 @@ async fn create(service: &Harness, name: &str, watched: &str, limit: &str) -> An
     admin(service, "POST", BUDGETS, Some(body)).await
 }
 
-/// What the job does every minute; then what was told so far.
+/// What the job does again and again; then what was told so far.
 async fn watched(service: &Harness) -> Vec<String> {
     crate::cloud_budget::watch(service.front.state().clone()).await;
     let events = admin(service, "GET", "/api/v1/events", None).await.json();

@@ -81,7 +81,7 @@ impl Args {
             progress: Some(Arc::new(progress)),
             ..Options::default()
         };
-        let ingested = if self.path == Path::new("ledger") {
+        let ingested = if self.path == Path::new(ledger::PATH) {
             // Bursar's own rows are written here and read by the same door as everybody's.
             let bill = context.with_store(async |store| ledger::bill(store).await).await?;
             let source = options.source.or_else(|| Some(ledger::SOURCE.to_owned()));

@@ -12,13 +12,16 @@ use tempfile::NamedTempFile;
 use crate::context::{Store, price_book};
 
 /// Who delivers these charges.
-pub(super) const SOURCE: &str = "bursar-ledger";
+pub(crate) const SOURCE: &str = "bursar-ledger";
+
+/// How it is named in the place of a path.
+pub(crate) const PATH: &str = "ledger";
 
 const CUSTOM: &str = "x_RequestId";
 const PAGE: usize = 1_000;
 
 /// Every charged call as FOCUS 1.4, a row a class of tokens.
-pub(super) async fn bill(store: &Store) -> anyhow::Result<NamedTempFile> {
+pub(crate) async fn bill(store: &Store) -> anyhow::Result<NamedTempFile> {
     let book = price_book(store).await?;
     let file = tempfile::Builder::new().suffix(".csv").tempfile();
     let file = file.context("failed to make a file for the ledger's charges")?;
