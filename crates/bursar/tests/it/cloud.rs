@@ -30,7 +30,9 @@ fn sum<'a>(amounts: impl IntoIterator<Item = &'a str>) -> String {
 
 fn costs(answer: &Value) -> Vec<&str> {
     let rows = answer["rows"].as_array().expect("rows");
-    rows.iter().map(|row| row.as_array().unwrap().last().unwrap().as_str().unwrap()).collect()
+    rows.iter()
+        .map(|row| row.as_array().and_then(|row| row.last()?.as_str()).expect("a cost"))
+        .collect()
 }
 
 /// The samples of a metric whose labels contain a text.
