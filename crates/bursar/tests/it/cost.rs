@@ -177,8 +177,6 @@ fn a_cloud_budget_tells_a_threshold_once_however_often_bills_are_restated() {
     let folder = tempfile::tempdir().expect("a folder");
     let lake = folder.path().join("lake");
     let (_database, url) = sqlite();
-    let config = folder.path().join("bursar.toml");
-    fs::write(&config, format!("[lake]\nurl = {lake:?}\n")).expect("a config");
     // The sample is of 2024: a budget of this year is to hold it.
     let year = jiff::Timestamp::now().strftime("%Y-").to_string();
     let sample = data().join("focus/focus-1.0-sample.csv");
@@ -196,7 +194,7 @@ fn a_cloud_budget_tells_a_threshold_once_however_often_bills_are_restated() {
     };
     // Starts the service and waits until it has told of this budget, and so of all; those told.
     let told = |marker: &str| {
-        let server = Server::start_with(&url, &config);
+        let server = Server::start_on_lake(&url, &lake);
         let mut client = Client::connect(server.address).expect("a connection");
         client.wait_for("/api/v1/events", |_, answer| answer.contains(marker));
         let events = client.get("/api/v1/events", 200);
