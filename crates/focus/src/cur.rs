@@ -11,6 +11,8 @@
 //! AWS Well-Architected Labs' CUR query `amortized_cost_by_charge_type`; beside them the FinOps
 //! Foundation's `focus_converters`.
 
+use std::collections::HashSet;
+
 use crate::{Column, Condition, Expression, Fields, Record};
 
 mod gap;
@@ -59,8 +61,30 @@ pub const MANDATORY: &[&str] = &[
 
 /// Whether a header is a report's.
 pub fn is_report<S: AsRef<str>>(header: &[S]) -> bool {
-    let names: Vec<String> = header.iter().map(|name| normalized(name.as_ref())).collect();
-    MANDATORY.iter().all(|name| names.iter().any(|found| found == name))
+    missing(header).is_empty()
+}
+
+/// What a header lacks of [`MANDATORY`].
+pub fn missing<S: AsRef<str>>(header: &[S]) -> Vec<&'static str> {
+    let names: HashSet<String> = header.iter().map(|name| normalized(name.as_ref())).collect();
+    MANDATORY.iter().copied().filter(|name| !names.contains(*name)).collect()
+}
+
+/// Which of AWS's reports a header is of. 2.0 has names of accounts, and maps where legacy reports
+/// have a column for each key.
+pub fn edition<S: AsRef<str>>(header: &[S]) -> &'static str {
+    const NEW: [&str; 6] = [
+        "bill_payer_account_name",
+        "cost_category",
+        "discount",
+        "line_item_usage_account_name",
+        "product",
+        "resource_tags",
+    ];
+    match header.iter().any(|name| NEW.contains(&normalized(name.as_ref()).as_str())) {
+        true => "CUR 2.0",
+        false => "CUR",
+    }
 }
 
 /// One charge that some rows of a report make. A row makes a charge for each part that is for it.

@@ -4,7 +4,6 @@
 //! told is refused before its first row.
 
 use std::{
-    collections::HashMap,
     fs::File,
     io::{self, BufReader, Read},
     path::{Path, PathBuf},
@@ -15,15 +14,15 @@ use std::{
 };
 
 use flate2::read::MultiGzDecoder;
-use focus::{Column, Detected, Field, Kind, Version, requirement::Requirement, upgrade};
+use focus::{Detected, Field, Version, cur, requirement::Requirement};
 use sha2::{Digest, Sha256};
 
 use crate::{
     csv::{Cutter, Refusal, check_header},
     limit::Limits,
     parquet,
+    plan::{KeptColumns, Plan},
     source::{Bill, Form},
-    upgrade::places,
     validate,
 };
 
@@ -35,22 +34,15 @@ const GROWTH_FREE: u64 = 64 << 20;
 pub(crate) struct Layout {
     pub(crate) path: PathBuf,
     pub(crate) names: Vec<String>,
-    pub(crate) places: HashMap<String, usize>,
-    pub(crate) plan: upgrade::Plan,
+    pub(crate) plan: Plan,
     /// Columns that are kept as they are: where they stand, the custom column they become.
-    pub(crate) kept: Vec<(usize, String)>,
+    pub(crate) kept: KeptColumns,
     /// What its charges have to keep.
     pub(crate) asked: Vec<&'static Requirement>,
     /// One line on what was found.
     pub(crate) say: String,
     /// Amounts that the file holds as floats.
     pub(crate) floats: Vec<String>,
-}
-
-impl Layout {
-    pub(crate) fn version(&self) -> Version {
-        self.plan.version
-    }
 }
 
 /// How a delivery wants its headers read.
@@ -83,43 +75,64 @@ pub(crate) fn of_header(
     reading: Reading,
     limits: Limits,
 ) -> Result<Layout, Refusal> {
-    check_header(&names)?;
-    let detected = match reading.version {
-        Some(version) => Detected::declared(&names, version),
-        None => Version::detect(&names),
-    };
-    let known = detected.fields.iter().any(|field| matches!(field, Field::Focus(_)));
-    if !known {
-        let say = "no column of FOCUS in the first line; is it a FOCUS bill with a header?";
-        return Err(Refusal { line: 1, say: say.into() });
-    }
-    if !detected.missing.is_empty() && !reading.lacking {
-        let say = format!("{detected}; nothing of it was read");
-        return Err(Refusal { line: 1, say });
-    }
-    let plan = upgrade::plan(&names, &detected);
-    let mut kept = plan.kept.clone();
-    // Stray columns are kept too, under names that FOCUS allows.
-    for (at, (name, field)) in names.iter().zip(&detected.fields).enumerate() {
-        if *field == Field::Unknown {
-            kept.push((at, format!("x_{name}")));
+    let (plan, mut kept, say) = match reading.version {
+        None if cur::is_report(&names) => {
+            check_header(&names)?;
+            let (plan, kept) = Plan::report(&names);
+            let say = format!("AWS {}, {} columns", plan.focus, names.len());
+            (plan, kept, say)
         }
-    }
+        _ => {
+            report_lacks(&names)?;
+            check_header(&names)?;
+            let detected = detected(&names, reading)?;
+            let (plan, kept) = Plan::focus(&names, &detected);
+            (plan, kept, detected.to_string())
+        }
+    };
     canonical(&mut kept);
     if kept.len() > limits.columns {
         let say = format!("{} custom columns, over the limit of {}", kept.len(), limits.columns);
         return Err(Refusal { line: 1, say });
     }
-    let amount = |name: &String| Column::parse(name).is_ok_and(|c| c.kind() == Kind::Decimal);
-    let floats = floats.iter().filter(|name| amount(name)).cloned().collect();
-    let say = detected.to_string();
-    let (path, places) = (path.to_owned(), places(&names));
-    let asked = validate::asked(&plan, &places);
-    Ok(Layout { path, places, names, plan, kept, asked, say, floats })
+    let amounts: Vec<&String> = plan.amounts().iter().map(|at| &names[*at]).collect();
+    let floats = floats.iter().filter(|name| amounts.contains(name)).cloned().collect();
+    let asked = validate::asked(&plan);
+    Ok(Layout { path: path.to_owned(), names, plan, kept, asked, say, floats })
+}
+
+/// Refuses a header that is nearly a report's.
+fn report_lacks(names: &[String]) -> Result<(), Refusal> {
+    let lacking = cur::missing(names);
+    if lacking.is_empty() || lacking.len() == cur::MANDATORY.len() {
+        return Ok(());
+    }
+    let lacking = lacking.join(", ");
+    let say = format!("an AWS report without {lacking}; export it with these columns");
+    Err(Refusal { line: 1, say })
+}
+
+/// The FOCUS version of a header that can be read.
+fn detected(names: &[String], reading: Reading) -> Result<Detected, Refusal> {
+    let detected = match reading.version {
+        Some(version) => Detected::declared(names, version),
+        None => Version::detect(names),
+    };
+    let refuse = |say: String| Err(Refusal { line: 1, say });
+    let known = detected.fields.iter().any(|field| matches!(field, Field::Focus(_)));
+    if !known {
+        let say = "no column of FOCUS in the first line; is it a FOCUS bill or an AWS report \
+                   with a header?";
+        return refuse(say.into());
+    }
+    if !detected.missing.is_empty() && !reading.lacking {
+        return refuse(format!("{detected}; nothing of it was read"));
+    }
+    Ok(detected)
 }
 
 /// Custom columns begin with a small `x_`, and each name stands once, whatever its case.
-fn canonical(kept: &mut Vec<(usize, String)>) {
+fn canonical(kept: &mut KeptColumns) {
     let mut seen = std::collections::BTreeSet::new();
     for (_, name) in kept.iter_mut() {
         if let Some(rest) = name.strip_prefix("X_") {

@@ -63,6 +63,20 @@ pub(crate) fn text(array: &ArrayRef) -> Result<ArrayRef, ArrowError> {
     })
 }
 
+/// The array with null for texts that stand for no value, as CSV is read.
+pub(crate) fn told(array: &ArrayRef) -> Result<ArrayRef, ArrowError> {
+    if !array.data_type().is_string() {
+        return Ok(Arc::clone(array));
+    }
+    let texts = text(array)?;
+    let texts = texts.as_string::<i32>();
+    if !texts.iter().flatten().any(is_null) {
+        return Ok(Arc::clone(array));
+    }
+    let told: StringArray = texts.iter().map(|text| text.filter(|text| !is_null(text))).collect();
+    Ok(Arc::new(told))
+}
+
 /// A float as the shortest digits that name it.
 fn plain(float: f64) -> String {
     format!("{float:?}")

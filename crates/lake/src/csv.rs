@@ -246,6 +246,14 @@ fn header(bytes: &[u8]) -> Result<Vec<String>, Refusal> {
 
 /// A header must be split at its commas and name every column once.
 pub(crate) fn check_header(names: &[String]) -> Result<(), Refusal> {
+    // Columns of tags in AWS's reports tell great letters from small ones.
+    match focus::cur::is_report(names) {
+        true => unique(names, str::to_owned),
+        false => unique(names, str::to_ascii_lowercase),
+    }
+}
+
+fn unique(names: &[String], key: impl Fn(&str) -> String) -> Result<(), Refusal> {
     if let [only] = names
         && let Some(other) = [';', '\t', '|'].into_iter().find(|other| only.contains(*other))
     {
@@ -257,7 +265,7 @@ pub(crate) fn check_header(names: &[String]) -> Result<(), Refusal> {
         if name.is_empty() {
             return refuse(1, format!("column {} has no name", at + 1));
         }
-        if let Some(first) = seen.insert(name.to_ascii_lowercase(), at) {
+        if let Some(first) = seen.insert(key(name), at) {
             let (first, second) = (first + 1, at + 1);
             return refuse(1, format!("columns {first} and {second} are both named {name:?}"));
         }

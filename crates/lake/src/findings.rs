@@ -109,6 +109,27 @@ impl Findings {
         self.rows.entry(row).or_default().push((rule, say));
     }
 
+    /// The findings of some of the rows before these are looked at: what can't be kept is known.
+    pub(crate) fn of_rows(&self, rows: &[usize]) -> Self {
+        let broken = rows.iter().enumerate().filter(|(_, row)| self.broken.contains(row));
+        Self { broken: broken.map(|(at, _)| at).collect(), ..Self::default() }
+    }
+
+    /// Takes in what was found of some of the rows. Two charges of a row tell the same once.
+    pub(crate) fn absorb(&mut self, part: Self, rows: &[usize]) {
+        for (at, found) in part.rows {
+            let mine = self.rows.entry(rows[at]).or_default();
+            for one in found {
+                if !mine.contains(&one) {
+                    mine.push(one);
+                }
+            }
+        }
+        self.broken.extend(part.broken.iter().map(|at| rows[*at]));
+        self.breached.extend(part.breached.iter().map(|at| rows[*at]));
+        self.unzoned += part.unzoned;
+    }
+
     pub(crate) fn keep_record(&mut self, row: usize, record: &csv::ByteRecord) {
         let fields = record.iter().map(|field| String::from_utf8_lossy(field).into_owned());
         self.records.insert(row, fields.collect());

@@ -238,7 +238,7 @@ fn describe(state: &State, prepared: &Prepared, report: &mut Ingested) {
 }
 
 fn version_of(prepared: &Prepared) -> String {
-    let versions: BTreeSet<_> = prepared.bills.iter().map(|(_, l)| l.version().as_str()).collect();
+    let versions: BTreeSet<_> = prepared.bills.iter().map(|(_, l)| l.plan.focus).collect();
     versions.into_iter().collect::<Vec<_>>().join(", ")
 }
 

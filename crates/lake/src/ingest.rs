@@ -25,15 +25,15 @@ use thiserror::Error;
 use crate::{
     aggregate::{self, Aggregate},
     bill::{Counted, Layout, cutter},
+    charges::Maker,
     csv::{self, Block, Refusal},
     findings::{Findings, Tally},
     limit::Limits,
     parquet::Foot,
-    partition::{Partitions, WriteError, Written, without},
+    partition::{Partitions, WriteError, Written},
     quarantine,
     source::{Bill, Form, SourceError},
     storage::{Storage, StorageError},
-    upgrade::Delivered,
     validate::Validator,
 };
 
@@ -349,16 +349,9 @@ impl<'a> Worker<'a> {
         first: u64,
         mut findings: Findings,
     ) -> Result<(), IngestError> {
-        let delivered = Delivered::new(&layout.names, &layout.places, columns);
-        let schema = &self.work.schema;
-        let charges = delivered.charges(&layout.plan, &layout.kept, schema, &mut findings);
-        let charges = charges.map_err(WriteError::from)?;
-        if charges.num_rows() == 0 {
-            return Ok(());
-        }
-        Partitions::check(&charges, &mut findings);
-        let every = self.work.strict;
-        self.validator.check(&charges, &layout.asked, every, &mut findings);
+        let (schema, validator) = (&self.work.schema, &self.validator);
+        let maker = Maker { layout, schema, validator, every: self.work.strict };
+        let made = maker.make(columns, &mut findings).map_err(WriteError::from)?;
         self.done.unzoned += findings.unzoned;
         let refused = findings.refused(self.work.strict);
         if !findings.is_empty() {
@@ -366,17 +359,21 @@ impl<'a> Worker<'a> {
             self.done.breaches += findings.refused(true).len() as u64;
         }
         if !refused.is_empty() {
-            self.done.quarantined.extend(months(&charges, &refused));
+            for part in &made {
+                self.done.quarantined.extend(months(&part.charges, &part.refused(&refused)));
+            }
             let mut quarantine =
                 self.shared.quarantine.lock().unwrap_or_else(PoisonError::into_inner);
             quarantine.keep(layout, columns, first, &refused, &findings)?;
         }
-        let accepted = without(&charges, &refused).map_err(WriteError::from)?;
-        if accepted.num_rows() > 0 {
-            self.partitions.write(&accepted)?;
-            self.aggregate.add(&accepted).map_err(WriteError::from)?;
+        for part in made {
+            let accepted = part.accepted(&refused).map_err(WriteError::from)?;
+            if accepted.num_rows() > 0 {
+                self.partitions.write(&accepted)?;
+                self.aggregate.add(&accepted).map_err(WriteError::from)?;
+            }
         }
-        self.tell(charges.num_rows() as u64);
+        self.tell(columns.first().map_or(0, |column| column.len()) as u64);
         Ok(())
     }
 

@@ -8,6 +8,7 @@
 
 mod aggregate;
 mod bill;
+mod charges;
 mod commit;
 mod compact;
 mod condition;
@@ -30,6 +31,7 @@ mod manifest;
 mod nested;
 mod parquet;
 mod partition;
+mod plan;
 mod quarantine;
 mod query;
 mod reconcile;

@@ -102,7 +102,9 @@ impl Iterator for Batches {
 
     fn next(&mut self) -> Option<Self::Item> {
         let batch = self.0.next()?;
-        Some(batch.map(|batch| batch.columns().to_vec()).map_err(broken))
+        // AWS writes empty texts where there is nothing.
+        let columns = batch.and_then(|batch| batch.columns().iter().map(convert::told).collect());
+        Some(columns.map_err(broken))
     }
 }
 

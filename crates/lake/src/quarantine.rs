@@ -98,7 +98,7 @@ impl Writer {
         let texts: Vec<&StringArray> = texts.iter().map(|array| array.as_string::<i32>()).collect();
         let header = json(&layout.names);
         let file = layout.path.display().to_string();
-        let focus = layout.version().as_str();
+        let focus = layout.plan.focus;
         let records = rows.iter().enumerate().map(|(at, row)| match findings.record(*row) {
             Some(record) => json(&record),
             None => {

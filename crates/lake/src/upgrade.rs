@@ -17,7 +17,7 @@ use arrow::{
     error::ArrowError,
 };
 use focus::{
-    Column, Expression, Fields, Kind, Row,
+    Column, Expression, Fields, Kind, Rewrite, Row,
     decimal::{PRECISION, SCALE},
 };
 
@@ -34,11 +34,6 @@ pub(crate) struct Delivered<'a> {
     places: &'a HashMap<String, usize>,
     columns: &'a [ArrayRef],
     rows: usize,
-}
-
-/// Where each column stands, by its name in lower case.
-pub(crate) fn places(names: &[String]) -> HashMap<String, usize> {
-    names.iter().enumerate().map(|(at, name)| (name.to_ascii_lowercase(), at)).collect()
 }
 
 impl<'a> Delivered<'a> {
@@ -62,14 +57,14 @@ impl<'a> Delivered<'a> {
     /// The charges that these rows are, with the custom columns that are kept.
     pub(crate) fn charges(
         &self,
-        plan: &focus::upgrade::Plan,
+        expressions: &[Expression],
         kept: &[(usize, String)],
         schema: &SchemaRef,
         findings: &mut Findings,
     ) -> Result<RecordBatch, ArrowError> {
         let mut columns = Vec::with_capacity(schema.fields().len());
-        for upgrade in &plan.columns {
-            columns.push(self.evaluate(&upgrade.expression(), upgrade.column, findings)?);
+        for (column, expression) in Column::ALL.iter().zip(expressions) {
+            columns.push(self.evaluate(expression, *column, findings)?);
         }
         for field in &schema.fields()[columns.len()..] {
             let at = kept.iter().find(|(_, name)| name == field.name()).map(|(at, _)| *at);
@@ -124,6 +119,14 @@ impl<'a> Delivered<'a> {
                 let (a, b) =
                     (self.evaluate(a, column, findings)?, self.evaluate(b, column, findings)?);
                 difference(&a, &b)
+            }
+            // What is kept as an instant need not be written as one first. The rule says itself
+            // that what is read is in UTC.
+            Expression::Rewritten(Rewrite::Instant, of) if column.kind() == Kind::Instant => {
+                let unzoned = findings.unzoned;
+                let instants = self.evaluate(of, column, findings);
+                findings.unzoned = unzoned;
+                instants
             }
             _ => {
                 let texts = self.texts_of(expression)?;

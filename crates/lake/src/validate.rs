@@ -15,13 +15,13 @@ use focus::Decimal;
 use focus::{
     Column, Kind, Row,
     requirement::{self, Requirement, Severity},
-    upgrade::Plan,
 };
 
 use crate::{
     condition::{self, Formats, Lookup},
     findings::{Findings, Rule},
     partition::column,
+    plan::Plan,
 };
 
 #[cfg(test)]
@@ -103,15 +103,8 @@ impl Validator {
 }
 
 /// The requirements that a bill can be asked for, by the columns that it gives.
-pub(crate) fn asked(plan: &Plan, places: &HashMap<String, usize>) -> Vec<&'static Requirement> {
-    let given = |column: Column| {
-        let upgrade = plan.columns.iter().find(|upgrade| upgrade.column == column);
-        upgrade.is_some_and(|upgrade| {
-            let reads = upgrade.expression().reads();
-            reads.iter().any(|name| places.contains_key(&name.to_ascii_lowercase()))
-        })
-    };
-    requirement::asked(given)
+pub(crate) fn asked(plan: &Plan) -> Vec<&'static Requirement> {
+    requirement::asked(|column| plan.gives(column))
 }
 
 /// The values of one row that a requirement reads, as text.

@@ -38,8 +38,9 @@ fn masks_say_of_each_row_what_the_requirement_says_of_it() {
         bill::of_header(path, names.clone(), &[], bill::Reading::default(), limits).unwrap();
     let mut findings = Findings::default();
     let schema = schema::charges([]);
-    let delivered = Delivered::new(&names, &layout.places, &columns);
-    let charges = delivered.charges(&layout.plan, &[], &schema, &mut findings).unwrap();
+    let delivered = Delivered::new(&names, &layout.plan.places, &columns);
+    let expressions = &layout.plan.parts[0].columns;
+    let charges = delivered.charges(expressions, &[], &schema, &mut findings).unwrap();
     let (lookup, formats) = (Charges(&charges), Formats::default());
     let mut broken = 0;
     for requirement in requirement::all() {
