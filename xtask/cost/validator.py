@@ -107,7 +107,7 @@ def main():
         if broken(given, rule) != broken(found, rule):
             print(f"  {rule}: {given.get(rule)} in the bills, {found.get(rule)} out of the lake")
             failed = True
-    for rule in sorted(parts.keys() - KNOWN.keys()):
+    for rule in sorted(parts.keys() - KNOWN):
         print(f"  {rule}: not known: {parts[rule]}")
         failed = True
     sys.exit(failed)

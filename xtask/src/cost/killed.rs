@@ -3,7 +3,7 @@
 //! Owns the moments, from the seed. Two exports of one source restate each other; whichever is in,
 //! its totals stand alone, in the charges as in their sums by day.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -16,8 +16,9 @@ use crate::upstream::mixed;
 /// How many are killed.
 const INGESTS: u64 = 30;
 const COMPACTIONS: u64 = 20;
+const ROWS: &str = "2000";
 /// Enough for several files of a month and provider, so that there is something to put together.
-const ROWS: &str = "9000";
+const ROWS_SCATTERED: &str = "9000";
 const TOTALS: &str = "select count(*), sum(BilledCost), sum(EffectiveCost) from focus_data_table \
                       union all \
                       select sum(ChargeCount), sum(BilledCost), sum(EffectiveCost) \
@@ -48,14 +49,22 @@ struct House<'a> {
 }
 
 pub(super) fn run(stage: &Stage) -> Result<()> {
-    let mut house = House::build(stage)?;
     println!("killed: seed {}", stage.seed);
-    let ends = house.ingests()?;
+    let folder = stage.folder("killed")?;
+    let (ingests, compactions) = std::thread::scope(|scope| {
+        let compactions = scope.spawn(|| {
+            House::build(stage, folder.join("compactions"), ROWS_SCATTERED)?.compactions()
+        });
+        let ingests =
+            House::build(stage, folder.join("ingests"), ROWS).and_then(|mut h| h.ingests());
+        (ingests, compactions.join())
+    });
+    let ends = ingests?;
     println!(
         "killed: {INGESTS} ingests: {} as before, {} as after, {} of those done by then",
         ends.before, ends.after, ends.done
     );
-    let ends = house.compactions()?;
+    let ends = compactions.map_err(|_| anyhow::anyhow!("the thread of compactions died"))??;
     println!(
         "killed: {COMPACTIONS} compactions: {} as before, {} half way, {} as after, {} of those \
          done by then; every total kept",
@@ -65,13 +74,13 @@ pub(super) fn run(stage: &Stage) -> Result<()> {
 }
 
 impl<'a> House<'a> {
-    fn build(stage: &'a Stage) -> Result<Self> {
-        let folder = stage.folder("killed")?;
+    fn build(stage: &'a Stage, folder: PathBuf, count: &str) -> Result<Self> {
+        std::fs::create_dir_all(&folder)?;
         let exports = [folder.join("one.csv"), folder.join("two.csv")];
         for (number, export) in (1..).zip(&exports) {
             let mut rows = stage.script("rows.py");
             let seed = stage.seed.wrapping_add(number).to_string();
-            shell::run(rows.arg(export).args([&seed, ROWS]))?;
+            shell::run(rows.arg(export).args([&seed, count]))?;
         }
         let lake = folder.join("lake");
         let mut house =
@@ -90,6 +99,7 @@ impl<'a> House<'a> {
         for number in 0..INGESTS {
             let next = 1 - self.current;
             let mut ingest = self.ingest_command(next);
+            ingest.args(["--execution", &format!("killed-{number}")]);
             let wait = self.moment(length, number);
             ends.done += u32::from(!kill_after(&mut ingest, wait)?);
             let found = self.totals_now()?;
@@ -113,9 +123,14 @@ impl<'a> House<'a> {
 
     fn compactions(&mut self) -> Result<Ends> {
         let mut ends = Ends::default();
+        // Each begins with the same lake, whose files nobody has put together.
+        let scattered = self.lake.clone();
+        self.lake = scattered.with_extension("copy");
+        copy(&scattered, &self.lake)?;
         let length = self.length(|house| house.compact())?;
         for number in 0..COMPACTIONS {
-            self.ingest(1 - self.current)?;
+            std::fs::remove_dir_all(&self.lake)?;
+            copy(&scattered, &self.lake)?;
             let versions = self.versions()?;
             let mut compact = self.stage.cost(&self.lake, &["compact"]);
             let wait = self.moment(length, INGESTS + number);
@@ -136,6 +151,9 @@ impl<'a> House<'a> {
             }
             ensure!(self.totals_now()? == *wanted, "the compaction after kill {number} lost money");
         }
+        let next = 1 - self.current;
+        self.ingest(next)?;
+        ensure!(self.totals_now()? == self.totals[next], "the ingest after kills is not whole");
         Ok(ends)
     }
 
@@ -186,6 +204,20 @@ impl<'a> House<'a> {
         let text = shell::output(&mut self.stage.cost(&self.lake, &words))?;
         Ok(text.lines().count())
     }
+}
+
+/// A folder with all that is in it.
+fn copy(from: &Path, to: &Path) -> Result<()> {
+    std::fs::create_dir_all(to)?;
+    for entry in std::fs::read_dir(from)? {
+        let entry = entry?;
+        let target = to.join(entry.file_name());
+        match entry.file_type()?.is_dir() {
+            true => copy(&entry.path(), &target)?,
+            false => drop(std::fs::copy(entry.path(), target)?),
+        }
+    }
+    Ok(())
 }
 
 /// Kills a command at this moment of its run; false when it was over by then.
