@@ -1,6 +1,6 @@
 //! What can be asked for.
 
-use crate::{bench, ci, program, prompts, sdk, services, simulate, soak, suite, tidy};
+use crate::{bench, ci, cost, program, prompts, sdk, services, simulate, soak, suite, tidy};
 
 /// The project's own tools.
 #[derive(clap::Parser)]
@@ -30,6 +30,8 @@ pub(crate) enum Command {
     Prompts,
     /// Run the vendors' own SDKs through the gateway.
     Sdk(sdk::Arguments),
+    /// Prove the lake against DuckDB, kills and the official validator.
+    Cost(cost::Arguments),
     /// Run the whole check, as a build machine does.
     Ci,
     #[command(flatten)]
@@ -50,6 +52,7 @@ impl Arguments {
                 Ok(())
             }
             Command::Sdk(arguments) => sdk::run(arguments),
+            Command::Cost(arguments) => cost::run(arguments),
             Command::Ci => ci::run(),
             Command::Program(command) => program::run(command),
         }

@@ -11,6 +11,7 @@ mod ci;
 mod clients;
 mod command;
 mod contract;
+mod cost;
 mod program;
 mod prompts;
 mod sdk;

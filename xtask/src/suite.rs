@@ -5,7 +5,7 @@
 use anyhow::{Context, Result};
 
 use crate::services::redis::{self, Redis};
-use crate::{alerts, clients, contract, prompts, sdk, services, shell, workspace};
+use crate::{alerts, clients, contract, cost, prompts, sdk, services, shell, workspace};
 
 /// What is off by default and tested all the same.
 pub(crate) const FEATURES: [&str; 2] = ["--features", "meter/redis"];
@@ -25,6 +25,9 @@ pub(crate) struct Arguments {
     /// Leave the vendors' SDKs out; the whole check never does.
     #[arg(long)]
     pub(crate) no_sdk: bool,
+    /// Leave the proofs of the lake out; the whole check never does.
+    #[arg(long)]
+    pub(crate) no_cost: bool,
     /// Seed of the API contract's requests, to repeat a failing run.
     #[arg(long, default_value_t = contract::SEED)]
     pub(crate) seed: u64,
@@ -78,6 +81,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Vec<String>> {
     if !arguments.no_contract {
         let empty = postgres.database("contract")?;
         contract::run(arguments.seed, &empty.url())?;
+    }
+    if !arguments.no_cost {
+        cost::run(&cost::Arguments::default())?;
     }
     if !arguments.no_clients {
         clients::run(&redis)?;

@@ -65,6 +65,17 @@ fn the_official_sample_adds_up_whatever_it_is_split_by() {
 }
 
 #[test]
+fn every_number_is_a_number_in_json() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let question = "select 1 as whole, 0.10 as exact, cast('0.1' as double) as float";
+    let output = cost(&folder.path().join("lake"), &["query", question, "--output", "json"]);
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let rows: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    let numbers = ["whole", "exact", "float"].map(|name| rows[0][name].is_number());
+    assert_eq!(numbers, [true; 3], "{text}");
+}
+
+#[test]
 fn the_same_bill_again_changes_nothing_and_another_replaces_it() {
     let folder = tempfile::tempdir().expect("a folder");
     let lake = folder.path().join("lake");

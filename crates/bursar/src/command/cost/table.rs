@@ -20,6 +20,13 @@ fn cell(value: Value) -> Cell {
         Value::Decimal(value) => Cell::Decimal(value),
         Value::Text(text) => Cell::Text(text),
         Value::Instant(at) => Cell::Time(at),
+        Value::Float(value) => float(value),
         other => Cell::text(other),
     }
+}
+
+/// A float in its shortest digits, a number wherever numbers are; one beyond all amounts is text.
+fn float(value: f64) -> Cell {
+    let number = lake::Decimal::parse(&value.to_string());
+    number.map_or_else(|| Cell::text(Value::Float(value)), Cell::Decimal)
 }
