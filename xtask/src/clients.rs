@@ -5,7 +5,7 @@ use std::process::Command as Program;
 use anyhow::{Context, Result, bail};
 
 use crate::services::redis::{self, Redis};
-use crate::{contract, shell, workspace};
+use crate::{contract, shell, suite, workspace};
 
 /// The oldest Node.js that the packages run on.
 const NODE_MIN: u32 = 20;
@@ -15,7 +15,7 @@ const PACKAGES: [&str; 1] = ["clients/fastify"];
 
 pub(crate) fn run(redis: &Redis) -> Result<()> {
     node()?;
-    shell::run(workspace::cargo().args(["build", "--package", "bursar"]))?;
+    suite::build()?;
     let binary = workspace::target()?.join("debug").join("bursar");
     for package in PACKAGES {
         for words in [&["ci"][..], &["run", "check"], &["test"]] {

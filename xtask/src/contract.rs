@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 
 use crate::workspace::Process;
-use crate::{shell, workspace};
+use crate::{shell, suite, workspace};
 
 /// The version whose checks and options we know.
 const VERSION: &str = "4.32.5";
@@ -29,7 +29,7 @@ const TOKEN: &str = "contract-test-admin-token";
 /// Holds the server to its document on a fresh SQLite file and on an empty Postgres database.
 pub(crate) fn run(seed: u64, postgres: &str) -> Result<()> {
     let schemathesis = schemathesis()?;
-    shell::run(workspace::cargo().args(["build", "--package", "bursar"]))?;
+    suite::build()?;
     let folder = workspace::target()?.join("contract").join("sqlite");
     let sqlite = format!("sqlite://{}", folder.join("bursar.db").display());
     hold(&schemathesis, &folder, &sqlite, seed).context("on SQLite")?;

@@ -8,7 +8,7 @@ use std::process::Command as Program;
 use anyhow::{Context, Result};
 
 use crate::workspace::Process;
-use crate::{clients, contract, shell, upstream, workspace};
+use crate::{clients, contract, shell, suite, upstream, workspace};
 
 /// Which language's tests.
 #[derive(clap::Args, Default)]
@@ -44,7 +44,7 @@ const TOKEN: &str = "sdk-test-admin-token";
 const TENANTS: [(&str, &str); 3] = [("", "1000"), ("POOR_", "0.00001"), ("NEAR_", "0.02")];
 
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
-    shell::run(workspace::cargo().args(["build", "--package", "bursar"]))?;
+    suite::build()?;
     let folder = workspace::target()?.join("sdk");
     if folder.exists() {
         std::fs::remove_dir_all(&folder).context("failed to clear the last run")?;

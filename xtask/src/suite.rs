@@ -94,6 +94,12 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Vec<String>> {
     Ok(closing)
 }
 
+/// Builds the program as the tests do: of other features, everything below it would be built again.
+pub(crate) fn build() -> Result<()> {
+    let mut build = workspace::cargo();
+    shell::run(build.args(["test", "--quiet", "--workspace", "--no-run"]).args(FEATURES))
+}
+
 fn is_closing(line: &str) -> bool {
     line.starts_with("test result:") || line.trim_start().starts_with("Summary [")
 }

@@ -11,7 +11,7 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 
 use crate::workspace::Folder;
-use crate::{contract, shell, workspace};
+use crate::{contract, shell, suite, workspace};
 
 mod killed;
 mod library;
@@ -50,7 +50,7 @@ enum Proof {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
-    shell::run(workspace::cargo().args(["build", "--package", "bursar"]))?;
+    suite::build()?;
     let stage = Stage {
         python: python()?,
         bursar: workspace::target()?.join("debug").join("bursar"),

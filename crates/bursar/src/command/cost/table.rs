@@ -27,6 +27,6 @@ fn cell(value: Value) -> Cell {
 
 /// A float in its shortest digits, a number wherever numbers are; one beyond all amounts is text.
 fn float(value: f64) -> Cell {
-    let number = lake::Decimal::parse(&value.to_string());
+    let number = focus::Decimal::parse(&value.to_string());
     number.map_or_else(|| Cell::text(Value::Float(value)), Cell::Decimal)
 }
