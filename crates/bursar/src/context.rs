@@ -3,12 +3,16 @@
 use std::{path::PathBuf, sync::Arc};
 
 use anyhow::Context as _;
+use lake::LakeOptions;
 use money::PriceBook;
 
 use crate::{
     config::{self, Config},
     output::{Format, Printer},
 };
+
+#[cfg(test)]
+mod tests;
 
 /// The store as commands hold it.
 pub type Store = Arc<dyn budget::Store>;
@@ -82,4 +86,28 @@ pub fn block_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Res
     // An ingest that was left alone may still read a file; it changes nothing any more.
     runtime.shutdown_background();
     result
+}
+
+/// The lake's options: of the object store, what the environment says as it says it to AWS's own
+/// programs (`AWS_ACCESS_KEY_ID`, `AWS_REGION`, `AWS_ENDPOINT_URL`, …).
+pub fn lake_options() -> LakeOptions {
+    // What is no text names no key, region or endpoint.
+    let variables = std::env::vars_os();
+    let variables = variables.filter_map(|(n, v)| n.into_string().ok().zip(v.into_string().ok()));
+    LakeOptions { storage: storage(variables), ..LakeOptions::default() }
+}
+
+fn storage(variables: impl Iterator<Item = (String, String)>) -> Vec<(String, String)> {
+    let mut storage: Vec<(String, String)> = variables
+        .filter(|(name, value)| name.starts_with("AWS_") && !value.is_empty())
+        .map(|(name, value)| (name.to_ascii_lowercase(), value))
+        .collect();
+    // Of two endpoints the service's own counts; the store takes the last that it is told.
+    storage.sort_by_key(|(name, _)| name == "aws_endpoint_url_s3");
+    for (name, _) in &mut storage {
+        if name == "aws_endpoint_url_s3" {
+            "aws_endpoint_url".clone_into(name);
+        }
+    }
+    storage
 }

@@ -1,7 +1,7 @@
 //! Proofs that the lake tells the truth, with real processes and other people's programs.
 //!
 //! Owns: the Python environment that those live in, the seed, the order. Each proof is a file:
-//! the official use-case library against DuckDB, kills at any moment, the official validator.
+//! the official use-case library against DuckDB, kills at any moment, the official validator, a lake in a bucket.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -13,6 +13,7 @@ use anyhow::{Context, Result};
 use crate::workspace::Folder;
 use crate::{contract, shell, suite, workspace};
 
+mod bucket;
 mod killed;
 mod library;
 mod validator;
@@ -47,6 +48,8 @@ enum Proof {
     Killed,
     /// The official validator.
     Validator,
+    /// A lake on S3.
+    Bucket,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
@@ -57,7 +60,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         folder: Folder::fresh("cost")?,
         seed: arguments.seed,
     };
-    for proof in [Proof::Library, Proof::Killed, Proof::Validator] {
+    for proof in [Proof::Library, Proof::Killed, Proof::Validator, Proof::Bucket] {
         if arguments.only.is_some_and(|only| only != proof) {
             continue;
         }
@@ -66,6 +69,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
             Proof::Library => library::run(&stage),
             Proof::Killed => killed::run(&stage),
             Proof::Validator => validator::run(&stage),
+            Proof::Bucket => bucket::run(&stage),
         }
         .with_context(|| format!("{proof:?} (seed {})", stage.seed))?;
         println!("cost: {proof:?} holds, {:.0} s", started.elapsed().as_secs_f64());

@@ -7,10 +7,10 @@ use clap::{Subcommand, ValueHint};
 use focus::cost::{
     AsOf, Asked, Basis, Compared, Dimension, Invoices, Month, Months, Tagged, UnknownDimension,
 };
-use lake::{Lake, LakeOptions};
+use lake::Lake;
 
 use crate::{
-    context::{Context, block_on},
+    context::{self, Context, block_on},
     exit::{Exit, Refused},
     output::{Cell, Report, Tone},
 };
@@ -239,7 +239,7 @@ impl Args {
 /// Opens the configured lake.
 async fn open(context: &Context) -> anyhow::Result<Lake> {
     let url = context.config()?.lake_url();
-    Lake::open(&url, LakeOptions::default())
+    Lake::open(&url, context::lake_options())
         .await
         .with_context(|| format!("failed to open the lake {url}"))
 }

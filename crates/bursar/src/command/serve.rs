@@ -121,7 +121,7 @@ async fn set_cloud_budgets(store: &Store, wanted: &[CloudBudget]) -> anyhow::Res
 async fn lake(config: &Config) -> anyhow::Result<Option<Arc<Lake>>> {
     let url = config.lake_url();
     // A question must not outlive the request that asks it.
-    let options = LakeOptions { time_max: Duration::from_secs(25), ..LakeOptions::default() };
+    let options = LakeOptions { time_max: Duration::from_secs(25), ..context::lake_options() };
     match Lake::open(&url, options).await {
         Ok(lake) => Ok(Some(Arc::new(lake))),
         Err(error) if config.has_lake_url() => {
