@@ -39,8 +39,11 @@ pub(super) fn run(stage: &Stage) -> Result<()> {
     let (bucket, local) = (PathBuf::from(format!("s3://{BUCKET}/lake")), folder.join("lake"));
     // All at once: each commit's name is given once, and who comes too late takes the next.
     std::thread::scope(|scope| {
-        let ingest = |export| scope.spawn(|| house.ingest(&bucket, export));
-        let running: Vec<_> = exports.iter().map(ingest).collect();
+        let (house, bucket) = (&house, &bucket);
+        let mut running = Vec::new();
+        for export in &exports {
+            running.push(scope.spawn(move || house.ingest(bucket, export)));
+        }
         running.into_iter().try_for_each(|one| {
             one.join().map_err(|_| anyhow::anyhow!("the thread of an ingest died"))?
         })
