@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use focus::{
     Decimal,
-    cost::{AsOf, Imported, Table, Value},
+    cost::{Imported, Table, Value},
 };
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -233,9 +233,4 @@ impl From<Imported> for CostImport {
             rows: import.rows,
         }
     }
-}
-
-/// The state that a page is of: that of the page before, or the one that was asked for.
-pub fn state_of(cursor: Option<(u64, usize)>, as_of: Option<AsOf>) -> Option<AsOf> {
-    cursor.map(|(version, _)| AsOf::Version(version)).or(as_of)
 }

@@ -35,7 +35,7 @@ pub use cloud_budget::{
 };
 pub use cost::{
     CostColumn, CostDiffQuery, CostImport, CostImportQuery, CostImports, CostInvoiceLine,
-    CostInvoices, CostQuery, CostStatement, CostTable, CostTagQuery, state_of,
+    CostInvoices, CostQuery, CostStatement, CostTable, CostTagQuery,
 };
 pub use cursor::Cursor;
 pub use event::{CloudEventView, EventView};

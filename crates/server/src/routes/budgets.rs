@@ -119,7 +119,7 @@ pub(crate) async fn create(
     Ok((StatusCode::CREATED, Answer(view(&state, &budget).await?)))
 }
 
-fn thresholds(percents: Vec<u16>) -> Result<Thresholds, Fault> {
+pub(super) fn thresholds(percents: Vec<u16>) -> Result<Thresholds, Fault> {
     Thresholds::new(percents)
         .map_err(|error| Fault::invalid("thresholds", format!("is wrong: {error}")))
 }

@@ -5,9 +5,10 @@ use api::{
     Problem,
 };
 use axum::{Json as Answer, extract::State, http::StatusCode};
-use budget::{CloudBudget, CloudBudgetError, CloudPeriod, Thresholds, Watched};
+use budget::{CloudBudget, CloudBudgetError, CloudPeriod, Watched};
 use focus::cost::{Basis, CostsError, Dimension};
 
+use super::budgets::thresholds;
 use crate::{
     auth::Caller,
     extract::{Json, Path},
@@ -119,11 +120,6 @@ fn wrong(error: CloudBudgetError) -> Fault {
         CloudBudgetError::Period(_) => "period",
     };
     Fault::invalid(field, format!("is wrong: {error}"))
-}
-
-fn thresholds(percents: Vec<u16>) -> Result<Thresholds, Fault> {
-    Thresholds::new(percents)
-        .map_err(|error| Fault::invalid("thresholds", format!("is wrong: {error}")))
 }
 
 /// Changes the limit and thresholds of a budget for cloud cost. What was told of the running period

@@ -4,7 +4,7 @@ use std::{fmt::Display, str::FromStr, sync::Arc};
 
 use api::{
     CostDiffQuery, CostImportQuery, CostImports, CostInvoices, CostQuery, CostStatement, CostTable,
-    CostTagQuery, Problem, state_of,
+    CostTagQuery, Problem,
 };
 use axum::{Json as Answer, extract::State};
 use focus::{
@@ -97,7 +97,9 @@ struct Part {
 impl Part {
     fn new(cursor: Option<&str>, limit: Option<u16>, as_of: Option<&str>) -> Result<Self, Fault> {
         let page = page::<(u64, usize)>(cursor, limit)?;
-        let as_of = state_of(page.after, optional("as_of", as_of)?);
+        let asked = optional("as_of", as_of)?;
+        // Further pages are of the version that the first one was of.
+        let as_of = page.after.map(|(version, _)| AsOf::Version(version)).or(asked);
         Ok(Self { cursor: page.after, limit: page.limit, as_of })
     }
 
