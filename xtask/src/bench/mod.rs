@@ -15,6 +15,7 @@ use crate::{services, shell};
 pub(crate) mod bare;
 mod cases;
 pub(crate) mod client;
+mod cost;
 pub(crate) mod gateway;
 mod load;
 pub(crate) mod machine;
@@ -31,6 +32,8 @@ pub(crate) enum Command {
     Budget(Arguments),
     /// The gateway: throughput, latency and memory against a vendor asked directly and a bare proxy.
     Gateway(GatewayArguments),
+    /// The lake of cloud cost against DuckDB: ingest, questions, memory, growth.
+    Cost(cost::Arguments),
     /// The baseline alone, to see what the machine can do; writes nothing.
     Baseline(Arguments),
 }
@@ -119,6 +122,7 @@ pub(crate) fn run(command: &Command) -> Result<()> {
     match command {
         Command::Budget(arguments) => budget(arguments),
         Command::Gateway(arguments) => gateway(arguments),
+        Command::Cost(arguments) => cost::run(arguments),
         Command::Baseline(arguments) => {
             let folder = Folder::fresh("bench")?;
             for line in cases::baseline(&setting(arguments, &folder.0, String::new())?)? {

@@ -6,6 +6,7 @@ use super::{ROUNDS, Setting};
 use crate::workspace;
 
 /// One promise and how it was kept.
+#[derive(serde::Deserialize)]
 pub(super) struct Row {
     pub(super) measure: String,
     pub(super) baseline: String,
@@ -15,6 +16,7 @@ pub(super) struct Row {
     /// Nothing where there is no target.
     pub(super) met: Option<bool>,
     /// CPU microseconds per request.
+    #[serde(default)]
     pub(super) cpu: String,
 }
 
@@ -23,26 +25,33 @@ const HEAD: &str = "# Benchmarks\n\nMeasured by `cargo xtask bench budget`, whic
                     CPU per request carry over to\nother machines; rates do not.\n\n";
 
 pub(super) fn section(machine: &str, command: &str, setting: &Setting, rows: &[Row]) -> String {
-    let mut text = format!(
+    let text = format!(
         "{machine}. Command: `{command}`. Medians of {ROUNDS} rounds of {} s, interleaved with the \
          baseline.\nEach call of a pair counts as one request; a ledger's size is counted in calls. CPU is \
          that of Bursar's process: a\nPostgres server's own is not in it.\n\n",
         setting.measure.as_secs()
     );
-    text += "| measure | baseline | Bursar | value | target | met | CPU µs a request |\n";
-    text += "|---|---|---|---|---|---|---|\n";
+    text + &table(rows, true)
+}
+
+/// The rows, with their CPU time where requests were counted.
+pub(super) fn table(rows: &[Row], with_cpu: bool) -> String {
+    let (head, line) = if with_cpu { (" CPU µs a request |", "---|") } else { ("", "") };
+    let mut text = format!("| measure | baseline | Bursar | value | target | met |{head}\n");
+    text += &format!("|---|---|---|---|---|---|{line}\n");
     for row in rows {
         let met = match row.met {
             Some(true) => "yes",
             Some(false) => "**no**",
             None => "",
         };
-        let cells =
-            [&row.measure, &row.baseline, &row.subject, &row.value, &row.target, met, &row.cpu];
-        text += &format!(
-            "| {} |\n",
-            cells.map(|cell| if cell.is_empty() { "–" } else { cell }).join(" | ")
-        );
+        let mut cells =
+            vec![&*row.measure, &row.baseline, &row.subject, &row.value, &row.target, met];
+        if with_cpu {
+            cells.push(&row.cpu);
+        }
+        let cells = cells.into_iter().map(|cell| if cell.is_empty() { "–" } else { cell });
+        text += &format!("| {} |\n", cells.collect::<Vec<_>>().join(" | "));
     }
     text
 }

@@ -20,6 +20,8 @@ mod validator;
 
 /// Fixed, so that a red run is red again.
 pub(crate) const SEED: u64 = 20_261_126;
+/// The other engine's version, as `requirements.txt` has it.
+pub(crate) const DUCKDB: &str = "1.5.6";
 /// The oldest Python that the validator runs on, and newer ones that do as well.
 const PYTHONS: [&str; 3] = ["python3.12", "python3.13", "python3"];
 
@@ -110,12 +112,12 @@ impl Stage {
     }
 }
 
-fn scripts() -> PathBuf {
+pub(crate) fn scripts() -> PathBuf {
     workspace::root().join("xtask").join("cost")
 }
 
 /// Python in an environment of our own, filled anew when the requirements have changed.
-fn python() -> Result<PathBuf> {
+pub(crate) fn python() -> Result<PathBuf> {
     let requirements = scripts().join("requirements.txt");
     let wanted = std::fs::read_to_string(&requirements)?;
     let environment = workspace::target()?.join("venv-cost");
