@@ -12,8 +12,9 @@ use std::{
 use arrow::{
     array::{
         Array, ArrayRef, AsArray, Date32Array, Decimal128Array, Int64Array, RecordBatch,
-        StringArray, TimestampMicrosecondArray,
+        StringArray, TimestampMicrosecondArray, UInt32Array,
     },
+    compute::take,
     datatypes::{Decimal128Type, TimestampMicrosecondType},
     error::ArrowError,
 };
@@ -22,6 +23,8 @@ use focus::{
     Column,
     decimal::{PRECISION, SCALE},
 };
+use foldhash::fast::RandomState;
+use indexmap::IndexSet;
 
 use crate::{
     partition::column,
@@ -49,30 +52,43 @@ struct Sum {
     charges: i64,
 }
 
+impl Sum {
+    fn add(&mut self, other: &Self) -> Result<(), ArrowError> {
+        for (sum, cost) in self.costs.iter_mut().zip(other.costs) {
+            *sum = sum.checked_add(cost).ok_or_else(too_large)?;
+        }
+        self.charges += other.charges;
+        Ok(())
+    }
+}
+
+fn too_large() -> ArrowError {
+    ArrowError::ComputeError("a day's costs have over 38 digits".into())
+}
+
 /// Text by number; 0 is null.
 #[derive(Default)]
 struct Names {
-    numbers: HashMap<Box<str>, u32>,
-    last: Option<(Box<str>, u32)>,
+    texts: IndexSet<Box<str>, RandomState>,
+    last: usize,
 }
 
 impl Names {
     fn number(&mut self, name: &str) -> u32 {
-        if let Some((last, number)) = &self.last
-            && **last == *name
-        {
-            return *number;
+        if self.texts.get_index(self.last).is_none_or(|last| **last != *name) {
+            self.last = match self.texts.get_index_of(name) {
+                Some(at) => at,
+                None => self.texts.insert_full(name.into()).0,
+            };
         }
-        let number = match self.numbers.get(name) {
-            Some(number) => *number,
-            None => {
-                let next = u32::try_from(self.numbers.len() + 1).unwrap_or(u32::MAX);
-                self.numbers.insert(name.into(), next);
-                next
-            }
-        };
-        self.last = Some((name.into(), number));
-        number
+        u32::try_from(self.last + 1).unwrap_or(u32::MAX)
+    }
+
+    /// The names of these numbers, as a column.
+    fn column(&self, numbers: impl Iterator<Item = u32>) -> Result<ArrayRef, ArrowError> {
+        let texts = StringArray::from_iter_values(&self.texts);
+        let places: UInt32Array = numbers.map(|number| number.checked_sub(1)).collect();
+        take(&texts, &places, None)
     }
 }
 
@@ -80,7 +96,7 @@ impl Names {
 #[derive(Default)]
 pub(crate) struct Aggregate {
     names: [Names; DAY_KEYS.len()],
-    groups: HashMap<Group, Sum>,
+    groups: HashMap<Group, Sum, RandomState>,
     /// Groups that had to make room, as rows.
     spilled: BTreeMap<Month, Vec<RecordBatch>>,
 }
@@ -95,83 +111,80 @@ impl Aggregate {
         let keys = DAY_KEYS.map(|key| column(batch, key).as_string::<i32>());
         let costs = DAY_SUMS.map(|cost| column(batch, cost).as_primitive::<Decimal128Type>());
         for row in 0..batch.num_rows() {
-            let mut numbers = [0; DAY_KEYS.len()];
-            for ((number, names), key) in numbers.iter_mut().zip(&mut self.names).zip(&keys) {
-                if key.is_valid(row) {
-                    *number = names.number(key.value(row));
-                }
-            }
             let day = match starts.is_valid(row) {
                 true => i32::try_from(starts.value(row).div_euclid(MICROS_OF_DAY)),
                 false => Ok(NO_DAY),
             };
             let day = day.unwrap_or(NO_DAY);
-            let group = Group { period: periods.value(row), day, keys: numbers };
-            let sum = self.groups.entry(group).or_default();
-            sum.charges += 1;
-            for (sum, cost) in sum.costs.iter_mut().zip(&costs) {
-                if cost.is_valid(row) {
-                    let added = sum.checked_add(cost.value(row));
-                    *sum = added.ok_or_else(|| {
-                        ArrowError::ComputeError("a day's costs have over 38 digits".into())
-                    })?;
-                }
-            }
+            let group = Group { period: periods.value(row), day, keys: self.numbers(&keys, row) };
+            let cost =
+                |cost: &Decimal128Array| if cost.is_valid(row) { cost.value(row) } else { 0 };
+            self.groups
+                .entry(group)
+                .or_default()
+                .add(&Sum { costs: costs.map(cost), charges: 1 })?;
         }
         if self.groups.len() > GROUPS_MAX { self.spill() } else { Ok(()) }
     }
 
+    fn numbers(&mut self, keys: &[&StringArray], row: usize) -> [u32; DAY_KEYS.len()] {
+        let mut numbers = [0; DAY_KEYS.len()];
+        for ((number, names), key) in numbers.iter_mut().zip(&mut self.names).zip(keys) {
+            if key.is_valid(row) {
+                *number = names.number(key.value(row));
+            }
+        }
+        numbers
+    }
+
+    /// Takes over what another worker has summed up.
+    fn absorb(&mut self, other: Self) -> Result<(), ArrowError> {
+        for (period, batches) in other.spilled {
+            self.spilled.entry(period).or_default().extend(batches);
+        }
+        let mut names = self.names.iter_mut().zip(&other.names);
+        let own: [Vec<u32>; DAY_KEYS.len()] = std::array::from_fn(|_| {
+            let (mine, theirs) = names.next()?;
+            Some(theirs.texts.iter().map(|text| mine.number(text)).collect())
+        })
+        .map(Option::unwrap_or_default);
+        for (mut group, sum) in other.groups {
+            for (number, own) in group.keys.iter_mut().zip(&own) {
+                let at = number.checked_sub(1).and_then(|at| own.get(at as usize));
+                *number = at.copied().unwrap_or(0);
+            }
+            self.groups.entry(group).or_default().add(&sum)?;
+        }
+        if self.groups.len() > GROUPS_MAX * 2 { self.spill() } else { Ok(()) }
+    }
+
     fn spill(&mut self) -> Result<(), ArrowError> {
-        let names: Vec<Vec<&str>> = self
-            .names
-            .iter()
-            .map(|names| {
-                let mut texts = vec![""; names.numbers.len() + 1];
-                for (text, number) in &names.numbers {
-                    if let Some(slot) = texts.get_mut(*number as usize) {
-                        *slot = text;
-                    }
-                }
-                texts
-            })
-            .collect();
-        let mut periods: BTreeMap<Month, Vec<(&Group, &Sum)>> = BTreeMap::new();
+        let mut periods: BTreeMap<Month, Vec<(Group, &Sum)>> = BTreeMap::new();
         for (group, sum) in &self.groups {
             if let Some(period) = Month::of_micros(group.period) {
-                periods.entry(period).or_default().push((group, sum));
+                periods.entry(period).or_default().push((*group, sum));
             }
         }
         for (period, mut groups) in periods {
             groups.sort_unstable_by_key(|(group, _)| (group.day, group.keys));
             for rows in groups.chunks(BATCH_ROWS) {
-                self.spilled.entry(period).or_default().push(batch(rows, &names)?);
+                self.spilled.entry(period).or_default().push(batch(rows, &self.names)?);
             }
         }
-        drop(names);
         self.groups.clear();
         self.names = Default::default();
         Ok(())
     }
-
-    /// All groups as rows, by billing period.
-    pub(crate) fn finish(mut self) -> Result<BTreeMap<Month, Vec<RecordBatch>>, ArrowError> {
-        self.spill()?;
-        Ok(self.spilled)
-    }
 }
 
-fn batch(rows: &[(&Group, &Sum)], names: &[Vec<&str>]) -> Result<RecordBatch, ArrowError> {
+fn batch(rows: &[(Group, &Sum)], names: &[Names]) -> Result<RecordBatch, ArrowError> {
     let periods = rows.iter().map(|(group, _)| group.period);
     let periods = TimestampMicrosecondArray::from_iter_values(periods).with_timezone("UTC");
     let days = rows.iter().map(|(group, _)| Some(group.day).filter(|day| *day != NO_DAY));
     let mut columns: Vec<ArrayRef> =
         vec![Arc::new(periods), Arc::new(days.collect::<Date32Array>())];
     for (at, names) in names.iter().enumerate() {
-        let texts = rows.iter().map(|(group, _)| match group.keys[at] {
-            0 => None,
-            number => names.get(number as usize).copied(),
-        });
-        columns.push(Arc::new(texts.collect::<StringArray>()));
+        columns.push(names.column(rows.iter().map(|(group, _)| group.keys[at]))?);
     }
     for at in 0..DAY_SUMS.len() {
         let sums = rows.iter().map(|(_, sum)| sum.costs[at]);
@@ -183,15 +196,18 @@ fn batch(rows: &[(&Group, &Sum)], names: &[Vec<&str>]) -> Result<RecordBatch, Ar
     RecordBatch::try_new(schema::days(), columns)
 }
 
-/// Adds up the rows of several workers: one row a group again, as far as memory allows.
+/// Adds up what several workers have: one row a group, as far as memory allows; by billing period.
 pub(crate) fn merge(
-    parts: Vec<BTreeMap<Month, Vec<RecordBatch>>>,
+    parts: Vec<Aggregate>,
 ) -> Result<BTreeMap<Month, Vec<RecordBatch>>, ArrowError> {
-    let mut merged: BTreeMap<Month, Vec<RecordBatch>> = BTreeMap::new();
-    for (period, batches) in parts.into_iter().flatten() {
-        merged.entry(period).or_default().extend(batches);
+    let mut whole = Aggregate::default();
+    for part in parts {
+        whole.absorb(part)?;
     }
-    for batches in merged.values_mut() {
+    let had_room = whole.spilled.is_empty();
+    whole.spill()?;
+    let mut merged = whole.spilled;
+    for batches in merged.values_mut().filter(|_| !had_room) {
         let rows: usize = batches.iter().map(RecordBatch::num_rows).sum();
         if batches.len() > 1 && rows <= GROUPS_MAX * 2 {
             *batches = regroup(batches)?;
@@ -202,38 +218,24 @@ pub(crate) fn merge(
 
 /// Rows of one billing period with equal keys become one.
 pub(crate) fn regroup(batches: &[RecordBatch]) -> Result<Vec<RecordBatch>, ArrowError> {
-    let mut names: [Names; DAY_KEYS.len()] = Default::default();
-    let mut groups: HashMap<Group, Sum> = HashMap::new();
+    let mut whole = Aggregate::default();
     for batch in batches {
         let periods = batch.column(0).as_primitive::<TimestampMicrosecondType>();
         let days = batch.column(1).as_primitive::<arrow::datatypes::Date32Type>();
         let first = 2 + DAY_KEYS.len();
-        let costs: Vec<&Decimal128Array> =
-            (0..DAY_SUMS.len()).map(|at| batch.column(first + at).as_primitive()).collect();
+        let costs: [&Decimal128Array; DAY_SUMS.len()] =
+            std::array::from_fn(|at| batch.column(first + at).as_primitive());
         let charges = batch.column(first + DAY_SUMS.len());
         let charges = charges.as_primitive::<arrow::datatypes::Int64Type>();
-        let keys: Vec<&StringArray> =
-            (0..DAY_KEYS.len()).map(|at| batch.column(2 + at).as_string::<i32>()).collect();
+        let keys: [&StringArray; DAY_KEYS.len()] =
+            std::array::from_fn(|at| batch.column(2 + at).as_string::<i32>());
         for row in 0..batch.num_rows() {
-            let mut numbers = [0; DAY_KEYS.len()];
-            for ((number, names), key) in numbers.iter_mut().zip(&mut names).zip(&keys) {
-                if key.is_valid(row) {
-                    *number = names.number(key.value(row));
-                }
-            }
             let day = if days.is_valid(row) { days.value(row) } else { NO_DAY };
-            let group = Group { period: periods.value(row), day, keys: numbers };
-            let sum = groups.entry(group).or_default();
-            sum.charges += charges.value(row);
-            for (sum, cost) in sum.costs.iter_mut().zip(&costs) {
-                let added = sum.checked_add(cost.value(row));
-                *sum = added.ok_or_else(|| {
-                    ArrowError::ComputeError("a day's costs have over 38 digits".into())
-                })?;
-            }
+            let group = Group { period: periods.value(row), day, keys: whole.numbers(&keys, row) };
+            let sum = Sum { costs: costs.map(|cost| cost.value(row)), charges: charges.value(row) };
+            whole.groups.entry(group).or_default().add(&sum)?;
         }
     }
-    let mut whole = Aggregate { names, groups, spilled: BTreeMap::new() };
     whole.spill()?;
     Ok(whole.spilled.into_values().flatten().collect())
 }

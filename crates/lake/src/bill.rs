@@ -13,9 +13,9 @@ use std::{
     },
 };
 
+use blake3::Hasher;
 use flate2::read::MultiGzDecoder;
 use focus::{Detected, Field, Version, cur, requirement::Requirement};
-use sha2::{Digest, Sha256};
 
 use crate::{
     csv::{Cutter, Refusal, check_header},
@@ -146,7 +146,7 @@ fn canonical(kept: &mut KeptColumns) {
 #[derive(Debug, Default, Clone)]
 pub(crate) struct Counted {
     pub(crate) bytes: Arc<AtomicU64>,
-    hash: Arc<Mutex<Sha256>>,
+    hash: Arc<Mutex<Hasher>>,
 }
 
 impl Counted {
@@ -156,7 +156,7 @@ impl Counted {
             Ok(hash) => hash.clone(),
             Err(poisoned) => poisoned.into_inner().clone(),
         };
-        hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+        hash.finalize().to_hex().to_string()
     }
 
     pub(crate) fn update(&self, bytes: &[u8]) {

@@ -8,11 +8,14 @@ use std::sync::Arc;
 
 use arrow::{
     array::{
-        Array, ArrayRef, AsArray, Decimal128Builder, StringArray, StringBuilder,
+        Array, ArrayRef, AsArray, Decimal128Array, Decimal128Builder, StringArray, StringBuilder,
         TimestampMicrosecondBuilder,
     },
     compute::cast,
-    datatypes::{DataType, Decimal128Type, Decimal256Type, DecimalType, Float32Type, Float64Type},
+    datatypes::{
+        DataType, Decimal128Type, Decimal256Type, DecimalType, Float32Type, Float64Type, TimeUnit,
+        TimestampMicrosecondType,
+    },
     error::ArrowError,
 };
 use focus::{
@@ -70,7 +73,10 @@ pub(crate) fn told(array: &ArrayRef) -> Result<ArrayRef, ArrowError> {
     }
     let texts = text(array)?;
     let texts = texts.as_string::<i32>();
-    if !texts.iter().flatten().any(is_null) {
+    // What stands for no value has none or four bytes.
+    let mut lengths = texts.value_offsets().windows(2).map(|ends| ends[1] - ends[0]).enumerate();
+    let stands = |row: usize| texts.is_valid(row) && is_null(texts.value(row));
+    if !lengths.any(|(row, length)| matches!(length, 0 | 4) && stands(row)) {
         return Ok(Arc::clone(array));
     }
     let told: StringArray = texts.iter().map(|text| text.filter(|text| !is_null(text))).collect();
@@ -146,6 +152,9 @@ fn rescaled(
     findings: &mut Findings,
 ) -> Result<ArrayRef, ArrowError> {
     let array = array.as_primitive::<Decimal128Type>();
+    if let Some(amounts) = widened(array, scale) {
+        return Ok(Arc::new(amounts.with_precision_and_scale(PRECISION, SCALE)?));
+    }
     let mut amounts = Decimal128Builder::with_capacity(array.len());
     for (row, digits) in array.iter().enumerate() {
         let Some(digits) = digits else {
@@ -172,20 +181,31 @@ fn rescaled(
     Ok(Arc::new(amounts.finish().with_precision_and_scale(PRECISION, SCALE)?))
 }
 
+/// Decimals of a smaller scale, all at once; `None` where one has too many digits for that.
+fn widened(array: &Decimal128Array, scale: i8) -> Option<Decimal128Array> {
+    let places = u32::try_from(SCALE.checked_sub(scale)?).ok()?;
+    let factor = 10i128.checked_pow(places)?;
+    let most = (10i128.pow(u32::from(PRECISION)) - 1) / factor;
+    // Under a null there may be anything.
+    let fits = array.values().iter().all(|digits| (-most..=most).contains(digits));
+    fits.then(|| array.unary(|digits| digits * factor))
+}
+
 fn instants(
     array: &ArrayRef,
     column: Column,
     findings: &mut Findings,
 ) -> Result<ArrayRef, ArrowError> {
-    let wanted = crate::schema::instant();
     match array.data_type() {
         DataType::Timestamp(..) | DataType::Date32 | DataType::Date64 | DataType::Null => {
-            // Without a zone the numbers are taken for UTC, as FOCUS has it.
-            let unzoned = DataType::Timestamp(arrow::datatypes::TimeUnit::Microsecond, None);
-            return match array.data_type() {
-                DataType::Timestamp(_, Some(_)) => cast(array, &wanted),
-                _ => cast(&cast(array, &unzoned)?, &wanted),
+            // Without a zone the numbers are taken for UTC, as FOCUS has it; with one they are.
+            let zone = match array.data_type() {
+                DataType::Timestamp(_, zone) => zone.clone(),
+                _ => None,
             };
+            let micros = cast(array, &DataType::Timestamp(TimeUnit::Microsecond, zone))?;
+            let micros = micros.as_primitive::<TimestampMicrosecondType>();
+            return Ok(Arc::new(micros.clone().with_timezone("UTC")));
         }
         _ => {}
     }

@@ -206,7 +206,7 @@ fn over(
     });
     read?;
     let mut outcome = Outcome::default();
-    let mut days = Vec::new();
+    let mut aggregates = Vec::new();
     for worker in workers {
         // A reader of broken files that panics is a file that is refused.
         let done = worker.map_err(|_| IngestError::Refused {
@@ -219,9 +219,9 @@ fn over(
         outcome.breaches += done.breaches;
         outcome.unzoned += done.unzoned;
         outcome.quarantined.extend(done.quarantined);
-        days.push(done.days);
+        aggregates.push(done.aggregate);
     }
-    outcome.days = aggregate::merge(days).map_err(WriteError::from)?;
+    outcome.days = aggregate::merge(aggregates).map_err(WriteError::from)?;
     outcome.hash = shared.counted.hash();
     let quarantine = shared.quarantine.into_inner().unwrap_or_else(PoisonError::into_inner);
     outcome.quarantine = quarantine.finish()?;
@@ -235,15 +235,16 @@ fn read(work: &Work, shared: &Shared, jobs: SyncSender<Job>) -> Result<(), Inges
         if bill.form == Form::Parquet {
             let foot = Foot::open(&bill.path, bill.bytes, work.limits).map_err(refused)?;
             let foot = Arc::new(foot);
-            let hashed = shared.counted.clone();
-            hashed
-                .file(&bill.path)
-                .map_err(|e| IngestError::Source(crate::source::io_error("read", &bill.path, e)))?;
             for group in foot.groups() {
                 if jobs.send(Job::Group(Arc::clone(layout), Arc::clone(&foot), group)).is_err() {
                     return Ok(());
                 }
             }
+            // While the last groups are worked on.
+            shared
+                .counted
+                .file(&bill.path)
+                .map_err(|e| IngestError::Source(crate::source::io_error("read", &bill.path, e)))?;
             continue;
         }
         let mut cutter = cutter(bill, work.limits, &shared.counted).map_err(refused)?;
@@ -266,7 +267,6 @@ struct Worker<'a> {
     work: &'a Work,
     shared: &'a Shared,
     partitions: Partitions,
-    aggregate: Aggregate,
     validator: Validator,
     done: Done,
 }
@@ -274,7 +274,7 @@ struct Worker<'a> {
 #[derive(Default)]
 struct Done {
     written: Written,
-    days: BTreeMap<Month, Vec<RecordBatch>>,
+    aggregate: Aggregate,
     quarantined: std::collections::BTreeSet<Month>,
     tally: Tally,
     breaches: u64,
@@ -290,7 +290,6 @@ impl<'a> Worker<'a> {
             work,
             shared,
             partitions: Partitions::new(storage, schema, memory, work.limits.partitions),
-            aggregate: Aggregate::default(),
             validator: Validator::default(),
             done: Done::default(),
         }
@@ -314,7 +313,6 @@ impl<'a> Worker<'a> {
             return Ok(Done::default());
         }
         self.done.written = self.partitions.finish()?;
-        self.done.days = self.aggregate.finish().map_err(WriteError::from)?;
         Ok(self.done)
     }
 
@@ -370,7 +368,7 @@ impl<'a> Worker<'a> {
             let accepted = part.accepted(&refused).map_err(WriteError::from)?;
             if accepted.num_rows() > 0 {
                 self.partitions.write(&accepted)?;
-                self.aggregate.add(&accepted).map_err(WriteError::from)?;
+                self.done.aggregate.add(&accepted).map_err(WriteError::from)?;
             }
         }
         self.tell(columns.first().map_or(0, |column| column.len()) as u64);
