@@ -32,6 +32,7 @@ mod nested;
 mod parquet;
 mod partition;
 mod plan;
+mod publish;
 mod quarantine;
 mod query;
 mod reconcile;

@@ -4,7 +4,7 @@ const DATA: &str = "cur/data/BILLING_PERIOD=2026-10";
 const META: &str = "cur/metadata/BILLING_PERIOD=2026-10";
 
 fn listing(bucket: Option<&str>, files: &[(&str, u64)]) -> Listing {
-    let files = files.iter().zip(0..);
+    let files = files.iter().zip(0i64..);
     let at = |second| Timestamp::from_second(1_790_000_000 + second).unwrap();
     let files = files.map(|((key, bytes), second)| ((*key).to_owned(), (*bytes, at(second))));
     let bucket = bucket.map(str::to_owned);
