@@ -28,6 +28,8 @@ use crate::{
 };
 
 #[cfg(test)]
+mod deliveries;
+#[cfg(test)]
 mod tests;
 
 /// What becomes of rows that break a rule. Rows that can't be kept as charges at all (an amount
