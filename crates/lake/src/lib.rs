@@ -22,6 +22,8 @@ mod export;
 mod fault;
 mod findings;
 mod functions;
+#[cfg(feature = "fuzz")]
+pub mod fuzz;
 mod import;
 mod ingest;
 mod instant;
