@@ -219,10 +219,8 @@ fn files(listing: &Listing, manifest: &Manifest) -> Result<Vec<String>, Manifest
     let mut keys = BTreeSet::new();
     for named in &manifest.files {
         let key = place(listing, manifest, named)?;
-        let missing = || ManifestError::Missing {
-            key: manifest.key.clone(),
-            file: named.name.clone(),
-        };
+        let missing =
+            || ManifestError::Missing { key: manifest.key.clone(), file: named.name.clone() };
         let (found, _) = listing.files.get(&key).ok_or_else(missing)?;
         if let Some(told) = named.bytes
             && told != *found
@@ -242,8 +240,7 @@ fn files(listing: &Listing, manifest: &Manifest) -> Result<Vec<String>, Manifest
 
 /// Where a file that a manifest names is in the listing.
 fn place(listing: &Listing, manifest: &Manifest, named: &Named) -> Result<String, ManifestError> {
-    let outside =
-        || ManifestError::Outside { key: manifest.key.clone(), file: named.name.clone() };
+    let outside = || ManifestError::Outside { key: manifest.key.clone(), file: named.name.clone() };
     let (bucket, key) = match named.name.strip_prefix("s3://") {
         Some(rest) => {
             let (bucket, key) = rest.split_once('/').ok_or_else(outside)?;

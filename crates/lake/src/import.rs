@@ -148,8 +148,7 @@ pub(crate) async fn ingest(
         return Err(SourceError::Foreign { path: at.to_owned(), reason: reason.into() }.into());
     }
     let source = options.source.clone().unwrap_or_else(|| delivery.name());
-    let mut report =
-        Ingested { source, skipped: delivery.skipped.clone(), ..Ingested::default() };
+    let mut report = Ingested { source, skipped: delivery.skipped.clone(), ..Ingested::default() };
     let mut done = 0;
     for part in &delivery.parts {
         match execution(lake, &delivery, part, &report.source, options).await {
@@ -264,7 +263,8 @@ async fn known(
     }
     if let Some(execution) = &part.execution {
         // One execution may have several periods' manifests.
-        let has = |period| part.months.is_none_or(|(first, last)| first <= period && period <= last);
+        let has =
+            |period| part.months.is_none_or(|(first, last)| first <= period && period <= last);
         let same = mine().any(|one| one.execution == *execution && has(one.period));
         return Ok(same.then(|| execution.clone()));
     }

@@ -348,8 +348,7 @@ impl Delivery {
             let entries = keys.iter().filter_map(|key| self.entries.get(key));
             entries.map(|entry| entry.modified).max()
         };
-        let (Some(files), Some(manifests)) =
-            (times(&execution.files), times(&execution.manifests))
+        let (Some(files), Some(manifests)) = (times(&execution.files), times(&execution.manifests))
         else {
             return Ok(());
         };

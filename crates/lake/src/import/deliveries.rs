@@ -253,7 +253,10 @@ async fn objects_that_are_no_whole_bills_are_refused_by_their_names() {
         let lake = place.lake_beside(&s3).await;
         s3.put(&format!("out/{name}"), bytes);
         let error = lake.ingest(bucket(), &lenient("aws")).await.unwrap_err().to_string();
-        assert!(error.contains(want) && error.contains(&format!("s3://bills/out/{name}")), "{error}");
+        assert!(
+            error.contains(want) && error.contains(&format!("s3://bills/out/{name}")),
+            "{error}"
+        );
         assert_eq!(lake.version().await.unwrap(), 0, "{name}");
     }
     let (place, s3) = (Place::new(), S3::start());
@@ -300,16 +303,18 @@ async fn cut_off_at_any_step_each_period_is_as_before_or_as_after_and_the_next_t
 async fn a_folder_whose_files_are_as_they_were_is_not_read_again() {
     let place = Place::new();
     let lake = place.lake().await;
-    let path = place.write("export/a.csv", charges("2026-10", "1"));
-    // As if it had been delivered an hour ago: only the time of its change tells when it was.
+    place.write("export/a.csv", charges("2026-10", "1"));
     let folder = place.folder.path().join("export");
     settle(&lake, &folder).await;
     let first = lake.ingest(&folder, &lenient("aws")).await.unwrap();
     assert!(lake.imports(None).await.unwrap()[0].listing.is_some());
-    // What can't be read is not missed.
-    std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o644)).unwrap();
     let again = lake.ingest(&folder, &lenient("aws")).await.unwrap();
     assert_eq!((again.changed, &again.execution), (false, &first.execution));
+    // Written again, it has another listing, whatever it holds: it is read, and found to be the same.
+    place.write("export/a.csv", charges("2026-10", "1"));
+    assert!(!lake.ingest(&folder, &lenient("aws")).await.unwrap().changed);
+    place.write("export/a.csv", charges("2026-10", "2"));
+    assert!(lake.ingest(&folder, &lenient("aws")).await.unwrap().changed);
 }
 
 /// Waits until the files of a folder are old enough to be known by their times.

@@ -105,11 +105,12 @@ impl Bucket {
             retry_timeout: limits.request_time.saturating_mul(2),
         };
         let builder = AmazonS3Builder::new().with_client_options(client).with_retry(retry);
-        let set = |builder: AmazonS3Builder, (key, value): &(String, String)| {
-            match key.to_ascii_lowercase().parse::<AmazonS3ConfigKey>() {
-                Ok(key) => builder.with_config(key, value),
-                Err(_) => builder,
-            }
+        let set = |builder: AmazonS3Builder, (key, value): &(String, String)| match key
+            .to_ascii_lowercase()
+            .parse::<AmazonS3ConfigKey>()
+        {
+            Ok(key) => builder.with_config(key, value),
+            Err(_) => builder,
         };
         let builder = settings.iter().fold(builder, set).with_url(url);
         let store = builder.build().map_err(|error| refuse(&error.to_string()))?;

@@ -10,7 +10,9 @@ use std::{
 
 use jiff::Timestamp;
 
-use super::{DEPTH_MAX, Entries, Entry, FILES_MAX, Skipped, SourceError, io_error, look, name_reason};
+use super::{
+    DEPTH_MAX, Entries, Entry, FILES_MAX, Skipped, SourceError, io_error, look, name_reason,
+};
 
 /// The key of a file that was named itself, whatever it is called.
 const ONLY: &str = "bill.csv";
@@ -83,8 +85,7 @@ impl Folder {
 /// set.
 pub(super) fn entry(path: &Path) -> Result<Entry, SourceError> {
     let meta = fs::metadata(path).map_err(|e| io_error("open", path, e))?;
-    let (written, changed) =
-        ((meta.mtime(), meta.mtime_nsec()), (meta.ctime(), meta.ctime_nsec()));
+    let (written, changed) = ((meta.mtime(), meta.mtime_nsec()), (meta.ctime(), meta.ctime_nsec()));
     let stamp = format!(
         "{}.{:09} {}.{:09} {} {}",
         written.0,

@@ -90,9 +90,10 @@ impl S3 {
     fn fault(&self, line: &str) -> Option<Fault> {
         let mut script = self.script();
         script.log.push(line.to_owned());
-        let found = script.faults.iter_mut().find(|(part, _, left)| {
-            line.contains(part.as_str()) && *left > 0
-        })?;
+        let found = script
+            .faults
+            .iter_mut()
+            .find(|(part, _, left)| line.contains(part.as_str()) && *left > 0)?;
         found.2 -= 1;
         Some(found.1)
     }
@@ -125,7 +126,8 @@ impl S3 {
                 (false, Some(Fault::Reset)) => length / 2,
                 (false, _) => length,
             };
-            let written = out.write_all(head.as_bytes()).and_then(|()| out.write_all(&body[..sent]));
+            let written =
+                out.write_all(head.as_bytes()).and_then(|()| out.write_all(&body[..sent]));
             if written.is_err() || fault == Some(Fault::Reset) {
                 let _ = stream.shutdown(std::net::Shutdown::Both);
                 return;
@@ -137,7 +139,9 @@ impl S3 {
         let target = line.split(' ').nth(1).unwrap_or_default();
         let (path, query) = target.split_once('?').unwrap_or((target, ""));
         let path = decoded(path);
-        let Some(key) = path.strip_prefix("/bills") else { return (404, String::new(), error(404)) };
+        let Some(key) = path.strip_prefix("/bills") else {
+            return (404, String::new(), error(404));
+        };
         let script = self.script();
         if query.contains("list-type=2") {
             let prefix = query.split('&').find_map(|pair| pair.strip_prefix("prefix="));
