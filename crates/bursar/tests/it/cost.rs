@@ -102,7 +102,7 @@ fn of_an_export_the_current_execution_counts_and_what_it_lacks_is_told() {
     let folder = tempfile::tempdir().expect("a folder");
     let (lake, export) = (folder.path().join("lake"), folder.path().join("export"));
     let sample = fs::read_to_string(data().join("focus/focus-1.0-sample.csv")).expect("a sample");
-    let lines: Vec<&str> = sample.lines().filter(|line| !line.contains("2024-10-01")).collect();
+    let lines: Vec<&str> = sample.lines().collect();
     let period = "BILLING_PERIOD=2024-09";
     let deliver = |execution: &str, files: usize, rows: usize| {
         let put = |path: String, text: String| {
