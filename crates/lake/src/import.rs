@@ -21,7 +21,7 @@ use crate::{
     lake::Lake,
     limit::Limits,
     manifest::{State, Sums},
-    publish::{Facts, finish},
+    publish::{Facts, Other, finish},
     schema,
     source::{Bill, Delivery, Part, Skipped, SourceError, io_error},
     storage::StorageError,
@@ -194,7 +194,11 @@ async fn execution(
     counted(part, outcome.rows)?;
     let name = options.execution.clone().or_else(|| part.execution.clone());
     report.execution = name.unwrap_or_else(|| outcome.hash.clone());
-    let others = delivery.parts.iter().filter_map(|part| part.execution.clone()).collect();
+    let others = delivery.parts.iter().filter_map(|part| {
+        let (listing, months) = (part.listing.clone(), part.months);
+        Some(Other { execution: part.execution.clone()?, listing, months })
+    });
+    let others = others.collect();
     let listing = part.listing.clone();
     let (bytes, merge, releases) = (part.bytes, false, None);
     let facts = Facts { header, focus, custom, bytes, listing, others, merge, releases };

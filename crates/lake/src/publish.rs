@@ -21,6 +21,27 @@ use crate::{
     schema,
 };
 
+/// An execution that is as current as the one at hand.
+pub(crate) struct Other {
+    pub(crate) execution: String,
+    pub(crate) listing: Option<String>,
+    pub(crate) months: Option<(Month, Month)>,
+}
+
+impl Other {
+    /// Whether this is what brought an import. The name alone doesn't tell: one execution may have
+    /// delivered several periods, of which some were restated since.
+    fn brought(&self, import: &Import) -> bool {
+        self.execution == import.execution
+            && match (&self.listing, &import.listing) {
+                (Some(ours), Some(its)) => ours == its,
+                _ => self
+                    .months
+                    .is_some_and(|(first, last)| first <= import.period && import.period <= last),
+            }
+    }
+}
+
 /// What the log is told of a delivery.
 pub(crate) struct Facts {
     pub(crate) header: Vec<String>,
@@ -30,7 +51,7 @@ pub(crate) struct Facts {
     /// Names its files as they were listed.
     pub(crate) listing: Option<String>,
     /// Executions of the same delivery that count as well.
-    pub(crate) others: BTreeSet<String>,
+    pub(crate) others: Vec<Other>,
     /// Its charges come beside those of the same source, and don't replace them.
     pub(crate) merge: bool,
     /// The quarantine that they were in.
@@ -139,7 +160,8 @@ fn beside(
     facts: &Facts,
     report: &Ingested,
 ) -> Result<(), IngestError> {
-    if former.execution == report.execution || !facts.others.contains(&former.execution) {
+    let is_current = facts.others.iter().any(|other| other.brought(former));
+    if former.execution == report.execution || !is_current {
         return Ok(());
     }
     let say = format!(

@@ -84,7 +84,7 @@ pub(crate) async fn release(
         custom,
         bytes: 0,
         listing: None,
-        others: std::collections::BTreeSet::new(),
+        others: Vec::new(),
         merge: true,
         releases: Some(id),
     };

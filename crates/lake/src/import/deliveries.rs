@@ -187,7 +187,7 @@ async fn a_delivery_that_is_not_whole_is_refused_and_nothing_of_it_comes_in() {
     // Of two executions the first is whole; the second's file is cut off.
     let put = |key: &str, text: String| s3.put(key, text);
     deliver(&put, SEPTEMBER, "e-1", &[charges("2026-09", "1")]);
-    deliver(&put, OCTOBER, "e-1", &["BilledCost,\"Servi".to_owned()]);
+    deliver(&put, OCTOBER, "e-1", &[format!("{}\"cut o", charges("2026-10", "5"))]);
     let error = lake.ingest(bucket(), &lenient("aws")).await.unwrap_err().to_string();
     assert!(error.contains("the 1 executions before it are in the lake"), "{error}");
     assert!(error.contains("s3://bills/out/cur/data/BILLING_PERIOD=2026-10/cur-0"), "{error}");

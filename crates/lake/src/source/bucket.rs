@@ -257,15 +257,26 @@ fn entry(meta: &ObjectMeta) -> Entry {
 }
 
 fn remote(action: &'static str, url: &str, error: Error) -> SourceError {
+    // Of a listing that failed the store tells the status in words alone.
+    let (mut said, mut cause) = (String::new(), std::error::Error::source(&error));
+    while let Some(one) = cause {
+        said.push_str(&one.to_string());
+        cause = one.source();
+    }
+    let is = |status: &str| said.contains(status);
     let say = match &error {
-        Error::NotFound { .. } => "there is no such bucket; check its name and AWS_REGION",
-        Error::PermissionDenied { .. } => {
-            "the store denies it; the key needs s3:ListBucket and s3:GetObject there"
-        }
-        Error::Unauthenticated { .. } => {
-            "the store does not know the key; check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
-        }
+        Error::NotFound { .. } => NO_BUCKET,
+        Error::PermissionDenied { .. } => DENIED,
+        Error::Unauthenticated { .. } => UNKNOWN_KEY,
+        _ if is("404 Not Found") => NO_BUCKET,
+        _ if is("403 Forbidden") => DENIED,
+        _ if is("401 Unauthorized") => UNKNOWN_KEY,
         _ => "the store failed or did not answer in time, again and again; try again later",
     };
     SourceError::Remote { action, url: url.to_owned(), say, source: Box::new(error) }
 }
+
+const NO_BUCKET: &str = "there is no such bucket; check its name and AWS_REGION";
+const DENIED: &str = "the store denies it; the key needs s3:ListBucket and s3:GetObject there";
+const UNKNOWN_KEY: &str =
+    "the store does not know the key; check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY";
