@@ -1,6 +1,6 @@
 //! Manifests of exports: any bytes are a manifest, somebody else's JSON, or an error in words. What
-//! is chosen by one is in the listing, below the place that was listed, and chosen once. An input is
-//! its key, its text and the keys beside it, with a NUL between, and the keys a line each.
+//! is chosen by one is in the listing, below the place that was listed, and chosen once. An input
+//! is its key, its text and the keys beside it, with a NUL between, and the keys a line each.
 #![no_main]
 
 use std::collections::BTreeSet;

@@ -1,8 +1,8 @@
 //! An ingest as a whole: from a path or an address to commits, each execution once.
 //!
-//! Owns what makes an ingest idempotent: which execution a delivery is, and whether the lake has it.
-//! Knows nothing of columns. Invariant: an execution comes in whole or not at all; those before it
-//! in the same delivery are whole as well, and an ingest that was killed goes on with the next.
+//! Owns what makes an ingest idempotent: which execution a delivery is, and whether the lake has
+//! it. Knows nothing of columns. Invariant: an execution comes in whole or not at all; those before
+//! it in the same delivery are whole as well, and an ingest that was killed goes on with the next.
 
 use std::{
     collections::{BTreeMap, BTreeSet},

@@ -164,9 +164,9 @@ impl Lake {
         }
     }
 
-    /// Takes in the bills that lie at a path (a file or folder) or at `s3://bucket/prefix`, as AWS's
-    /// and Azure's exports put them there or as they are: each execution whole or, on an error, not
-    /// at all.
+    /// Takes in the bills that lie at a path (a file or folder) or at `s3://bucket/prefix`, as
+    /// AWS's and Azure's exports put them there or as they are: each execution whole or, on an
+    /// error, not at all.
     pub async fn ingest(&self, path: &Path, options: &Options) -> Result<Ingested, IngestError> {
         import::ingest(self, path, options).await
     }

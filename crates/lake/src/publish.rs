@@ -165,8 +165,8 @@ fn beside(
         return Ok(());
     }
     let say = format!(
-        "executions {} and {} both have charges that are billed in {period}; ingest them as sources \
-         of their own",
+        "executions {} and {} both have charges that are billed in {period}; ingest them as \
+         sources of their own",
         former.execution, report.execution
     );
     Err(IngestError::Refused { file: report.source.clone().into(), line: 0, say })

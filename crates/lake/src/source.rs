@@ -1,9 +1,9 @@
 //! Where bills lie: a file, a folder, a prefix of a bucket; and what of it is to be ingested.
 //!
 //! Owns the one listing of a delivery ([`Delivery`]), the choice of its files, by manifests where
-//! there are any, and the look at a file's first bytes. Knows nothing of columns. Invariant: nothing
-//! outside the folder or prefix that was named is ever read, and what was listed is what is read:
-//! a file that was replaced meanwhile is refused.
+//! there are any, and the look at a file's first bytes. Knows nothing of columns. Invariant:
+//! nothing outside the folder or prefix that was named is ever read, and what was listed is what is
+//! read: a file that was replaced meanwhile is refused.
 
 use std::{
     borrow::Cow,

@@ -1,6 +1,6 @@
-//! Deliveries of AWS's and Azure's exports on S3: what the lake says is what the same files say that
-//! lie in a folder, restated and all, and a service that is killed while it takes them in shows of
-//! each month the old bill or the new one.
+//! Deliveries of AWS's and Azure's exports on S3: what the lake says is what the same files say
+//! that lie in a folder, restated and all, and a service that is killed while it takes them in
+//! shows of each month the old bill or the new one.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -140,8 +140,8 @@ impl House<'_> {
             self.compare(&lake, local)?;
         }
         println!(
-            "delivery: {KILLS} services killed: {olds} as before, {both} with some executions whole, \
-             {news} as after; each went on to the end"
+            "delivery: {KILLS} services killed: {olds} as before, {both} with some executions \
+             whole, {news} as after; each went on to the end"
         );
         Ok(())
     }

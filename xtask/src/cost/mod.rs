@@ -1,8 +1,8 @@
 //! Proofs that the lake tells the truth, with real processes and other people's programs.
 //!
 //! Owns: the Python environment that those live in, the seed, the order. Each proof is a file:
-//! the official use-case library against DuckDB, kills at any moment, the official validator, a lake in a
-//! bucket, exports in one.
+//! the official use-case library against DuckDB, kills at any moment, the official validator, a
+//! lake in a bucket, exports in one.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};

@@ -310,7 +310,7 @@ async fn a_folder_whose_files_are_as_they_were_is_not_read_again() {
     assert!(lake.imports(None).await.unwrap()[0].listing.is_some());
     let again = lake.ingest(&folder, &lenient("aws")).await.unwrap();
     assert_eq!((again.changed, &again.execution), (false, &first.execution));
-    // Written again, it has another listing, whatever it holds: it is read, and found to be the same.
+    // Written again, it has another listing, whatever it holds: it is read, and is the same.
     place.write("export/a.csv", charges("2026-10", "1"));
     assert!(!lake.ingest(&folder, &lenient("aws")).await.unwrap().changed);
     place.write("export/a.csv", charges("2026-10", "2"));

@@ -1,8 +1,8 @@
 //! Bills in a bucket: listed, read by ranges, spooled to disk.
 //!
-//! Owns the requests, their time limits and their repetition. An object is fetched in ranges of some
-//! megabytes, each only if the object is still the one that was listed. Invariant: memory holds some
-//! ranges, whatever an object's size, and the disk no more than the limit.
+//! Owns the requests, their time limits and their repetition. An object is fetched in ranges of
+//! some megabytes, each only if the object is still the one that was listed. Invariant: memory
+//! holds some ranges, whatever an object's size, and the disk no more than the limit.
 
 use std::{fmt, io::Write, ops::Range, sync::Arc, time::Duration};
 
