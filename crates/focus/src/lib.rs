@@ -3,8 +3,8 @@
 //! Owns [`TenantId`] and the other names that travel through every layer, the [`Scope`] that a
 //! budget covers, the [`Period`] that it counts over; and FOCUS, the language of bills: its
 //! [`Column`]s and [`Version`]s, how an older bill ([`upgrade`]) or an AWS report ([`cur`]) becomes
-//! one of 1.4, what a bill has to keep ([`requirement`]), the [`Charge`] itself, and what is asked about
-//! charges ([`cost`]). What is to be
+//! one of 1.4, what a bill has to keep ([`requirement`]), which files an export's manifests choose
+//! ([`delivery`]), the [`Charge`] itself, and what is asked about charges ([`cost`]). What is to be
 //! done to millions of rows is data here ([`Expression`], [`Condition`]), which the lake compiles
 //! onto columns; the row-wise evaluators beside it say what is right.
 //!
@@ -20,6 +20,7 @@ pub mod cur;
 #[cfg(test)]
 mod data;
 pub mod decimal;
+pub mod delivery;
 mod expression;
 mod header;
 mod name;

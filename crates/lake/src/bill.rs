@@ -32,7 +32,10 @@ const GROWTH_FREE: u64 = 64 << 20;
 /// What a file's columns are and become.
 #[derive(Debug)]
 pub(crate) struct Layout {
+    /// How the file is called in messages.
     pub(crate) path: PathBuf,
+    /// Where its bytes are.
+    pub(crate) file: PathBuf,
     pub(crate) names: Vec<String>,
     pub(crate) plan: Plan,
     /// Columns that are kept as they are: where they stand, the custom column they become.
@@ -57,14 +60,15 @@ pub(crate) struct Reading {
 /// Reads a file's header.
 pub(crate) fn layout(bill: &Bill, reading: Reading, limits: Limits) -> Result<Layout, Refusal> {
     let (names, floats) = match bill.form {
-        Form::Parquet => parquet::header(&bill.path, bill.bytes, limits)?,
+        Form::Parquet => parquet::header(&bill.file, bill.bytes, limits)?,
         Form::Csv | Form::CsvGz => {
             let counted = Counted::default();
             let names = cutter(bill, limits, &counted)?.header()?;
             (names, Vec::new())
         }
     };
-    of_header(&bill.path, names, &floats, reading, limits)
+    let layout = of_header(&bill.path, names, &floats, reading, limits)?;
+    Ok(Layout { file: bill.file.clone(), ..layout })
 }
 
 /// What a header becomes.
@@ -98,7 +102,8 @@ pub(crate) fn of_header(
     let amounts: Vec<&String> = plan.amounts().iter().map(|at| &names[*at]).collect();
     let floats = floats.iter().filter(|name| amounts.contains(name)).cloned().collect();
     let asked = validate::asked(&plan);
-    Ok(Layout { path: path.to_owned(), names, plan, kept, asked, say, floats })
+    let (path, file) = (path.to_owned(), path.to_owned());
+    Ok(Layout { path, file, names, plan, kept, asked, say, floats })
 }
 
 /// Refuses a header that is nearly a report's.
@@ -218,7 +223,7 @@ pub(crate) fn cutter(
     limits: Limits,
     counted: &Counted,
 ) -> Result<Cutter<Box<dyn Read + Send>>, Refusal> {
-    let open = File::open(&bill.path);
+    let open = File::open(&bill.file);
     let file =
         open.map_err(|error| Refusal { line: 0, say: format!("it can't be opened: {error}") })?;
     let counting = Counting { file, counted: counted.clone() };

@@ -23,11 +23,12 @@ use uuid::Uuid;
 use crate::{
     aggregate,
     commit::LogError,
-    import::{blocking, path, write_days},
+    import::blocking,
     lake::Lake,
     limit::Limits,
     manifest::{Commit, DataFile, Dataset, FORMAT, Import, Operation, State},
     partition::{Partitions, WriteError, Written},
+    publish::{path, write_days},
     schema,
     storage::{SCRATCH, StorageError},
 };

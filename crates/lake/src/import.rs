@@ -1,8 +1,8 @@
-//! An ingest as a whole: from a path to a commit, once per execution.
+//! An ingest as a whole: from a path or an address to commits, each execution once.
 //!
-//! Owns what makes an ingest idempotent and a restatement atomic: of each billing period that a
-//! delivery has, its files take the place of the source's former ones in one commit. Knows nothing
-//! of columns. Invariant: what is published and not committed is nobody's, and is swept up later.
+//! Owns what makes an ingest idempotent: which execution a delivery is, and whether the lake has
+//! it. Knows nothing of columns. Invariant: an execution comes in whole or not at all; those before
+//! it in the same delivery are whole as well, and an ingest that was killed goes on with the next.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -10,26 +10,25 @@ use std::{
     sync::Arc,
 };
 
-use arrow::record_batch::RecordBatch;
 use focus::cost::Month;
 use focus::{Drift, Version};
-use jiff::Timestamp;
-use parquet::arrow::ArrowWriter;
 use uuid::Uuid;
 
 use crate::{
     bill::{self, Counted, Layout, Reading},
     findings::Tally,
-    ingest::{self, IngestError, OnProgress, Outcome, Work},
+    ingest::{self, IngestError, OnProgress, Work},
     lake::Lake,
     limit::Limits,
-    manifest::{Commit, DataFile, Dataset, FORMAT, Import, Operation, Quarantine, State, Sums},
-    partition::{WriteError, properties},
+    manifest::{State, Sums},
+    publish::{Facts, Other, finish},
     schema,
-    source::{Bill, Delivery, Skipped, io_error},
+    source::{Bill, Delivery, Part, Skipped, SourceError, io_error},
     storage::StorageError,
 };
 
+#[cfg(test)]
+mod deliveries;
 #[cfg(test)]
 mod tests;
 
@@ -104,67 +103,125 @@ impl Ingested {
     pub fn charges(&self) -> u64 {
         self.rows.values().sum()
     }
+
+    /// Adds what another execution of the same delivery did.
+    fn add(&mut self, other: Self) {
+        if self.execution.is_empty() {
+            self.execution = other.execution;
+        } else if self.execution != other.execution {
+            self.execution = format!("{}, {}", self.execution, other.execution);
+        }
+        self.changed |= other.changed;
+        self.version = self.version.max(other.version);
+        self.files.extend(other.files);
+        for note in other.notes {
+            if !self.notes.contains(&note) {
+                self.notes.push(note);
+            }
+        }
+        self.rows.extend(other.rows);
+        self.sums.extend(other.sums);
+        self.replaced.extend(other.replaced);
+        if let Some((id, rows)) = self.quarantined.take_if(|_| other.quarantined.is_some()) {
+            self.notes.push(format!("{rows} rows are in quarantine {id}"));
+        }
+        self.quarantined = self.quarantined.take().or(other.quarantined);
+        self.tally.add(other.tally);
+    }
 }
 
 struct Prepared {
-    source: String,
     bills: Vec<(Bill, Arc<Layout>)>,
-    skipped: Vec<Skipped>,
-    bytes: u64,
     custom: BTreeSet<String>,
 }
 
-/// Ingests what a path holds.
+/// Ingests what a path or an address holds, an execution after the other.
 pub(crate) async fn ingest(
     lake: &Lake,
-    path: &Path,
+    at: &Path,
+    options: &Options,
+) -> Result<Ingested, IngestError> {
+    let delivery = Delivery::list(at, lake.settings(), options.limits).await?;
+    let count = delivery.parts.len();
+    if options.execution.is_some() && count > 1 {
+        let reason = format!("holds {count} executions with names of their own; don't name one");
+        return Err(SourceError::Foreign { path: at.to_owned(), reason: reason.into() }.into());
+    }
+    let source = options.source.clone().unwrap_or_else(|| delivery.name());
+    let mut report = Ingested { source, skipped: delivery.skipped.clone(), ..Ingested::default() };
+    let mut done = 0;
+    for part in &delivery.parts {
+        match execution(lake, &delivery, part, &report.source, options).await {
+            Ok(one) => {
+                done += usize::from(one.changed);
+                report.add(one);
+            }
+            Err(error) if done > 0 => {
+                return Err(IngestError::After { done, error: Box::new(error) });
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(report)
+}
+
+/// Ingests one execution: all of it or, on an error, nothing.
+async fn execution(
+    lake: &Lake,
+    delivery: &Delivery,
+    part: &Part,
+    source: &str,
     options: &Options,
 ) -> Result<Ingested, IngestError> {
     let state = lake.refreshed().await?;
-    let (owned, wanted) = (path.to_owned(), options.clone());
-    let prepared = blocking(move || prepare(&owned, &wanted)).await?;
-    let mut report = Ingested {
-        source: prepared.source.clone(),
-        skipped: prepared.skipped.clone(),
-        version: state.version,
-        ..Ingested::default()
-    };
-    if let Some(execution) = known(&state, &prepared, options).await? {
+    let mut report =
+        Ingested { source: source.to_owned(), version: state.version, ..Ingested::default() };
+    if let Some(execution) = known(lake, &state, delivery, part, source, options).await? {
         report.execution = execution;
         report.notes.push("this execution is in the lake already; nothing changed".into());
         return Ok(report);
     }
-    describe(&state, &prepared, &mut report);
+    let progress = options.progress.as_ref();
+    let fetched = delivery.fetch(part, lake.storage(), progress).await?;
+    let (bills, wanted) = (fetched.bills.clone(), options.clone());
+    let prepared = blocking(move || prepare(bills, &wanted)).await?;
+    describe(&state, source, &prepared, &mut report);
     let header = prepared.bills.last().map(|(_, layout)| layout.names.clone()).unwrap_or_default();
-    let (focus, custom, bytes) = (version_of(&prepared), prepared.custom.clone(), prepared.bytes);
-    let work = work(lake, prepared, options);
+    let (focus, custom) = (version_of(&prepared), prepared.custom.clone());
+    let work = work(lake, prepared, part.bytes, options);
     let outcome = blocking(move || ingest::run(&work)).await?;
-    report.execution = options.execution.clone().unwrap_or_else(|| outcome.hash.clone());
-    let delivered = Facts { header, focus, custom, bytes, merge: false, releases: None };
-    finish(lake, state, outcome, delivered, options.on_invalid, report).await
+    delivery.unchanged(part).await?;
+    counted(part, outcome.rows)?;
+    let name = options.execution.clone().or_else(|| part.execution.clone());
+    report.execution = name.unwrap_or_else(|| outcome.hash.clone());
+    let others = delivery.parts.iter().filter_map(|part| {
+        let (listing, months) = (part.listing.clone(), part.months);
+        Some(Other { execution: part.execution.clone()?, listing, months })
+    });
+    let others = others.collect();
+    let listing = part.listing.clone();
+    let (bytes, merge, releases) = (part.bytes, false, None);
+    let facts = Facts { header, focus, custom, bytes, listing, others, merge, releases };
+    let report = finish(lake, state, outcome, facts, options.on_invalid, report).await?;
+    if !report.changed {
+        lake.remember(source, part.listing.as_deref(), &report.execution);
+    }
+    Ok(report)
 }
 
-/// What the log is told of a delivery.
-pub(crate) struct Facts {
-    pub(crate) header: Vec<String>,
-    pub(crate) focus: String,
-    pub(crate) custom: BTreeSet<String>,
-    pub(crate) bytes: u64,
-    /// Its charges come beside those of the same source, and don't replace them.
-    pub(crate) merge: bool,
-    /// The quarantine that they were in.
-    pub(crate) releases: Option<Uuid>,
+/// Refuses files that hold other than the rows that the manifests tell of.
+fn counted(part: &Part, rows: u64) -> Result<(), IngestError> {
+    let Some(told) = part.rows.filter(|told| *told != rows) else { return Ok(()) };
+    let file = part.manifest.clone().unwrap_or_default();
+    let say = format!("it tells of {told} rows, its files have {rows}; deliver it again");
+    Err(IngestError::Refused { file, line: 0, say })
 }
 
-fn prepare(path: &Path, options: &Options) -> Result<Prepared, IngestError> {
-    let delivery = Delivery::at(path)?;
-    let canonical = path.canonicalize().map_err(|e| io_error("open", path, e))?;
-    let source = options.source.clone().unwrap_or_else(|| canonical.display().to_string());
+fn prepare(delivered: Vec<Bill>, options: &Options) -> Result<Prepared, IngestError> {
     let reading = Reading { version: options.version, lacking: options.lacking };
-    let bytes = delivery.bytes();
     let mut bills = Vec::new();
     let mut custom: BTreeMap<String, String> = BTreeMap::new();
-    for bill in delivery.bills {
+    for bill in delivered {
         let layout = bill::layout(&bill, reading, options.limits);
         let layout = layout.map_err(|refusal| IngestError::refused(&bill.path, refusal))?;
         for (_, name) in &layout.kept {
@@ -183,36 +240,61 @@ fn prepare(path: &Path, options: &Options) -> Result<Prepared, IngestError> {
     });
     let bills = bills.collect();
     let custom = custom.into_values().collect();
-    Ok(Prepared { source, bills, skipped: delivery.skipped, bytes, custom })
+    Ok(Prepared { bills, custom })
 }
 
-/// The execution, if the lake has it already.
+/// The execution, if the lake has it already. Where a manifest names it, or the files are listed as
+/// they were, nothing is read.
 async fn known(
+    lake: &Lake,
     state: &State,
-    prepared: &Prepared,
+    delivery: &Delivery,
+    part: &Part,
+    source: &str,
     options: &Options,
 ) -> Result<Option<String>, IngestError> {
-    let mine = || state.imports.iter().filter(|import| import.source == prepared.source);
+    let mine = || state.imports.iter().filter(|import| import.source == source);
     if let Some(execution) = &options.execution {
         return Ok(mine().any(|import| import.execution == *execution).then(|| execution.clone()));
     }
-    // The same content has the same length; only then is it worth reading it twice.
-    if !mine().any(|import| import.delivered == prepared.bytes) {
+    if let Some(listing) = &part.listing {
+        let same = mine().find(|import| import.listing.as_ref() == Some(listing));
+        let before = lake.remembered(source, listing);
+        let before = before.filter(|before| mine().any(|import| import.execution == *before));
+        if let Some(execution) = same.map(|import| import.execution.clone()).or(before) {
+            return Ok(Some(execution));
+        }
+    }
+    if let Some(execution) = &part.execution {
+        // One execution may have several periods' manifests.
+        let has =
+            |period| part.months.is_none_or(|(first, last)| first <= period && period <= last);
+        let same = mine().any(|one| one.execution == *execution && has(one.period));
+        return Ok(same.then(|| execution.clone()));
+    }
+    // The same content has the same length; only then is it worth reading it twice, and nothing is
+    // worth fetching it twice.
+    if delivery.is_remote() || !mine().any(|import| import.delivered == part.bytes) {
         return Ok(None);
     }
-    let paths: Vec<_> = prepared.bills.iter().map(|(bill, _)| bill.path.clone()).collect();
+    let fetched = delivery.fetch(part, lake.storage(), None).await?;
     let hash = blocking(move || {
         let counted = Counted::default();
-        for path in &paths {
-            counted.file(path).map_err(|e| io_error("read", path, e))?;
+        for bill in &fetched.bills {
+            counted.file(&bill.file).map_err(|e| io_error("read", &bill.path, e))?;
         }
         Ok::<_, IngestError>(counted.hash())
     })
     .await?;
-    Ok(mine().any(|import| import.execution == hash).then_some(hash))
+    let same = mine().any(|import| import.execution == hash);
+    if same {
+        delivery.unchanged(part).await?;
+        lake.remember(source, part.listing.as_deref(), &hash);
+    }
+    Ok(same.then_some(hash))
 }
 
-fn describe(state: &State, prepared: &Prepared, report: &mut Ingested) {
+fn describe(state: &State, source: &str, prepared: &Prepared, report: &mut Ingested) {
     for (bill, layout) in &prepared.bills {
         let name = bill.path.file_name().unwrap_or_default().to_string_lossy();
         report.files.push(format!("{name}: {}", layout.say));
@@ -224,7 +306,7 @@ fn describe(state: &State, prepared: &Prepared, report: &mut Ingested) {
             ));
         }
     }
-    let before = state.imports.iter().filter(|import| import.source == prepared.source);
+    let before = state.imports.iter().filter(|import| import.source == source);
     let before = before.max_by_key(|import| import.at);
     let now = prepared.bills.last();
     if let (Some(before), Some((_, now))) = (before, now)
@@ -242,7 +324,7 @@ fn version_of(prepared: &Prepared) -> String {
     versions.into_iter().collect::<Vec<_>>().join(", ")
 }
 
-fn work(lake: &Lake, prepared: Prepared, options: &Options) -> Work {
+fn work(lake: &Lake, prepared: Prepared, bytes: u64, options: &Options) -> Work {
     Work {
         storage: lake.storage().clone(),
         schema: schema::charges(prepared.custom.iter().map(String::as_str)),
@@ -251,7 +333,7 @@ fn work(lake: &Lake, prepared: Prepared, options: &Options) -> Work {
         strict: options.on_invalid != OnInvalid::Accept,
         threads: threads(options.threads),
         progress: options.progress.clone(),
-        bytes_total: prepared.bytes,
+        bytes_total: bytes,
     }
 }
 
@@ -260,234 +342,6 @@ pub(crate) fn threads(wanted: usize) -> usize {
         0 => std::thread::available_parallelism().map_or(2, std::num::NonZero::get),
         wanted => wanted,
     }
-}
-
-/// Publishes what was written and commits it.
-pub(crate) async fn finish(
-    lake: &Lake,
-    state: State,
-    mut outcome: Outcome,
-    facts: Facts,
-    on_invalid: OnInvalid,
-    mut report: Ingested,
-) -> Result<Ingested, IngestError> {
-    if on_invalid == OnInvalid::Refuse && outcome.breaches > 0 {
-        let (rows, tally) = (outcome.breaches, Box::new(outcome.tally));
-        return Err(IngestError::Invalid { rows, tally });
-    }
-    if outcome.unzoned > 0 {
-        let say = format!("{} dates without a zone were read as UTC", outcome.unzoned);
-        report.notes.push(say);
-    }
-    let quarantine = quarantine(lake, &mut outcome, &facts, &report).await?;
-    report.quarantined = quarantine.as_ref().map(|one| (one.id, one.rows));
-    report.tally = outcome.tally.clone();
-    report.rows = outcome.written.rows.clone();
-    report.sums = outcome.written.sums.clone();
-    let imports = publish(lake, outcome, &facts, &report).await?;
-    if imports.is_empty() && quarantine.is_none() && facts.releases.is_none() {
-        report.notes.push("it holds no rows; nothing changed".into());
-        return Ok(report);
-    }
-    let mut replaced = BTreeSet::new();
-    let decide = |state: &State| -> Result<Option<Commit>, IngestError> {
-        replaced.clear();
-        decide(state, &imports, quarantine.as_ref(), &facts, &report, &mut replaced)
-    };
-    let (state, changed) = lake.log().append(state, decide).await?;
-    if !changed {
-        report.notes.push("another ingest of the same execution was first; nothing changed".into());
-    }
-    report.version = state.version;
-    report.changed = changed;
-    report.replaced = replaced;
-    lake.set_state(state);
-    Ok(report)
-}
-
-fn decide(
-    state: &State,
-    imports: &[Import],
-    quarantine: Option<&Quarantine>,
-    facts: &Facts,
-    report: &Ingested,
-    replaced: &mut BTreeSet<Month>,
-) -> Result<Option<Commit>, IngestError> {
-    if let Some(id) = facts.releases
-        && !state.quarantines.iter().any(|quarantine| quarantine.id == id)
-    {
-        return Err(IngestError::NoQuarantine(id));
-    }
-    let mut commit = Commit {
-        format: FORMAT,
-        version: 0,
-        at: Timestamp::MIN,
-        operation: Operation::Ingest,
-        removed: Vec::new(),
-        added: Vec::new(),
-        released: facts.releases.into_iter().collect(),
-        quarantined: quarantine.cloned().into_iter().collect(),
-    };
-    let mut same = !imports.is_empty();
-    for import in imports {
-        let former = state.import(&import.source, import.period);
-        same &= former.is_some_and(|former| former.execution == import.execution);
-        let mut import = import.clone();
-        if let Some(former) = former {
-            commit.removed.push(former.id);
-            if facts.merge {
-                import = merged(former, import)?;
-            } else {
-                replaced.insert(import.period);
-            }
-        }
-        commit.added.push(import);
-    }
-    if same && !facts.merge {
-        replaced.clear();
-        return Ok(None);
-    }
-    if !facts.merge {
-        let periods: BTreeSet<Month> = imports.iter().map(|import| import.period).collect();
-        let of_source = state.quarantines.iter().filter(|old| old.source == report.source);
-        let restated = of_source.filter(|old| old.periods.is_subset(&periods));
-        commit.released.extend(restated.map(|old| old.id));
-    }
-    Ok(Some(commit))
-}
-
-/// Charges of a quarantine beside those that came in at first.
-fn merged(former: &Import, mut import: Import) -> Result<Import, IngestError> {
-    import.execution.clone_from(&former.execution);
-    import.delivered = former.delivered;
-    import.rows += former.rows;
-    import.columns.extend(former.columns.iter().cloned());
-    import.files.extend(former.files.iter().cloned());
-    for (currency, sums) in &former.sums {
-        let sum = import.sums.entry(currency.clone()).or_default();
-        *sum = sum.checked_add(*sums).ok_or(WriteError::Sum(import.period))?;
-    }
-    Ok(import)
-}
-
-async fn quarantine(
-    lake: &Lake,
-    outcome: &mut Outcome,
-    facts: &Facts,
-    report: &Ingested,
-) -> Result<Option<Quarantine>, IngestError> {
-    let Some(finished) = outcome.quarantine.take() else { return Ok(None) };
-    let id = Uuid::now_v7();
-    let path = format!("quarantine/{id}.parquet");
-    lake.storage().publish(finished.file, &path).await?;
-    Ok(Some(Quarantine {
-        id,
-        source: report.source.clone(),
-        execution: report.execution.clone(),
-        focus: facts.focus.clone(),
-        at: Timestamp::now(),
-        rows: finished.rows,
-        periods: outcome.quarantined.clone(),
-        header: facts.header.clone(),
-        rules: outcome.tally.rules.clone(),
-        path,
-        bytes: finished.bytes,
-    }))
-}
-
-/// Moves the files to their places.
-async fn publish(
-    lake: &Lake,
-    outcome: Outcome,
-    facts: &Facts,
-    report: &Ingested,
-) -> Result<Vec<Import>, IngestError> {
-    let mut files: BTreeMap<Month, Vec<DataFile>> = BTreeMap::new();
-    for finished in outcome.written.files {
-        let path = path(Dataset::Charges, finished.period, &finished.provider);
-        lake.storage().publish(finished.file, &path).await?;
-        files.entry(finished.period).or_default().push(DataFile {
-            path,
-            dataset: Dataset::Charges,
-            provider: finished.provider,
-            rows: finished.rows,
-            bytes: finished.bytes,
-        });
-    }
-    for (period, batches) in outcome.days {
-        let file = write_days(lake, period, batches).await?;
-        files.entry(period).or_default().push(file);
-    }
-    let at = Timestamp::now();
-    let imports = files.into_iter().map(|(period, files)| Import {
-        id: Uuid::now_v7(),
-        source: report.source.clone(),
-        period,
-        execution: report.execution.clone(),
-        delivered: facts.bytes,
-        focus: facts.focus.clone(),
-        header: facts.header.clone(),
-        at,
-        rows: report.rows.get(&period).copied().unwrap_or(0),
-        sums: report.sums.get(&period).cloned().unwrap_or_default(),
-        columns: facts.custom.clone(),
-        files,
-    });
-    Ok(imports.collect())
-}
-
-/// Writes the aggregates of a billing period to their place.
-pub(crate) async fn write_days(
-    lake: &Lake,
-    period: Month,
-    batches: Vec<RecordBatch>,
-) -> Result<DataFile, WriteError> {
-    let storage = lake.storage().clone();
-    let rows = batches.iter().map(|batch| batch.num_rows() as u64).sum();
-    let (file, bytes) = blocking(move || {
-        let file = storage.scratch()?;
-        let schema = schema::days();
-        let handle = file.reopen().map_err(|e| crate::storage::file("open", file.path(), e))?;
-        let properties = properties(&schema);
-        let mut writer = ArrowWriter::try_new(handle, schema, Some(properties))?;
-        for batch in batches {
-            writer.write(&batch)?;
-        }
-        writer.close()?;
-        let meta = file.as_file().metadata();
-        let bytes = meta.map_err(|e| crate::storage::file("read", file.path(), e))?.len();
-        Ok::<_, WriteError>((file, bytes))
-    })
-    .await?;
-    let path = path(Dataset::Days, period, "");
-    lake.storage().publish(file, &path).await?;
-    Ok(DataFile { path, dataset: Dataset::Days, provider: String::new(), rows, bytes })
-}
-
-/// Where a new file goes.
-pub(crate) fn path(dataset: Dataset, period: Month, provider: &str) -> String {
-    let (folder, id) = (dataset.folder(), Uuid::now_v7());
-    match dataset {
-        Dataset::Days => format!("data/{folder}/period={period}/{id}.parquet"),
-        Dataset::Charges => {
-            let provider = slug(provider);
-            format!("data/{folder}/period={period}/provider={provider}/{id}.parquet")
-        }
-    }
-}
-
-/// A provider's name as a folder's.
-fn slug(name: &str) -> String {
-    let mut slug = String::new();
-    for letter in name.chars().take(60) {
-        match letter {
-            letter if letter.is_ascii_alphanumeric() => slug.push(letter.to_ascii_lowercase()),
-            _ if slug.is_empty() || slug.ends_with('-') => {}
-            _ => slug.push('-'),
-        }
-    }
-    let slug = slug.trim_end_matches('-');
-    if slug.is_empty() { "unnamed".to_owned() } else { slug.to_owned() }
 }
 
 /// Runs what blocks beside the runtime's own threads.

@@ -70,6 +70,14 @@ pub enum IngestError {
     /// The lake can't be read or written.
     #[error(transparent)]
     Log(#[from] crate::commit::LogError),
+    /// An execution of a delivery failed, and others before it did not.
+    #[error("{error}; the {done} executions before it are in the lake")]
+    After {
+        /// How many.
+        done: usize,
+        /// What went wrong.
+        error: Box<Self>,
+    },
     /// A quarantine that is not there.
     #[error("the lake has no quarantine {0}")]
     NoQuarantine(uuid::Uuid),
@@ -108,6 +116,8 @@ pub struct Progress {
     pub bytes_total: u64,
     /// Rows written or set aside.
     pub rows: u64,
+    /// Whether it is still fetching from a bucket; reading begins with no bytes again.
+    pub is_fetching: bool,
 }
 
 /// Told of progress, from any thread, some times a second at most.
@@ -140,6 +150,8 @@ pub(crate) struct Outcome {
     pub(crate) unzoned: u64,
     /// The hash of all files' bytes.
     pub(crate) hash: String,
+    /// Rows that were read, whatever became of them.
+    pub(crate) rows: u64,
 }
 
 enum Job {
@@ -223,6 +235,7 @@ fn over(
     }
     outcome.days = aggregate::merge(aggregates).map_err(WriteError::from)?;
     outcome.hash = shared.counted.hash();
+    outcome.rows = shared.rows.load(Ordering::Relaxed);
     let quarantine = shared.quarantine.into_inner().unwrap_or_else(PoisonError::into_inner);
     outcome.quarantine = quarantine.finish()?;
     Ok(outcome)
@@ -233,7 +246,7 @@ fn read(work: &Work, shared: &Shared, jobs: SyncSender<Job>) -> Result<(), Inges
     for (bill, layout) in &work.bills {
         let refused = |refusal| IngestError::refused(&bill.path, refusal);
         if bill.form == Form::Parquet {
-            let foot = Foot::open(&bill.path, bill.bytes, work.limits).map_err(refused)?;
+            let foot = Foot::open(&bill.file, bill.bytes, work.limits).map_err(refused)?;
             let foot = Arc::new(foot);
             for group in foot.groups() {
                 if jobs.send(Job::Group(Arc::clone(layout), Arc::clone(&foot), group)).is_err() {
@@ -243,7 +256,7 @@ fn read(work: &Work, shared: &Shared, jobs: SyncSender<Job>) -> Result<(), Inges
             // While the last groups are worked on.
             shared
                 .counted
-                .file(&bill.path)
+                .file(&bill.file)
                 .map_err(|e| IngestError::Source(crate::source::io_error("read", &bill.path, e)))?;
             continue;
         }
@@ -329,7 +342,7 @@ impl<'a> Worker<'a> {
             Job::Group(layout, foot, group) => {
                 let refused = |refusal| IngestError::refused(&layout.path, refusal);
                 let mut row = group.row;
-                for columns in foot.read(&layout.path, group.index).map_err(refused)? {
+                for columns in foot.read(&layout.file, group.index).map_err(refused)? {
                     let columns = columns.map_err(refused)?;
                     let count = columns.first().map_or(0, |column| column.len()) as u64;
                     self.rows(&layout, &columns, row, Findings::default())?;
@@ -384,7 +397,8 @@ impl<'a> Worker<'a> {
         {
             *told = std::time::Instant::now();
             let bytes = self.shared.counted.bytes.load(Ordering::Relaxed);
-            progress(Progress { bytes, bytes_total: self.work.bytes_total, rows });
+            let bytes_total = self.work.bytes_total;
+            progress(Progress { bytes, bytes_total, rows, is_fetching: false });
         }
     }
 }

@@ -4,8 +4,9 @@
 //! what is answered is one version of the lake, whatever is committed meanwhile.
 
 use std::{
+    collections::BTreeMap,
     path::Path,
-    sync::{Arc, PoisonError, RwLock},
+    sync::{Arc, Mutex, PoisonError, RwLock},
 };
 
 use focus::cost::AsOf;
@@ -76,6 +77,10 @@ struct Inner {
     log: Log,
     state: RwLock<State>,
     engine: Engine,
+    /// Settings of object stores, for bills in a bucket.
+    settings: Vec<(String, String)>,
+    /// Listings that turned out to hold what the lake has, by source: which execution that was.
+    known: Mutex<BTreeMap<String, (String, String)>>,
 }
 
 impl Lake {
@@ -95,8 +100,11 @@ impl Lake {
         let storage: Storage = opened.await.map_err(|e: StorageError| LogError::from(e))?;
         let log = Log::new(storage.clone());
         let state = log.latest().await?;
+        let settings = options.storage.clone();
         let engine = Engine::new(storage.store(), options);
-        Ok(Self { inner: Arc::new(Inner { storage, log, state: RwLock::new(state), engine }) })
+        let (state, known) = (RwLock::new(state), Mutex::default());
+        let inner = Inner { storage, log, state, engine, settings, known };
+        Ok(Self { inner: Arc::new(inner) })
     }
 
     pub(crate) fn storage(&self) -> &Storage {
@@ -105,6 +113,25 @@ impl Lake {
 
     pub(crate) fn log(&self) -> &Log {
         &self.inner.log
+    }
+
+    pub(crate) fn settings(&self) -> &[(String, String)] {
+        &self.inner.settings
+    }
+
+    /// Files that are listed as now need not be read again while this process runs.
+    pub(crate) fn remember(&self, source: &str, listing: Option<&str>, execution: &str) {
+        let mut known = self.inner.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(listing) = listing {
+            known.insert(source.to_owned(), (listing.to_owned(), execution.to_owned()));
+        }
+    }
+
+    /// The execution that files are known to be which are listed so.
+    pub(crate) fn remembered(&self, source: &str, listing: &str) -> Option<String> {
+        let known = self.inner.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let (same, execution) = known.get(source)?;
+        (same == listing).then(|| execution.clone())
     }
 
     pub(crate) fn engine(&self) -> &Engine {
@@ -137,7 +164,9 @@ impl Lake {
         }
     }
 
-    /// Takes in the bills that a file or folder holds: all of them, or, on an error, nothing.
+    /// Takes in the bills that lie at a path (a file or folder) or at `s3://bucket/prefix`, as
+    /// AWS's and Azure's exports put them there or as they are: each execution whole or, on an
+    /// error, not at all.
     pub async fn ingest(&self, path: &Path, options: &Options) -> Result<Ingested, IngestError> {
         import::ingest(self, path, options).await
     }

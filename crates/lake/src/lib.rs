@@ -22,6 +22,8 @@ mod export;
 mod fault;
 mod findings;
 mod functions;
+#[cfg(feature = "fuzz")]
+pub mod fuzz;
 mod import;
 mod ingest;
 mod instant;
@@ -32,6 +34,7 @@ mod nested;
 mod parquet;
 mod partition;
 mod plan;
+mod publish;
 mod quarantine;
 mod query;
 mod reconcile;

@@ -1,5 +1,7 @@
 //! What one ingest may take.
 
+use std::time::Duration;
+
 /// Bounds of an ingest; each is there so that a hostile or broken file is refused, not suffered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
@@ -13,6 +15,12 @@ pub struct Limits {
     pub partitions: usize,
     /// Bytes that wait in memory to be written.
     pub write_bytes: usize,
+    /// Bytes on disk of objects that were fetched and not yet read.
+    pub spool_bytes: u64,
+    /// How long one request to a bucket may take, its answer included.
+    pub request_time: Duration,
+    /// How often a request that failed in the store or on the way is made again.
+    pub retries: usize,
 }
 
 impl Default for Limits {
@@ -23,6 +31,9 @@ impl Default for Limits {
             columns: 512,
             partitions: 4_096,
             write_bytes: 256 << 20,
+            spool_bytes: 256 << 30,
+            request_time: Duration::from_secs(30),
+            retries: 5,
         }
     }
 }

@@ -57,6 +57,10 @@ pub struct Import {
     pub period: Month,
     /// The export's execution, or the content's hash.
     pub execution: String,
+    /// Names the delivered files and what they were when they were listed: the same again need not
+    /// be read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub listing: Option<String>,
     /// Bytes of what was delivered, over all periods.
     pub delivered: u64,
     /// The FOCUS version it was delivered in.

@@ -11,11 +11,12 @@ use uuid::Uuid;
 use crate::{
     bill::{self, Layout, Reading},
     findings::Findings,
-    import::{Facts, Ingested, Options, blocking, finish, threads},
+    import::{Ingested, Options, blocking, threads},
     ingest::{IngestError, Work, run_rows},
     lake::Lake,
     manifest::Quarantine,
     partition::WriteError,
+    publish::{Facts, finish},
     quarantine::{self, Kept},
     schema,
 };
@@ -77,8 +78,16 @@ pub(crate) async fn release(
         Ok::<_, IngestError>((run_rows(&work, parts)?, custom, header))
     })
     .await?;
-    let facts =
-        Facts { header, focus: found.focus, custom, bytes: 0, merge: true, releases: Some(id) };
+    let facts = Facts {
+        header,
+        focus: found.focus,
+        custom,
+        bytes: 0,
+        listing: None,
+        others: Vec::new(),
+        merge: true,
+        releases: Some(id),
+    };
     finish(lake, state, outcome, facts, on_invalid, report).await
 }
 

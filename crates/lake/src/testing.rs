@@ -29,6 +29,8 @@ pub(crate) fn sample() -> PathBuf {
     real("focus/focus-1.0-sample.csv")
 }
 
+pub(crate) mod s3;
+
 /// A folder for bills and a lake.
 pub(crate) struct Place {
     pub(crate) folder: TempDir,
@@ -45,6 +47,12 @@ impl Place {
 
     pub(crate) async fn lake(&self) -> Lake {
         Lake::open(&self.url(), LakeOptions::default()).await.unwrap()
+    }
+
+    /// A lake in a folder whose bills lie in a bucket.
+    pub(crate) async fn lake_beside(&self, s3: &s3::S3) -> Lake {
+        let options = LakeOptions { storage: s3.settings(), ..LakeOptions::default() };
+        Lake::open(&self.url(), options).await.unwrap()
     }
 
     pub(crate) async fn lake_that_dies_after(&self, steps: i64) -> Lake {

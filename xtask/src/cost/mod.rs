@@ -1,7 +1,8 @@
 //! Proofs that the lake tells the truth, with real processes and other people's programs.
 //!
 //! Owns: the Python environment that those live in, the seed, the order. Each proof is a file:
-//! the official use-case library against DuckDB, kills at any moment, the official validator, a lake in a bucket.
+//! the official use-case library against DuckDB, kills at any moment, the official validator, a
+//! lake in a bucket, exports in one.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -14,6 +15,7 @@ use crate::workspace::Folder;
 use crate::{contract, shell, suite, workspace};
 
 mod bucket;
+mod delivery;
 mod killed;
 mod library;
 mod validator;
@@ -52,6 +54,13 @@ enum Proof {
     Validator,
     /// A lake on S3.
     Bucket,
+    /// Exports on S3.
+    Delivery,
+}
+
+impl Proof {
+    const ALL: [Self; 5] =
+        [Self::Library, Self::Killed, Self::Validator, Self::Bucket, Self::Delivery];
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
@@ -62,7 +71,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         folder: Folder::fresh("cost")?,
         seed: arguments.seed,
     };
-    for proof in [Proof::Library, Proof::Killed, Proof::Validator, Proof::Bucket] {
+    for proof in Proof::ALL {
         if arguments.only.is_some_and(|only| only != proof) {
             continue;
         }
@@ -72,6 +81,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
             Proof::Killed => killed::run(&stage),
             Proof::Validator => validator::run(&stage),
             Proof::Bucket => bucket::run(&stage),
+            Proof::Delivery => delivery::run(&stage),
         }
         .with_context(|| format!("{proof:?} (seed {})", stage.seed))?;
         println!("cost: {proof:?} holds, {:.0} s", started.elapsed().as_secs_f64());

@@ -15,7 +15,7 @@ const EVERY: Duration = Duration::from_secs(60 * 60);
 pub struct CostSource {
     /// Who delivers.
     pub name: String,
-    /// A file or a folder of them; `ledger` is what Bursar itself has charged for AI.
+    /// A file, a folder or `s3://bucket/prefix`; `ledger` is what Bursar itself has charged for AI.
     pub path: PathBuf,
     /// How long from the end of one ingest to the next.
     pub every: Duration,

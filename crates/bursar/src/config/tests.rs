@@ -186,12 +186,15 @@ fn a_source_of_bills_is_a_table_of_its_name() {
         on_invalid = "quarantine"
         [cost.source.ai]
         path = "ledger"
+        [cost.source.focus]
+        path = "s3://billing/exports/focus"
     "#;
     let sources = loaded(text, &[]).unwrap().config.cost_sources;
-    let [aws, ai] = sources.as_slice() else { panic!("{sources:?}") };
+    let [aws, ai, focus] = sources.as_slice() else { panic!("{sources:?}") };
     assert_eq!((aws.name.as_str(), aws.every.as_secs()), ("aws", 6 * 60 * 60));
     assert_eq!((aws.on_invalid, ai.on_invalid), (OnInvalid::Quarantine, OnInvalid::Accept));
     assert_eq!((ai.path.to_str(), ai.every.as_secs()), (Some("ledger"), 60 * 60));
+    assert_eq!(focus.path.to_str(), Some("s3://billing/exports/focus"));
 
     let text = "[cost.source.a]\nevery = \"0s\"\nlacking = \"maybe\"\nwhere = 1\n";
     let error = loaded(text, &[]).unwrap_err();

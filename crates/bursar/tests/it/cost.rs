@@ -98,6 +98,45 @@ fn the_same_bill_again_changes_nothing_and_another_replaces_it() {
 }
 
 #[test]
+fn of_an_export_the_current_execution_counts_and_what_it_lacks_is_told() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (lake, export) = (folder.path().join("lake"), folder.path().join("export"));
+    let sample = fs::read_to_string(data().join("focus/focus-1.0-sample.csv")).expect("a sample");
+    let lines: Vec<&str> = sample.lines().collect();
+    let period = "BILLING_PERIOD=2024-09";
+    let deliver = |execution: &str, files: usize, rows: usize| {
+        let put = |path: String, text: String| {
+            let path = export.join(path);
+            fs::create_dir_all(path.parent().expect("a parent")).expect("a folder");
+            fs::write(path, text).expect("a file");
+        };
+        let names = (0..files).map(|at| format!("data/{period}/{execution}/part-{at}.csv"));
+        for name in names.clone() {
+            put(name, lines[..=rows].join("\n"));
+        }
+        let named: Vec<String> = names.map(|name| format!("s3://bills/x/{name}")).collect();
+        let manifest = serde_json::json!({"executionId": execution, "dataFiles": named});
+        put(format!("metadata/{period}/x-Manifest.json"), manifest.to_string());
+    };
+    let at = export.to_str().expect("a path");
+    let ingest = ["ingest", at, "--source", "aws", "--lacking"];
+    let count = ["query", "select count(*) from focus_data_table"];
+    for (execution, files, rows_now) in [("one", 2, 50), ("two", 1, 30)] {
+        deliver(execution, files, rows_now);
+        rows(&lake, &ingest);
+        assert_eq!(rows(&lake, &count)[0][0], (files * rows_now).to_string(), "{execution}");
+    }
+    assert_eq!(rows(&lake, &ingest).len(), 0);
+    deliver("three", 2, 20);
+    fs::remove_file(export.join(format!("data/{period}/three/part-1.csv"))).expect("removed");
+    let output = cost(&lake, &ingest);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{errors}");
+    assert!(errors.contains("three/part-1.csv, which is not there"), "{errors}");
+    assert_eq!(&rows(&lake, &count)[0][0], "30");
+}
+
+#[test]
 fn an_invoice_that_differs_by_a_cent_is_told() {
     let folder = tempfile::tempdir().expect("a folder");
     let lake = folder.path().join("lake");

@@ -19,6 +19,9 @@ pub struct Month {
 pub struct NotMonth(String);
 
 impl Month {
+    /// The first month of the calendar.
+    pub const FIRST: Self = Self { year: 1, month: 1 };
+
     /// The month of a year; `None` beyond the calendar.
     pub fn new(year: i16, month: i8) -> Option<Self> {
         ((1..=12).contains(&month) && (1..=9999).contains(&year)).then_some(Self { year, month })
@@ -28,7 +31,12 @@ impl Month {
     pub fn of_micros(micros: i64) -> Option<Self> {
         let days = i32::try_from(micros.div_euclid(86_400_000_000)).ok()?;
         let date = jiff::civil::date(1970, 1, 1).checked_add(jiff::Span::new().days(days)).ok()?;
-        Self::new(date.year(), date.month())
+        Self::of_day(date)
+    }
+
+    /// The month that holds a day.
+    pub fn of_day(day: jiff::civil::Date) -> Option<Self> {
+        Self::new(day.year(), day.month())
     }
 
     /// The month that holds an instant, in UTC.

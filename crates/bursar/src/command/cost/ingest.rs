@@ -18,7 +18,7 @@ use crate::{
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// A file, or a folder of files; `ledger` is what Bursar itself has charged for AI
+    /// A file, a folder or `s3://bucket/prefix`; `ledger` is what Bursar itself has charged for AI
     #[arg(value_hint = ValueHint::AnyPath)]
     path: PathBuf,
     /// Who delivers; the path otherwise
@@ -66,7 +66,10 @@ impl Args {
         let progress = move |progress: Progress| {
             shown.set_length(progress.bytes_total);
             shown.set_position(progress.bytes);
-            shown.set_message(format!("{} rows", progress.rows));
+            shown.set_message(match progress.is_fetching {
+                true => "fetching".to_owned(),
+                false => format!("{} rows", progress.rows),
+            });
         };
         let options = Options {
             source: self.source,

@@ -1,0 +1,309 @@
+//! From what was written to a commit: files are moved to their places, and the log is told.
+//!
+//! Owns what makes a restatement atomic: of each billing period that an execution has, its files
+//! take the place of the source's former ones in one commit. Invariant: what is published and not
+//! committed is nobody's, and is swept up later.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use arrow::record_batch::RecordBatch;
+use focus::cost::Month;
+use jiff::Timestamp;
+use parquet::arrow::ArrowWriter;
+use uuid::Uuid;
+
+use crate::{
+    import::{Ingested, OnInvalid, blocking},
+    ingest::{IngestError, Outcome},
+    lake::Lake,
+    manifest::{Commit, DataFile, Dataset, FORMAT, Import, Operation, Quarantine, State},
+    partition::{WriteError, properties},
+    schema,
+};
+
+/// An execution that is as current as the one at hand.
+pub(crate) struct Other {
+    pub(crate) execution: String,
+    pub(crate) listing: Option<String>,
+    pub(crate) months: Option<(Month, Month)>,
+}
+
+impl Other {
+    /// Whether this is what brought an import. The name alone doesn't tell: one execution may have
+    /// delivered several periods, of which some were restated since.
+    fn brought(&self, import: &Import) -> bool {
+        self.execution == import.execution
+            && match (&self.listing, &import.listing) {
+                (Some(ours), Some(its)) => ours == its,
+                _ => self
+                    .months
+                    .is_some_and(|(first, last)| first <= import.period && import.period <= last),
+            }
+    }
+}
+
+/// What the log is told of a delivery.
+pub(crate) struct Facts {
+    pub(crate) header: Vec<String>,
+    pub(crate) focus: String,
+    pub(crate) custom: BTreeSet<String>,
+    pub(crate) bytes: u64,
+    /// Names its files as they were listed.
+    pub(crate) listing: Option<String>,
+    /// Executions of the same delivery that count as well.
+    pub(crate) others: Vec<Other>,
+    /// Its charges come beside those of the same source, and don't replace them.
+    pub(crate) merge: bool,
+    /// The quarantine that they were in.
+    pub(crate) releases: Option<Uuid>,
+}
+
+/// Publishes what was written and commits it.
+pub(crate) async fn finish(
+    lake: &Lake,
+    state: State,
+    mut outcome: Outcome,
+    facts: Facts,
+    on_invalid: OnInvalid,
+    mut report: Ingested,
+) -> Result<Ingested, IngestError> {
+    if on_invalid == OnInvalid::Refuse && outcome.breaches > 0 {
+        let (rows, tally) = (outcome.breaches, Box::new(outcome.tally));
+        return Err(IngestError::Invalid { rows, tally });
+    }
+    if outcome.unzoned > 0 {
+        let say = format!("{} dates without a zone were read as UTC", outcome.unzoned);
+        report.notes.push(say);
+    }
+    let quarantine = quarantine(lake, &mut outcome, &facts, &report).await?;
+    report.quarantined = quarantine.as_ref().map(|one| (one.id, one.rows));
+    report.tally = outcome.tally.clone();
+    report.rows = outcome.written.rows.clone();
+    report.sums = outcome.written.sums.clone();
+    let imports = publish(lake, outcome, &facts, &report).await?;
+    if imports.is_empty() && quarantine.is_none() && facts.releases.is_none() {
+        report.notes.push("it holds no rows; nothing changed".into());
+        return Ok(report);
+    }
+    let mut replaced = BTreeSet::new();
+    let decide = |state: &State| -> Result<Option<Commit>, IngestError> {
+        replaced.clear();
+        decide(state, &imports, quarantine.as_ref(), &facts, &report, &mut replaced)
+    };
+    let (state, changed) = lake.log().append(state, decide).await?;
+    if !changed {
+        report.notes.push("another ingest of the same execution was first; nothing changed".into());
+    }
+    report.version = state.version;
+    report.changed = changed;
+    report.replaced = replaced;
+    lake.set_state(state);
+    Ok(report)
+}
+
+fn decide(
+    state: &State,
+    imports: &[Import],
+    quarantine: Option<&Quarantine>,
+    facts: &Facts,
+    report: &Ingested,
+    replaced: &mut BTreeSet<Month>,
+) -> Result<Option<Commit>, IngestError> {
+    if let Some(id) = facts.releases
+        && !state.quarantines.iter().any(|quarantine| quarantine.id == id)
+    {
+        return Err(IngestError::NoQuarantine(id));
+    }
+    let mut commit = Commit {
+        format: FORMAT,
+        version: 0,
+        at: Timestamp::MIN,
+        operation: Operation::Ingest,
+        removed: Vec::new(),
+        added: Vec::new(),
+        released: facts.releases.into_iter().collect(),
+        quarantined: quarantine.cloned().into_iter().collect(),
+    };
+    let mut same = !imports.is_empty();
+    for import in imports {
+        let former = state.import(&import.source, import.period);
+        same &= former.is_some_and(|former| former.execution == import.execution);
+        let mut import = import.clone();
+        if let Some(former) = former {
+            beside(former, import.period, facts, report)?;
+            commit.removed.push(former.id);
+            if facts.merge {
+                import = merged(former, import)?;
+            } else {
+                replaced.insert(import.period);
+            }
+        }
+        commit.added.push(import);
+    }
+    if same && !facts.merge {
+        replaced.clear();
+        return Ok(None);
+    }
+    if !facts.merge {
+        let periods: BTreeSet<Month> = imports.iter().map(|import| import.period).collect();
+        let of_source = state.quarantines.iter().filter(|old| old.source == report.source);
+        let restated = of_source.filter(|old| old.periods.is_subset(&periods));
+        commit.released.extend(restated.map(|old| old.id));
+    }
+    Ok(Some(commit))
+}
+
+/// Refuses to replace charges of an execution that is as current as this one.
+fn beside(
+    former: &Import,
+    period: Month,
+    facts: &Facts,
+    report: &Ingested,
+) -> Result<(), IngestError> {
+    let is_current = facts.others.iter().any(|other| other.brought(former));
+    if former.execution == report.execution || !is_current {
+        return Ok(());
+    }
+    let say = format!(
+        "executions {} and {} both have charges that are billed in {period}; ingest them as \
+         sources of their own",
+        former.execution, report.execution
+    );
+    Err(IngestError::Refused { file: report.source.clone().into(), line: 0, say })
+}
+
+/// Charges of a quarantine beside those that came in at first.
+fn merged(former: &Import, mut import: Import) -> Result<Import, IngestError> {
+    import.execution.clone_from(&former.execution);
+    import.listing.clone_from(&former.listing);
+    import.delivered = former.delivered;
+    import.rows += former.rows;
+    import.columns.extend(former.columns.iter().cloned());
+    import.files.extend(former.files.iter().cloned());
+    for (currency, sums) in &former.sums {
+        let sum = import.sums.entry(currency.clone()).or_default();
+        *sum = sum.checked_add(*sums).ok_or(WriteError::Sum(import.period))?;
+    }
+    Ok(import)
+}
+
+async fn quarantine(
+    lake: &Lake,
+    outcome: &mut Outcome,
+    facts: &Facts,
+    report: &Ingested,
+) -> Result<Option<Quarantine>, IngestError> {
+    let Some(finished) = outcome.quarantine.take() else { return Ok(None) };
+    let id = Uuid::now_v7();
+    let path = format!("quarantine/{id}.parquet");
+    lake.storage().publish(finished.file, &path).await?;
+    Ok(Some(Quarantine {
+        id,
+        source: report.source.clone(),
+        execution: report.execution.clone(),
+        focus: facts.focus.clone(),
+        at: Timestamp::now(),
+        rows: finished.rows,
+        periods: outcome.quarantined.clone(),
+        header: facts.header.clone(),
+        rules: outcome.tally.rules.clone(),
+        path,
+        bytes: finished.bytes,
+    }))
+}
+
+/// Moves the files to their places.
+async fn publish(
+    lake: &Lake,
+    outcome: Outcome,
+    facts: &Facts,
+    report: &Ingested,
+) -> Result<Vec<Import>, IngestError> {
+    let mut files: BTreeMap<Month, Vec<DataFile>> = BTreeMap::new();
+    for finished in outcome.written.files {
+        let path = path(Dataset::Charges, finished.period, &finished.provider);
+        lake.storage().publish(finished.file, &path).await?;
+        files.entry(finished.period).or_default().push(DataFile {
+            path,
+            dataset: Dataset::Charges,
+            provider: finished.provider,
+            rows: finished.rows,
+            bytes: finished.bytes,
+        });
+    }
+    for (period, batches) in outcome.days {
+        let file = write_days(lake, period, batches).await?;
+        files.entry(period).or_default().push(file);
+    }
+    let at = Timestamp::now();
+    let imports = files.into_iter().map(|(period, files)| Import {
+        id: Uuid::now_v7(),
+        source: report.source.clone(),
+        period,
+        execution: report.execution.clone(),
+        listing: facts.listing.clone(),
+        delivered: facts.bytes,
+        focus: facts.focus.clone(),
+        header: facts.header.clone(),
+        at,
+        rows: report.rows.get(&period).copied().unwrap_or(0),
+        sums: report.sums.get(&period).cloned().unwrap_or_default(),
+        columns: facts.custom.clone(),
+        files,
+    });
+    Ok(imports.collect())
+}
+
+/// Writes the aggregates of a billing period to their place.
+pub(crate) async fn write_days(
+    lake: &Lake,
+    period: Month,
+    batches: Vec<RecordBatch>,
+) -> Result<DataFile, WriteError> {
+    let storage = lake.storage().clone();
+    let rows = batches.iter().map(|batch| batch.num_rows() as u64).sum();
+    let (file, bytes) = blocking(move || {
+        let file = storage.scratch()?;
+        let schema = schema::days();
+        let handle = file.reopen().map_err(|e| crate::storage::file("open", file.path(), e))?;
+        let properties = properties(&schema);
+        let mut writer = ArrowWriter::try_new(handle, schema, Some(properties))?;
+        for batch in batches {
+            writer.write(&batch)?;
+        }
+        writer.close()?;
+        let meta = file.as_file().metadata();
+        let bytes = meta.map_err(|e| crate::storage::file("read", file.path(), e))?.len();
+        Ok::<_, WriteError>((file, bytes))
+    })
+    .await?;
+    let path = path(Dataset::Days, period, "");
+    lake.storage().publish(file, &path).await?;
+    Ok(DataFile { path, dataset: Dataset::Days, provider: String::new(), rows, bytes })
+}
+
+/// Where a new file goes.
+pub(crate) fn path(dataset: Dataset, period: Month, provider: &str) -> String {
+    let (folder, id) = (dataset.folder(), Uuid::now_v7());
+    match dataset {
+        Dataset::Days => format!("data/{folder}/period={period}/{id}.parquet"),
+        Dataset::Charges => {
+            let provider = slug(provider);
+            format!("data/{folder}/period={period}/provider={provider}/{id}.parquet")
+        }
+    }
+}
+
+/// A provider's name as a folder's.
+fn slug(name: &str) -> String {
+    let mut slug = String::new();
+    for letter in name.chars().take(60) {
+        match letter {
+            letter if letter.is_ascii_alphanumeric() => slug.push(letter.to_ascii_lowercase()),
+            _ if slug.is_empty() || slug.ends_with('-') => {}
+            _ => slug.push('-'),
+        }
+    }
+    let slug = slug.trim_end_matches('-');
+    if slug.is_empty() { "unnamed".to_owned() } else { slug.to_owned() }
+}
