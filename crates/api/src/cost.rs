@@ -215,6 +215,8 @@ pub struct CostImport {
     /// Effective cost by currency.
     #[schema(value_type = BTreeMap<String, String>)]
     pub effective: BTreeMap<String, Decimal>,
+    /// What there was to know when it came in, a line each: what was rounded, what was assumed.
+    pub notes: Vec<String>,
 }
 
 impl From<Imported> for CostImport {
@@ -228,6 +230,7 @@ impl From<Imported> for CostImport {
             period: import.period.to_string(),
             at: import.at.to_string(),
             source: import.source,
+            notes: import.notes,
             execution: import.execution,
             format: import.format,
             rows: import.rows,

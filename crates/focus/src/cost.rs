@@ -181,6 +181,8 @@ pub struct Imported {
     pub rows: u64,
     /// Billed and effective cost by billing currency.
     pub sums: BTreeMap<String, (Decimal, Decimal)>,
+    /// What there was to know when it came in, a line each: what was rounded, what was assumed.
+    pub notes: Vec<String>,
 }
 
 /// Why there is no answer.

@@ -27,6 +27,7 @@ impl Costs for Lake {
             format: import.focus,
             at: import.at,
             rows: import.rows,
+            notes: import.notes,
         });
         Ok(imported.collect())
     }

@@ -18,6 +18,8 @@ mod csv;
 mod dialect;
 mod diff;
 mod engine;
+#[cfg(test)]
+mod examples;
 mod export;
 mod fault;
 mod findings;
@@ -29,6 +31,7 @@ mod lake;
 mod limit;
 mod manifest;
 mod nested;
+mod odd;
 mod parquet;
 mod partition;
 mod plan;

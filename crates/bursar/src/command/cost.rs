@@ -190,8 +190,18 @@ struct CompactArgs {
     keep_days: u32,
 }
 
-const IMPORT_COLUMNS: &[&str] =
-    &["period", "source", "execution", "focus", "rows", "currency", "billed", "effective", "at"];
+const IMPORT_COLUMNS: &[&str] = &[
+    "period",
+    "source",
+    "execution",
+    "focus",
+    "rows",
+    "currency",
+    "billed",
+    "effective",
+    "at",
+    "notes",
+];
 const HISTORY_COLUMNS: &[&str] = &["version", "at", "operation", "source", "period", "rows"];
 
 /// Files that no version needs may still be an ingest's that is running.
@@ -313,6 +323,7 @@ async fn imports(lake: &Lake, as_of: Option<AsOf>) -> anyhow::Result<Report> {
                 Cell::Decimal(sums.billed),
                 Cell::Decimal(sums.effective),
                 Cell::Time(import.at),
+                Cell::text(import.notes.join("; ")),
             ]);
         }
     }

@@ -18,7 +18,10 @@ const RESOURCE: &str = "line_item_resource_id";
 const COMMITTED: &str = "savings_plan_total_commitment_to_date";
 const SPENT: &str = "savings_plan_used_commitment";
 
-const COVERED: Condition<&str> = Equal(TYPE, "SavingsPlanCoveredUsage");
+/// Usage that a savings plan covers: its unblended cost is what it would have cost without.
+pub const COVERED: Condition<&str> = Equal(TYPE, "SavingsPlanCoveredUsage");
+/// Rows that take back what covered usage would have cost, so that nobody pays it.
+pub const NEGATING: Condition<&str> = Equal(TYPE, "SavingsPlanNegation");
 const RESERVED: Condition<&str> = Equal(TYPE, "DiscountedUsage");
 const USAGE: Condition<&str> = In(TYPE, &["Usage", "DiscountedUsage", "SavingsPlanCoveredUsage"]);
 const PURCHASE: Condition<&str> =
@@ -44,7 +47,7 @@ pub(super) const UNUSED: Condition<&str> = Any(&[
 ]);
 
 /// What was invoiced, private discounts included where the report tells them.
-const INVOICED: Expression =
+pub const INVOICED: Expression =
     First(&[Field("line_item_net_unblended_cost"), Field("line_item_unblended_cost")]);
 const BILLED: Expression = Case(&[(COVERED, Text("0"))], &INVOICED);
 const PLAN_COST: Expression = First(&[
