@@ -4,7 +4,7 @@
 //! what is answered is one version of the lake, whatever is committed meanwhile.
 
 use std::{
-    path::Path,
+    path::{Path, PathBuf},
     sync::{Arc, PoisonError, RwLock},
 };
 
@@ -69,6 +69,8 @@ pub struct Step {
 #[derive(Clone)]
 pub struct Lake {
     inner: Arc<Inner>,
+    /// Where rates of currencies are.
+    rates: Option<Arc<Path>>,
 }
 
 struct Inner {
@@ -96,7 +98,18 @@ impl Lake {
         let log = Log::new(storage.clone());
         let state = log.latest().await?;
         let engine = Engine::new(storage.store(), options);
-        Ok(Self { inner: Arc::new(Inner { storage, log, state: RwLock::new(state), engine }) })
+        let inner = Arc::new(Inner { storage, log, state: RwLock::new(state), engine });
+        Ok(Self { inner, rates: None })
+    }
+
+    /// The same lake, which converts currencies by the rates of a file: CSV with the columns `From`,
+    /// `To`, `Month` or `Date`, `Rate` and `Source`. It is read at each question that needs it.
+    pub fn with_rates(self, file: Option<PathBuf>) -> Self {
+        Self { rates: file.map(Arc::from), ..self }
+    }
+
+    pub(crate) fn rates(&self) -> Option<&Path> {
+        self.rates.as_deref()
     }
 
     pub(crate) fn storage(&self) -> &Storage {

@@ -37,6 +37,7 @@ mod partition;
 mod plan;
 mod quarantine;
 mod query;
+mod rates;
 mod reconcile;
 mod release;
 mod report;

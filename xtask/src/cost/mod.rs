@@ -1,7 +1,8 @@
 //! Proofs that the lake tells the truth, with real processes and other people's programs.
 //!
 //! Owns: the Python environment that those live in, the seed, the order. Each proof is a file:
-//! the official use-case library against DuckDB, kills at any moment, the official validator, a lake in a bucket.
+//! the official use-case library against DuckDB, kills at any moment, the official validator, big
+//! bills against Python's decimals, a lake in a bucket.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -16,6 +17,7 @@ use crate::{contract, shell, suite, workspace};
 mod bucket;
 mod killed;
 mod library;
+mod nise;
 mod validator;
 
 /// Fixed, so that a red run is red again.
@@ -48,9 +50,14 @@ enum Proof {
     Killed,
     /// The official validator.
     Validator,
+    /// Big generated bills, split in every way.
+    Nise,
     /// A lake on S3.
     Bucket,
 }
+
+const ALL: [Proof; 5] =
+    [Proof::Library, Proof::Killed, Proof::Validator, Proof::Nise, Proof::Bucket];
 
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     suite::build()?;
@@ -60,7 +67,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         folder: Folder::fresh("cost")?,
         seed: arguments.seed,
     };
-    for proof in [Proof::Library, Proof::Killed, Proof::Validator, Proof::Bucket] {
+    for proof in ALL {
         if arguments.only.is_some_and(|only| only != proof) {
             continue;
         }
@@ -69,6 +76,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
             Proof::Library => library::run(&stage),
             Proof::Killed => killed::run(&stage),
             Proof::Validator => validator::run(&stage),
+            Proof::Nise => nise::run(&stage),
             Proof::Bucket => bucket::run(&stage),
         }
         .with_context(|| format!("{proof:?} (seed {})", stage.seed))?;

@@ -18,6 +18,13 @@ pub struct Month {
 #[error("{0:?} is no month; write 2026-10")]
 pub struct NotMonth(String);
 
+impl Default for Month {
+    /// The first one that instants are counted from.
+    fn default() -> Self {
+        Self { year: 1970, month: 1 }
+    }
+}
+
 impl Month {
     /// The month of a year; `None` beyond the calendar.
     pub fn new(year: i16, month: i8) -> Option<Self> {

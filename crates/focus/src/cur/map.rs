@@ -72,7 +72,9 @@ const CONTRACTED: Expression =
     Case(&[(RESERVED, LIST), (USAGE, Field("line_item_unblended_cost"))], &INVOICED);
 
 const QUANTITY: Expression = Field("line_item_usage_amount");
-const REGION: Expression = First(&[Field("product_region_code"), Field("product_region")]);
+/// 2.0 has the legacy reports' `product/region` in its map.
+const REGION: Expression =
+    First(&[Field("product_region_code"), Field("product_region"), Member("product", "region")]);
 const HAS_REGION: Condition<&str> =
     Any(&[NotNull("product_region_code"), NotNull("product_region")]);
 const IN_COMMITMENT: Condition<&str> = Any(&[NotNull(PLAN), NotNull(RESERVATION)]);
@@ -245,7 +247,9 @@ fn common(column: Column) -> Expression {
             First(&[Field("bill_invoicing_entity"), Field("line_item_legal_entity")])
         }
         C::RegionId => REGION,
-        C::RegionName => only!(HAS_REGION, First(&[LOCATION, REGION])),
+        C::RegionName => {
+            Case(&[(HAS_REGION, First(&[LOCATION, REGION]))], &Member("product", "region"))
+        }
         C::ResourceId => Field(RESOURCE),
         C::ResourceType => only!(
             NotNull(RESOURCE),
