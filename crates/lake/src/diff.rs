@@ -3,9 +3,9 @@
 //! Owns the way a change is split. Per kind of charge (provider, service, region, SKU, unit,
 //! currency), what is only in the later month is new, what is only in the earlier one is gone. For
 //! the others, usage is the change of quantity at the earlier list price, price is the rest of the
-//! change at list, and discount is the change of what the list price was reduced by. Where costs are
-//! converted, the change of the rate is a part of its own, and the others are at the later month's
-//! rate. Invariant: the parts of every line add up to its change, to the last digit.
+//! change at list, and discount is the change of what the list price was reduced by. Where costs
+//! are converted, the change of the rate is a part of its own, and the others are at the later
+//! month's rate. Invariant: the parts of every line add up to its change, to the last digit.
 
 use std::collections::BTreeMap;
 

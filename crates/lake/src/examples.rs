@@ -3,11 +3,15 @@
 //! Source: `specification/data` of FOCUS_Spec, 26 tables beside the chapters on commitment
 //! discounts, SaaS agreements and virtual currencies. They are written for readers:
 //!
-//! | tables | as they stand | why |
+//! | tables | rows that come in as they stand | why not the others |
 //! |---|---|---|
-//! | `commitment_discount_flexibility/*`, `…_usage_scenario_*`, `…_purchase_scenario_1` | all rows come in, with `lacking` | they show the columns that matter alone |
-//! | `…_purchase_scenario_2`, `…_3` | all but the last row | it ends on `2023-02-01T30:00:00Z`, which is no instant |
-//! | `saas_examples/*` | no row | dates are written `4/1/25`, and those of simple agreements have amounts as `$50,000.00` |
+//! | `commitment_discount_flexibility/*` | all, with `lacking` | |
+//! | `…_usage_scenario_*`, `…_purchase_scenario_1` | all, with `lacking` | |
+//! | `…_purchase_scenario_2`, `…_3` | all but the last | it ends on `2023-02-01T30:00:00Z` |
+//! | `saas_examples/*` | none | dates are written `4/1/25` |
+//! | of them `simple_agreements/*` | none | amounts are written `$50,000.00`, too |
+//!
+//! All lack columns that their version must have: they show those that matter.
 //!
 //! What does not come in is in quarantine with its reason. Written as the specification's own
 //! `DateTimeFormat` and `NumericFormat` want it, every table gives what it states.

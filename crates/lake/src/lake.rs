@@ -102,8 +102,8 @@ impl Lake {
         Ok(Self { inner, rates: None })
     }
 
-    /// The same lake, which converts currencies by the rates of a file: CSV with the columns `From`,
-    /// `To`, `Month` or `Date`, `Rate` and `Source`. It is read at each question that needs it.
+    /// The same lake, which converts currencies by the rates of a file: CSV with the columns
+    /// `From`, `To`, `Month` or `Date`, `Rate` and `Source`. It is read at each question that needs it.
     pub fn with_rates(self, file: Option<PathBuf>) -> Self {
         Self { rates: file.map(Arc::from), ..self }
     }

@@ -25,8 +25,9 @@ use crate::{
 /// Start the service on a believable month, in a temporary database
 ///
 /// A dozen tenants in four tiers, six models, two months of calls driven through the real engine:
-/// one tenant is over its budget, one at 85 %, one had a runaway job. Beside them two months of bills
-/// of three clouds, and two budgets for them, one of which is passed. Everything goes when it ends.
+/// one tenant is over its budget, one at 85 %, one had a runaway job. Beside them two months of
+/// bills of three clouds, and two budgets for them, one of which is passed. Everything goes when it
+/// ends.
 ///
 /// Example: bursar demo --seed 7
 #[derive(Debug, clap::Args)]

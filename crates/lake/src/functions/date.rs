@@ -1,5 +1,5 @@
-//! `year(x)`, `quarter(x)`, `month(x)`, `day(x)`, `date(x)` and `year_month(x)`, of instants, days or
-//! text.
+//! `year(x)`, `quarter(x)`, `month(x)`, `day(x)`, `date(x)` and `year_month(x)`, of instants, days
+//! or text.
 
 use std::sync::Arc;
 
