@@ -103,7 +103,7 @@ const CLOUDS: [Cloud; 3] = [
         regions: [("europe-west3", "Frankfurt"), ("us-east4", "Northern Virginia")],
         services: &[
             service("Compute Engine", COMPUTE, "Hours", 167_000, 120),
-            service("BigQuery", ("Analytics", "Data Warehouses"), "GB", 6_250, 5_200),
+            service("BigQuery", ("Databases", "Data Warehouses"), "GB", 6_250, 5_200),
             service("Cloud Storage", OBJECTS, "GB-Days", 667, 24_000),
         ],
     },

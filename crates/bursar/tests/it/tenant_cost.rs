@@ -98,7 +98,7 @@ fn a_tenants_key_asks_about_its_own_charges_and_nothing_else() {
     assert_eq!(euros["rates"][1]["rate"], "0.5", "{euros}");
     assert_eq!(euros["rates"][1]["date"], "2026-10-31", "{euros}");
     let problem = client.get("/api/v1/cost/report?currency=CHF", 422);
-    assert!(problem.contains("no rate from USD to CHF in 2026-09"), "{problem}");
+    assert!(problem.contains("no rate from USD to CHF in 2026-10"), "{problem}");
     client.get("/api/v1/cost/report?currency=euro", 422);
     assert_eq!(server.stop(), Some(0));
 }
