@@ -170,7 +170,7 @@ fn a_budget_for_cloud_cost_is_a_table_of_its_name() {
         "bursar.toml:4: cost.budget.a.hue: unknown; there are limit, only",
         "bursar.toml:5: cost.budget.b: limit is missing",
         "bursar.toml:6: cost.budget.b.period: period \"week\" is none of month",
-        "bursar.toml:8: cost.budgets: unknown; there are budget, source",
+        "bursar.toml:8: cost.budgets: unknown; there are rates, budget, source",
         "bursar.toml:9: cost.budget.c: a limit is between 0 and",
     ] {
         assert!(error.contains(fault), "{fault}: {error}");
