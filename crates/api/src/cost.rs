@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use focus::{
     Decimal,
-    cost::{Imported, Table, Value},
+    cost::{Imported, Rate, Table, Value},
 };
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -43,6 +43,8 @@ pub struct CostQuery {
     pub only: Option<String>,
     /// Only so many lines of each currency; the others become `(other)`.
     pub top: Option<u16>,
+    /// Converts all costs to this currency, as `EUR`, by the service's table of rates.
+    pub currency: Option<String>,
     /// As it was: a version's number, or an RFC 3339 time.
     pub as_of: Option<String>,
     /// Rows of a page, at most 1,000; 100 by default.
@@ -61,6 +63,11 @@ pub struct CostDiffQuery {
     pub after: String,
     /// What lines are made by, as in reports; `service` by default.
     pub by: Option<String>,
+    /// Only charges with these values: `service=AmazonEC2`, several with `;` between two.
+    pub only: Option<String>,
+    /// Converts all costs to this currency, each month's by its own rate; what the rates have
+    /// changed is a part of its own.
+    pub currency: Option<String>,
     /// `billed` (by default), `effective`, `list` or `contracted`.
     pub basis: Option<String>,
     /// As it was: a version's number, or an RFC 3339 time.
@@ -154,9 +161,39 @@ pub struct CostTable {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<BTreeMap<String, String>>)]
     pub totals: Option<BTreeMap<String, Decimal>>,
+    /// The rates that amounts were converted by, where they were.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub rates: Vec<CostRate>,
     /// Asks for the next page, where there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next_cursor: Option<String>,
+}
+
+/// What one of a currency costs in another.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct CostRate {
+    /// The currency of the charges.
+    pub from: String,
+    /// The currency of the answer.
+    pub to: String,
+    /// The billing period whose charges it converted, as `2026-10`.
+    pub month: String,
+    /// The day that it was fixed on, where it is a day's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub date: Option<String>,
+    /// How many of `to` are one of `from`, as text.
+    #[schema(value_type = String)]
+    pub rate: Decimal,
+    /// Who says so.
+    pub source: String,
+}
+
+impl From<Rate> for CostRate {
+    fn from(rate: Rate) -> Self {
+        let Rate { from, to, month, day, rate, source } = rate;
+        let (month, date) = (month.to_string(), day.map(|day| day.to_string()));
+        Self { from, to, month, date, rate, source }
+    }
 }
 
 /// A column of an answer.
@@ -183,6 +220,7 @@ impl CostTable {
             next_cursor: more.then(|| (table.version, end).encode()),
             rows: table.rows.into_iter().skip(from).take(limit).collect(),
             totals: None,
+            rates: table.rates.into_iter().map(Into::into).collect(),
         }
     }
 }
@@ -215,6 +253,8 @@ pub struct CostImport {
     /// Effective cost by currency.
     #[schema(value_type = BTreeMap<String, String>)]
     pub effective: BTreeMap<String, Decimal>,
+    /// What there was to know when it came in, a line each: what was rounded, what was assumed.
+    pub notes: Vec<String>,
 }
 
 impl From<Imported> for CostImport {
@@ -228,6 +268,7 @@ impl From<Imported> for CostImport {
             period: import.period.to_string(),
             at: import.at.to_string(),
             source: import.source,
+            notes: import.notes,
             execution: import.execution,
             format: import.format,
             rows: import.rows,

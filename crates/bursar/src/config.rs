@@ -58,6 +58,8 @@ pub struct Config {
     pub database: Option<String>,
     /// The lake of ingested bills, where one was named.
     pub lake: Option<String>,
+    /// The table of rates of currencies, where one was named.
+    pub cost_rates: Option<PathBuf>,
     /// The token that may do everything.
     pub admin_token: Option<SecretString>,
     /// The monthly limit where no budget was set; `None` refuses.
@@ -106,6 +108,7 @@ impl Config {
             data_dir,
             database: None,
             lake: None,
+            cost_rates: None,
             admin_token: None,
             default_limit: defaults.limit,
             timeout: defaults.timeout,
@@ -162,6 +165,7 @@ impl Config {
             "data_dir" => self.data_dir = PathBuf::from(text),
             "database.url" => self.database = Some(database(text)?),
             "lake.url" => self.lake = Some(lake(text)?),
+            "cost.rates" => self.cost_rates = Some(PathBuf::from(text)),
             "admin_token" => self.admin_token = Some(token(text)?),
             "admin_token_file" => {
                 let read = fs::read_to_string(text).map_err(|error| format!("{text}: {error}"))?;

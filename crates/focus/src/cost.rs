@@ -2,7 +2,8 @@
 //!
 //! Owns the words of a question ([`Asked`], [`Compared`], [`Tagged`], [`Invoices`]), of its answer
 //! ([`Table`]) and the role of who answers ([`Costs`]). Knows nothing of how charges are kept.
-//! Invariant: amounts of different currencies are never added.
+//! Invariant: amounts of different currencies are never added, unless a question names the one that
+//! they are to be converted to; then the answer tells the rates.
 
 use std::{collections::BTreeMap, error::Error};
 
@@ -15,6 +16,7 @@ use crate::Decimal;
 mod basis;
 mod dimension;
 mod month;
+mod rate;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -22,6 +24,7 @@ mod tests;
 pub use basis::{Basis, UnknownBasis};
 pub use dimension::{Dimension, UnknownDimension};
 pub use month::{Month, NotMonth};
+pub use rate::{Rate, RateError, Rates};
 pub use table::{Heading, Table, Value, ValueKind};
 
 /// How the line is called that the others became.
@@ -76,6 +79,8 @@ pub struct Asked {
     pub only: Vec<(Dimension, String)>,
     /// Only the most costly lines of each currency; the others become one.
     pub top: Option<usize>,
+    /// The currency that all costs are converted to.
+    pub currency: Option<String>,
     /// A version of the past.
     pub as_of: Option<AsOf>,
 }
@@ -91,7 +96,7 @@ pub struct Report {
 }
 
 /// Two months to compare.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Compared {
     /// The earlier month.
     pub before: Month,
@@ -101,6 +106,10 @@ pub struct Compared {
     pub basis: Basis,
     /// What lines are made by.
     pub by: Vec<Dimension>,
+    /// Only charges with all of these values; an empty one is that there is none.
+    pub only: Vec<(Dimension, String)>,
+    /// The currency that all costs are converted to, each month's by its own rate.
+    pub currency: Option<String>,
     /// A version of the past.
     pub as_of: Option<AsOf>,
 }
@@ -114,6 +123,8 @@ pub struct Tagged {
     pub months: Option<Months>,
     /// Which cost.
     pub basis: Basis,
+    /// Only charges with all of these values; an empty one is that there is none.
+    pub only: Vec<(Dimension, String)>,
     /// A version of the past.
     pub as_of: Option<AsOf>,
 }
@@ -181,6 +192,8 @@ pub struct Imported {
     pub rows: u64,
     /// Billed and effective cost by billing currency.
     pub sums: BTreeMap<String, (Decimal, Decimal)>,
+    /// What there was to know when it came in, a line each: what was rounded, what was assumed.
+    pub notes: Vec<String>,
 }
 
 /// Why there is no answer.

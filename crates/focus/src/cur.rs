@@ -22,6 +22,7 @@ mod service;
 mod tests;
 
 pub use gap::{GAPS, Gap};
+pub use map::{COVERED, INVOICED, NEGATING};
 
 /// The name that the mapping knows a report's column by: `lineItem/UsageAmount`, as legacy CSV
 /// writes it, is `line_item_usage_amount`, as Parquet and CUR 2.0 do. Tags keep their spelling:

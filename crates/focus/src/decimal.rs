@@ -1,7 +1,8 @@
 //! Exact decimal numbers, and amounts as the lake keeps them: 38 digits, 18 of them after the point.
 //!
 //! Owns how text becomes an amount and back. No float takes part; a number that would lose a digit
-//! is refused and not rounded.
+//! is refused and not rounded, but by [`parse_rounded`], which is for sources whose numbers are
+//! doubles.
 
 use std::fmt;
 
@@ -227,6 +228,60 @@ pub fn parse(text: &[u8]) -> Result<i128, Unreadable> {
     }
     let digits = magnitude(whole, part, exponent)?;
     Ok(if negative { -digits } else { digits })
+}
+
+/// The text's value times 10^18, its digits beyond the 18th after the point rounded half to even;
+/// and whether any was. It moves by at most half of 10^-18.
+///
+/// For the texts of sources whose amounts are doubles: the shortest digits that name a double are
+/// at most seventeen, but stand anywhere behind the point.
+pub fn parse_rounded(text: &[u8]) -> Result<(i128, bool), Unreadable> {
+    match parse(text) {
+        Ok(digits) => Ok((digits, false)),
+        Err(Unreadable::TooPrecise) => {
+            let text = std::str::from_utf8(text).map_err(|_| Unreadable::Syntax)?;
+            rounded(text.strip_prefix('+').unwrap_or(text)).map(|digits| (digits, true))
+        }
+        Err(why) => Err(why),
+    }
+}
+
+/// Goes over the number's own digits, however many there are.
+fn rounded(text: &str) -> Result<i128, Unreadable> {
+    let (mantissa, power) = match text.split_once(['e', 'E']) {
+        Some((mantissa, power)) => (mantissa, exponent(power.as_bytes())?),
+        None => (text, 0),
+    };
+    let (negative, mantissa) = match mantissa.strip_prefix('-') {
+        Some(rest) => (true, rest),
+        None => (false, mantissa),
+    };
+    let (whole, part) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let digits: Vec<u8> = whole.bytes().chain(part.bytes()).map(|byte| byte - b'0').collect();
+    // How many of them stand before the 18th place behind the point, that one included.
+    let kept = i64::try_from(whole.len()).unwrap_or(i64::MAX);
+    let kept = kept.saturating_add(power).saturating_add(i64::from(SCALE));
+    let kept = usize::try_from(kept).unwrap_or(0).min(digits.len());
+    // The first digit stands behind the 19th place: however great, it is less than a half.
+    let first = i64::try_from(whole.len()).unwrap_or(0).saturating_add(power);
+    let is_less = first < -i64::from(SCALE);
+    let (head, tail) = digits.split_at(kept);
+    let mut number: i128 = 0;
+    for digit in head {
+        let more = number.checked_mul(10).and_then(|n| n.checked_add(i128::from(*digit)));
+        number = more.filter(|n| *n < BEYOND).ok_or(Unreadable::TooLarge)?;
+    }
+    let up = match tail {
+        _ if is_less => false,
+        [5, rest @ ..] if rest.iter().all(|digit| *digit == 0) => number % 2 != 0,
+        [first, ..] => *first >= 5,
+        [] => false,
+    };
+    number += i128::from(up);
+    if number >= BEYOND {
+        return Err(Unreadable::TooLarge);
+    }
+    Ok(if negative { -number } else { number })
 }
 
 fn magnitude(whole: &[u8], part: &[u8], exponent: i64) -> Result<i128, Unreadable> {

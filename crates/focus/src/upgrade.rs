@@ -178,7 +178,7 @@ const PRICED_EFFECTIVE_COST: Expression = Expression::First(&[
 /// `ContractApplied` of 1.3 as 1.4 writes it; `None` where the text isn't of 1.3's form.
 ///
 /// * `ContractID` and `ContractCommitmentID`, which 1.3 printed before its third erratum, become
-///   `ContractId` and `ContractCommitmentId`.
+///   `ContractId` and `ContractCommitmentId`; beside those, they are kept under `x_` names.
 /// * 1.4 lets an element tell a cost or a quantity, not both (`ContractAppliedObjectSchema`,
 ///   `oneOf`). Of an element with both, the cost stays, which reconciles; quantity and unit are
 ///   kept under `x_` names.
@@ -197,10 +197,18 @@ fn contract_element(text: &str) -> Option<String> {
     let mut members = value::members(text).ok()?;
     let tells = |name: &str| members.iter().any(|(key, value)| key == name && value != "null");
     let both = tells("ContractCommitmentAppliedCost") && QUANTITY.into_iter().any(tells);
+    let keys: Vec<String> = members.iter().map(|(key, _)| key.clone()).collect();
+    // No key may stand twice: where both spellings are, the former one is kept beside.
+    let renamed = |former: &str, name: &str| match keys.iter().any(|key| key == name) {
+        true => format!("x_{former}"),
+        false => name.to_owned(),
+    };
     for (key, _) in &mut members {
         match key.as_str() {
-            "ContractID" => *key = "ContractId".to_owned(),
-            "ContractCommitmentID" => *key = "ContractCommitmentId".to_owned(),
+            "ContractID" => *key = renamed("ContractID", "ContractId"),
+            "ContractCommitmentID" => {
+                *key = renamed("ContractCommitmentID", "ContractCommitmentId");
+            }
             name if both && QUANTITY.contains(&name) => *key = format!("x_{name}"),
             _ => {}
         }

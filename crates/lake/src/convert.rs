@@ -2,7 +2,7 @@
 //!
 //! Owns the one way from each arrow type into each kind. Invariant: amounts go through decimal
 //! digits alone. A float, which some exports use for amounts, is read as the shortest decimal that
-//! names it, and that is told.
+//! names it, rounded half to even at the 18th digit after the point, and that is told.
 
 use std::sync::Arc;
 
@@ -109,6 +109,7 @@ fn amounts(
     column: Column,
     findings: &mut Findings,
 ) -> Result<ArrayRef, ArrowError> {
+    let is_float = is_float(array.data_type());
     let array = match array.data_type() {
         DataType::Decimal128(PRECISION, SCALE) => return Ok(Arc::clone(array)),
         DataType::Decimal128(_, scale) => return rescaled(array, *scale, column, findings),
@@ -125,6 +126,7 @@ fn amounts(
         DataType::Null => return cast(array, &AMOUNT),
         _ => text(array)?,
     };
+    let doubles = findings.doubles || is_float;
     let texts = array.as_string::<i32>();
     let mut amounts = Decimal128Builder::with_capacity(texts.len());
     for (row, text) in texts.iter().enumerate() {
@@ -132,8 +134,23 @@ fn amounts(
             amounts.append_null();
             continue;
         };
-        match decimal::parse(text.trim_ascii().as_bytes()) {
-            Ok(amount) => amounts.append_value(amount),
+        let text = text.trim_ascii();
+        let read = match doubles {
+            true => decimal::parse_rounded(text.as_bytes()),
+            false => decimal::parse(text.as_bytes()).map(|amount| (amount, false)),
+        };
+        match read {
+            Ok((amount, rounded)) => {
+                amounts.append_value(amount);
+                if rounded {
+                    findings.rounded.insert(row);
+                }
+            }
+            // What programs in Python write into reports that they make, where nothing is.
+            Err(_) if findings.doubles && text == "None" => {
+                amounts.append_null();
+                findings.absent.insert(row);
+            }
             Err(why) => {
                 amounts.append_null();
                 let say = format!("{} {} {}", column.name(), quoted(text), why.say());

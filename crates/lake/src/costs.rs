@@ -27,6 +27,7 @@ impl Costs for Lake {
             format: import.focus,
             at: import.at,
             rows: import.rows,
+            notes: import.notes,
         });
         Ok(imported.collect())
     }
@@ -60,9 +61,11 @@ fn told(error: ReportError) -> CostsError {
             | QueryError::Log(LogError::NoVersion { .. }),
         )
         | ReportError::Invoice { .. }
+        | ReportError::NoRate(_)
         | ReportError::TooLarge => CostsError::Question(say),
         ReportError::Query(QueryError::Limit(_)) => CostsError::Limit(say),
         ReportError::Query(QueryError::Log(_) | QueryError::Read(_) | QueryError::Write(_))
-        | ReportError::Unproven { .. } => CostsError::Unavailable(Box::new(error)),
+        | ReportError::Unproven { .. }
+        | ReportError::Rates { .. } => CostsError::Unavailable(Box::new(error)),
     }
 }

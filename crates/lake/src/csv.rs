@@ -273,8 +273,8 @@ fn unique(names: &[String], key: impl Fn(&str) -> String) -> Result<(), Refusal>
     Ok(())
 }
 
-/// A block as columns of text. Empty and `NULL` is null. A record with too many or too few fields
-/// is a finding, and null everywhere.
+/// A block as columns of text. Empty, `NULL` and `null` is null. A record with too many or too
+/// few fields is a finding, and null everywhere.
 pub(crate) fn columns(block: &Block, width: usize, findings: &mut Findings) -> Vec<ArrayRef> {
     let rows = usize::try_from(block.rows).unwrap_or(0);
     let mut columns: Vec<Text> = (0..width).map(|_| Text::with_capacity(rows)).collect();
@@ -314,7 +314,7 @@ impl Text {
     }
 
     fn push(&mut self, field: &[u8]) {
-        let valid = !field.is_empty() && field != b"NULL";
+        let valid = !matches!(field, b"" | b"NULL" | b"null");
         if valid {
             self.values.extend_from_slice(field);
         }

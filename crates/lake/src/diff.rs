@@ -3,8 +3,9 @@
 //! Owns the way a change is split. Per kind of charge (provider, service, region, SKU, unit,
 //! currency), what is only in the later month is new, what is only in the earlier one is gone. For
 //! the others, usage is the change of quantity at the earlier list price, price is the rest of the
-//! change at list, and discount is the change of what the list price was reduced by. Invariant: the
-//! parts of every line add up to its change, to the last digit.
+//! change at list, and discount is the change of what the list price was reduced by. Where costs
+//! are converted, the change of the rate is a part of its own, and the others are at the later
+//! month's rate. Invariant: the parts of every line add up to its change, to the last digit.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +16,8 @@ use crate::{
     functions::share,
     lake::Lake,
     query::QueryError,
-    report::{ReportError, name, sql_of, within},
+    rates::Exchange,
+    report::{ReportError, filter, name, sql_of},
 };
 
 #[cfg(test)]
@@ -33,7 +35,9 @@ const KIND: [Column; 7] = [
 ];
 
 /// The parts of a change, in the order of the answer's columns.
-const PARTS: [&str; 6] = ["Price", "Usage", "New", "Gone", "Discount", "Other"];
+const PARTS: [&str; 7] = ["Price", "Usage", "New", "Gone", "Discount", "Other", RATE];
+/// The last one is there where costs are converted.
+const RATE: &str = "Rate";
 
 /// One month of one kind of charge.
 #[derive(Debug, Clone, Copy, Default)]
@@ -71,8 +75,26 @@ impl Lake {
                 if late { kind.2 = Some(side) } else { kind.1 = Some(side) }
             }
         }
+        let mut exchange = match &compared.currency {
+            Some(currency) => Some(Exchange::open(currency, self.rates())?),
+            None => None,
+        };
         let mut lines: Lines = BTreeMap::new();
-        for (key, (values, before, after)) in kinds {
+        for (mut key, (mut values, mut before, mut after)) in kinds {
+            let mut moved = Decimal::ZERO;
+            if let Some(exchange) = &mut exchange {
+                let from = std::mem::replace(&mut values[width - 1], exchange.value());
+                key[width - 1] = format!("={}", exchange.to);
+                let from = from.to_string();
+                if let Some(side) = &mut before {
+                    let own = exchange.convert(side.cost, &from, compared.before)?;
+                    *side = side.converted(exchange, &from, compared.after)?;
+                    moved = side.cost.checked_sub(own).ok_or(ReportError::TooLarge)?;
+                }
+                if let Some(side) = &mut after {
+                    *side = side.converted(exchange, &from, compared.after)?;
+                }
+            }
             let line = lines.entry(key[..width].to_vec()).or_insert_with(|| Line {
                 values,
                 before: Decimal::ZERO,
@@ -80,8 +102,34 @@ impl Lake {
                 parts: [Decimal::ZERO; PARTS.len()],
             });
             add(line, before, after).ok_or(ReportError::TooLarge)?;
+            line.rate(moved).ok_or(ReportError::TooLarge)?;
         }
-        table(compared, version, lines)
+        let mut table = table(compared, version, lines)?;
+        table.rates = exchange.map(Exchange::used).unwrap_or_default();
+        Ok(table)
+    }
+}
+
+impl Side {
+    /// Its costs in another currency; what was used stays.
+    fn converted(
+        self,
+        exchange: &mut Exchange,
+        from: &str,
+        month: Month,
+    ) -> Result<Self, ReportError> {
+        let cost = exchange.convert(self.cost, from, month)?;
+        Ok(Self { cost, list: exchange.convert(self.list, from, month)?, ..self })
+    }
+}
+
+impl Line {
+    /// The earlier cost is at the later rate so far: it takes back what the rate has moved it by.
+    fn rate(&mut self, moved: Decimal) -> Option<()> {
+        let [.., rate] = &mut self.parts;
+        *rate = rate.checked_add(moved)?;
+        self.before = self.before.checked_sub(moved)?;
+        Some(())
     }
 }
 
@@ -100,10 +148,10 @@ fn sql(compared: &Compared, month: Month) -> String {
         .map(|(at, c)| format!("sum({}) as s{at}", name(c.name())))
         .collect();
     format!(
-        "select {}, {} from focus_data_table where {} group by {}",
+        "select {}, {} from focus_data_table {}group by {}",
         named.join(", "),
         sums.join(", "),
-        within(month, month),
+        filter(Some((month, month)), &compared.only, false),
         places.join(", ")
     )
 }
@@ -124,7 +172,7 @@ fn split(row: &[Value], width: usize) -> Result<(Vec<String>, Side), ReportError
 }
 
 fn add(line: &mut Line, before: Option<Side>, after: Option<Side>) -> Option<()> {
-    let [price, usage, new, gone, discount, other] = &mut line.parts;
+    let [price, usage, new, gone, discount, other, _] = &mut line.parts;
     let (a, b) = (before.unwrap_or_default(), after.unwrap_or_default());
     line.before = line.before.checked_add(a.cost)?;
     line.after = line.after.checked_add(b.cost)?;
@@ -156,7 +204,8 @@ fn table(compared: &Compared, version: u64, lines: Lines) -> Result<Table, Repor
     columns.push(text(Column::BillingCurrency.name().to_owned()));
     columns.extend([compared.before, compared.after].map(|month| amount(month.to_string())));
     columns.push(amount("Change".into()));
-    columns.extend(PARTS.map(|part| amount(part.into())));
+    let parts = if compared.currency.is_some() { PARTS.len() } else { PARTS.len() - 1 };
+    columns.extend(PARTS[..parts].iter().map(|part| amount((*part).into())));
     let mut sorted = Vec::new();
     for line in lines.into_values() {
         let change = line.after.checked_sub(line.before).ok_or(ReportError::TooLarge)?;
@@ -164,10 +213,11 @@ fn table(compared: &Compared, version: u64, lines: Lines) -> Result<Table, Repor
             if change.is_negative() { Decimal::ZERO.checked_sub(change) } else { Some(change) };
         let mut row = line.values;
         row.extend([line.before, line.after, change].map(Value::Decimal));
-        row.extend(line.parts.map(Value::Decimal));
+        row.extend(line.parts[..parts].iter().copied().map(Value::Decimal));
         sorted.push((magnitude.ok_or(ReportError::TooLarge)?, row));
     }
     // What changed most comes first, whichever way.
     sorted.sort_by(|(a, _), (b, _)| b.cmp(a));
-    Ok(Table { version, columns, rows: sorted.into_iter().map(|(_, row)| row).collect() })
+    let rows = sorted.into_iter().map(|(_, row)| row).collect();
+    Ok(Table { version, columns, rows, ..Table::default() })
 }

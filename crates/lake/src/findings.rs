@@ -89,9 +89,20 @@ pub(crate) struct Findings {
     records: BTreeMap<usize, Vec<String>>,
     /// Instants without a zone.
     pub(crate) unzoned: u64,
+    /// The source's amounts are doubles, however they are written.
+    pub(crate) doubles: bool,
+    /// Rows with an amount that has digits beyond the lake's and was rounded.
+    pub(crate) rounded: BTreeSet<usize>,
+    /// Rows with `None` where an amount should be.
+    pub(crate) absent: BTreeSet<usize>,
 }
 
 impl Findings {
+    /// None so far, of a source whose amounts are doubles.
+    pub(crate) fn of_doubles() -> Self {
+        Self { doubles: true, ..Self::default() }
+    }
+
     /// The row can't be kept as a charge.
     pub(crate) fn broken(&mut self, row: usize, rule: Rule, say: String) {
         self.broken.insert(row);
@@ -112,7 +123,8 @@ impl Findings {
     /// The findings of some of the rows before these are looked at: what can't be kept is known.
     pub(crate) fn of_rows(&self, rows: &[usize]) -> Self {
         let broken = rows.iter().enumerate().filter(|(_, row)| self.broken.contains(row));
-        Self { broken: broken.map(|(at, _)| at).collect(), ..Self::default() }
+        let broken = broken.map(|(at, _)| at).collect();
+        Self { broken, doubles: self.doubles, ..Self::default() }
     }
 
     /// Takes in what was found of some of the rows. Two charges of a row tell the same once.
@@ -127,6 +139,8 @@ impl Findings {
         }
         self.broken.extend(part.broken.iter().map(|at| rows[*at]));
         self.breached.extend(part.breached.iter().map(|at| rows[*at]));
+        self.rounded.extend(part.rounded.iter().map(|at| rows[*at]));
+        self.absent.extend(part.absent.iter().map(|at| rows[*at]));
         self.unzoned += part.unzoned;
     }
 

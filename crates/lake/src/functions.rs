@@ -24,10 +24,16 @@ pub(crate) fn register(context: &mut SessionContext) -> Result<()> {
         context.register_udf(ScalarUDF::new_from_impl(date::Part::new(*part)).into())?;
     }
     context.register_udf(ScalarUDF::new_from_impl(date::Day::default()).into())?;
+    context.register_udf(ScalarUDF::new_from_impl(date::YearMonth::default()).into())?;
     for function in json::ALL {
         context.register_udf(ScalarUDF::new_from_impl(json::Json::new(*function)).into())?;
     }
     context.register_expr_planner(Arc::new(operator::Operators))
+}
+
+/// `a × b`, exact to its last digit, then rounded once, half to even, at 18 digits after the point.
+pub(crate) fn product(a: Decimal, b: Decimal) -> Option<Decimal> {
+    exact::times(a.to_amount()?, b.to_amount()?).map(Decimal::amount)
 }
 
 /// `whole × part ÷ of`, rounded once at 18 digits after the point; `None` where `of` is zero.

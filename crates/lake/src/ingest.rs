@@ -29,6 +29,7 @@ use crate::{
     csv::{self, Block, Refusal},
     findings::{Findings, Tally},
     limit::Limits,
+    odd::Odd,
     parquet::Foot,
     partition::{Partitions, WriteError, Written},
     quarantine,
@@ -147,7 +148,7 @@ pub(crate) struct Outcome {
     pub(crate) tally: Tally,
     /// Rows that broke a rule, kept or not.
     pub(crate) breaches: u64,
-    pub(crate) unzoned: u64,
+    pub(crate) odd: Odd,
     /// The hash of all files' bytes.
     pub(crate) hash: String,
     /// Rows that were read, whatever became of them.
@@ -229,7 +230,7 @@ fn over(
         outcome.written.add(done.written)?;
         outcome.tally.add(done.tally);
         outcome.breaches += done.breaches;
-        outcome.unzoned += done.unzoned;
+        outcome.odd.add(done.odd)?;
         outcome.quarantined.extend(done.quarantined);
         aggregates.push(done.aggregate);
     }
@@ -291,7 +292,7 @@ struct Done {
     quarantined: std::collections::BTreeSet<Month>,
     tally: Tally,
     breaches: u64,
-    unzoned: u64,
+    odd: Odd,
 }
 
 impl<'a> Worker<'a> {
@@ -361,10 +362,11 @@ impl<'a> Worker<'a> {
         mut findings: Findings,
     ) -> Result<(), IngestError> {
         let (schema, validator) = (&self.work.schema, &self.validator);
+        findings.doubles = layout.plan.is_report;
         let maker = Maker { layout, schema, validator, every: self.work.strict };
         let made = maker.make(columns, &mut findings).map_err(WriteError::from)?;
-        self.done.unzoned += findings.unzoned;
         let refused = findings.refused(self.work.strict);
+        self.done.odd.count(layout, columns, &findings, &refused)?;
         if !findings.is_empty() {
             self.done.tally.add(findings.tally(&layout.path, first));
             self.done.breaches += findings.refused(true).len() as u64;

@@ -5,7 +5,7 @@
 
 use std::{
     collections::BTreeMap,
-    path::Path,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError, RwLock},
 };
 
@@ -70,6 +70,8 @@ pub struct Step {
 #[derive(Clone)]
 pub struct Lake {
     inner: Arc<Inner>,
+    /// Where rates of currencies are.
+    rates: Option<Arc<Path>>,
 }
 
 struct Inner {
@@ -104,7 +106,17 @@ impl Lake {
         let engine = Engine::new(storage.store(), options);
         let (state, known) = (RwLock::new(state), Mutex::default());
         let inner = Inner { storage, log, state, engine, settings, known };
-        Ok(Self { inner: Arc::new(inner) })
+        Ok(Self { inner: Arc::new(inner), rates: None })
+    }
+
+    /// The same lake, which converts currencies by the rates of a file: CSV with the columns
+    /// `From`, `To`, `Month` or `Date`, `Rate` and `Source`. It is read at each question that needs it.
+    pub fn with_rates(self, file: Option<PathBuf>) -> Self {
+        Self { rates: file.map(Arc::from), ..self }
+    }
+
+    pub(crate) fn rates(&self) -> Option<&Path> {
+        self.rates.as_deref()
     }
 
     pub(crate) fn storage(&self) -> &Storage {

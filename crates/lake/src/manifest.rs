@@ -77,6 +77,9 @@ pub struct Import {
     pub columns: BTreeSet<String>,
     /// Its files.
     pub files: Vec<DataFile>,
+    /// What there was to know when it came in, a line each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
 }
 
 /// A Parquet file; it never changes.

@@ -25,6 +25,8 @@ pub(crate) struct Part {
 pub(crate) struct Plan {
     /// What the file is of: `1.2` of FOCUS, `CUR 2.0`.
     pub(crate) focus: &'static str,
+    /// Whether it is a report of AWS, whose amounts are doubles.
+    pub(crate) is_report: bool,
     /// The file's columns, as the expressions name them.
     pub(crate) names: Vec<String>,
     /// Where each of them stands, by its name in lower case; of two that are alike, the first.
@@ -58,7 +60,8 @@ impl Plan {
         }
         let parts = vec![Part { when: Condition::Always, columns }];
         let (names, places) = (names.to_vec(), places(names));
-        (Self { focus: plan.version.as_str(), names, places, parts }, kept)
+        let focus = plan.version.as_str();
+        (Self { focus, is_report: false, names, places, parts }, kept)
     }
 
     /// A report of AWS: a row makes a charge for each part that is for it.
@@ -72,7 +75,7 @@ impl Plan {
         let kept = names.iter().enumerate().filter(|(_, name)| !told_whole(name));
         let kept = kept.map(|(at, name)| (at, format!("x_{name}"))).collect();
         let (focus, places, parts) = (cur::edition(&names), places(&names), parts.collect());
-        (Self { focus, names, places, parts }, kept)
+        (Self { focus, is_report: true, names, places, parts }, kept)
     }
 
     fn has(&self, name: &str) -> bool {

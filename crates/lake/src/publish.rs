@@ -71,10 +71,7 @@ pub(crate) async fn finish(
         let (rows, tally) = (outcome.breaches, Box::new(outcome.tally));
         return Err(IngestError::Invalid { rows, tally });
     }
-    if outcome.unzoned > 0 {
-        let say = format!("{} dates without a zone were read as UTC", outcome.unzoned);
-        report.notes.push(say);
-    }
+    report.notes.extend(outcome.odd.notes());
     let quarantine = quarantine(lake, &mut outcome, &facts, &report).await?;
     report.quarantined = quarantine.as_ref().map(|one| (one.id, one.rows));
     report.tally = outcome.tally.clone();
@@ -180,6 +177,9 @@ fn merged(former: &Import, mut import: Import) -> Result<Import, IngestError> {
     import.rows += former.rows;
     import.columns.extend(former.columns.iter().cloned());
     import.files.extend(former.files.iter().cloned());
+    let mut notes = former.notes.clone();
+    notes.extend(import.notes.into_iter().filter(|note| !former.notes.contains(note)));
+    import.notes = notes;
     for (currency, sums) in &former.sums {
         let sum = import.sums.entry(currency.clone()).or_default();
         *sum = sum.checked_add(*sums).ok_or(WriteError::Sum(import.period))?;
@@ -249,6 +249,7 @@ async fn publish(
         rows: report.rows.get(&period).copied().unwrap_or(0),
         sums: report.sums.get(&period).cloned().unwrap_or_default(),
         columns: facts.custom.clone(),
+        notes: report.notes.clone(),
         files,
     });
     Ok(imports.collect())

@@ -75,9 +75,46 @@ impl From<DataFusionError> for QueryError {
             DataFusionError::ObjectStore(_)
             | DataFusionError::ParquetError(_)
             | DataFusionError::IoError(_) => Self::Read(root.message().into_owned()),
-            other => Self::Plan(other.message().into_owned()),
+            other => Self::Plan(shortened(&other.message())),
         }
     }
+}
+
+/// A message that lists every column there is, with the nearest ones alone.
+fn shortened(message: &str) -> String {
+    const MOST: usize = 3;
+    let known = message.split_once("\nValid fields are ");
+    let found = known.and_then(|(said, valid)| {
+        let (_, missing) = said.split_once("No field named ")?;
+        Some((missing.lines().next()?.split(". ").next()?.trim_end_matches('.'), valid))
+    });
+    let Some((missing, valid)) = found else { return message.to_owned() };
+    let plain = |name: &str| {
+        let name = name.trim().trim_end_matches('.');
+        name.rsplit('.').next().unwrap_or(name).trim_matches('"').to_owned()
+    };
+    let wanted = plain(missing).to_ascii_lowercase();
+    let names: std::collections::BTreeSet<String> = valid.split(", ").map(plain).collect();
+    let far = |name: &String| distance(&wanted, &name.to_ascii_lowercase());
+    let mut near: Vec<(usize, String)> = names.into_iter().map(|name| (far(&name), name)).collect();
+    near.sort();
+    let near: Vec<String> = near.into_iter().take(MOST).map(|(_, name)| name).collect();
+    format!("no column is named {missing}; the nearest are {}", near.join(", "))
+}
+
+/// How many letters must be changed, added or left out to come from one name to another.
+fn distance(a: &str, b: &str) -> usize {
+    let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
+    let mut last: Vec<usize> = (0..=b.len()).collect();
+    for (row, x) in a.iter().enumerate() {
+        let mut next = vec![row + 1];
+        for (column, y) in b.iter().enumerate() {
+            let changed = last[column] + usize::from(x != y);
+            next.push(changed.min(last[column + 1] + 1).min(next[column] + 1));
+        }
+        last = next;
+    }
+    last.last().copied().unwrap_or_default()
 }
 
 impl From<arrow::error::ArrowError> for QueryError {
@@ -100,7 +137,7 @@ impl Lake {
         let answered = async {
             let asked = self.ask(text, params, as_of).await?;
             let mut table =
-                Table { version: asked.version, columns: asked.headings(), rows: Vec::new() };
+                Table { version: asked.version, columns: asked.headings(), ..Table::default() };
             let mut stream = asked.stream;
             while let Some(batch) = stream.try_next().await? {
                 if table.rows.len() + batch.num_rows() > rows_max {

@@ -89,7 +89,8 @@ impl Lake {
                 rows.push(line(&key, None, Some(exact))?);
             }
         }
-        Ok(Table { version: answer.version, columns: headings(), rows })
+        let columns = headings();
+        Ok(Table { version: answer.version, columns, rows, ..Table::default() })
     }
 }
 

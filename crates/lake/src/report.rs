@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use focus::{
     Column, Decimal,
-    cost::{AsOf, Asked, Basis, Dimension, Month, OTHER, Report, Table, Value},
+    cost::{AsOf, Asked, Basis, Dimension, Month, Months, NotMonth, OTHER, Report, Table, Value},
 };
 use thiserror::Error;
 
@@ -17,6 +17,7 @@ use crate::{
     lake::Lake,
     manifest::Sums,
     query::QueryError,
+    rates::Exchange,
     schema::{DAY, DAY_KEYS},
 };
 
@@ -52,6 +53,19 @@ pub enum ReportError {
         /// What is wrong.
         say: String,
     },
+    /// A table of rates that can't be read.
+    #[error("the table of rates {file}{}: {say}", at(.line))]
+    Rates {
+        /// Its file.
+        file: String,
+        /// The line; 0 where there is none.
+        line: u64,
+        /// What is wrong, and what to do.
+        say: String,
+    },
+    /// A rate that nobody has written down.
+    #[error("the costs can't be converted: {0}")]
+    NoRate(focus::cost::RateError),
 }
 
 fn at(line: &u64) -> String {
@@ -118,20 +132,30 @@ impl Lake {
         let days = asked.by.iter().chain(only).all(is_of_days);
         let version = self.state_at(asked.as_of).await?.version;
         let as_of = Some(AsOf::Version(version)).filter(|_| version > 0);
-        let sql = report_sql(asked, days);
+        // Each month has its own rate, so that the lines are told apart by it first.
+        let by: Vec<Dimension> = match asked.currency {
+            Some(_) => [Dimension::Month].iter().chain(&asked.by).cloned().collect(),
+            None => asked.by.clone(),
+        };
+        let sql = report_sql(asked, &by, days);
         let mut table = self.sql(&sql, &[], as_of).await?;
-        for (heading, dimension) in table.columns.iter_mut().zip(&asked.by) {
+        for (heading, dimension) in table.columns.iter_mut().zip(&by) {
             heading.name = dimension.to_string();
         }
         table.version = version;
-        let totals = totals(&table)?;
+        let mut sums = totals(&table)?;
         if asked.only.is_empty() {
-            self.prove(asked, as_of, &totals).await?;
+            self.prove(asked, as_of, &sums).await?;
+        }
+        if let Some(currency) = &asked.currency {
+            let exchange = Exchange::open(currency, self.rates())?;
+            table = converted(table, exchange)?;
+            sums = totals(&table)?;
         }
         if let Some(top) = asked.top {
             cut(&mut table, top)?;
         }
-        Ok(Report { table, totals })
+        Ok(Report { table, totals: sums })
     }
 
     /// Compares what lines add up to with what the imports said.
@@ -164,10 +188,41 @@ impl Lake {
     }
 }
 
-fn report_sql(asked: &Asked, days: bool) -> String {
+/// Lines of months and currencies as lines of one currency, the most costly first.
+fn converted(table: Table, mut exchange: Exchange) -> Result<Table, ReportError> {
+    let Table { version, mut columns, rows, .. } = table;
+    columns.remove(0);
+    let mut lines: BTreeMap<Vec<String>, (Vec<Value>, Decimal)> = BTreeMap::new();
+    for mut row in rows {
+        let month: Month = row
+            .remove(0)
+            .to_string()
+            .parse()
+            .map_err(|error: NotMonth| QueryError::Plan(error.to_string()))?;
+        let (Some(cost), Some(currency)) = (row.pop(), row.pop()) else { continue };
+        let cost = cost.as_decimal().unwrap_or_default();
+        let cost = exchange.convert(cost, &currency.to_string(), month)?;
+        // Nothing is another value than an empty text.
+        let key = row.iter().map(|value| match value {
+            Value::Null => String::new(),
+            value => format!("={value}"),
+        });
+        let (_, sum) = lines.entry(key.collect()).or_insert_with(|| (row, Decimal::ZERO));
+        *sum = sum.checked_add(cost).ok_or(ReportError::TooLarge)?;
+    }
+    let mut lines: Vec<(Vec<Value>, Decimal)> = lines.into_values().collect();
+    lines.sort_by(|(_, a), (_, b)| b.cmp(a));
+    let currency = exchange.to.clone();
+    let rows = lines.into_iter().map(|(mut row, cost)| {
+        row.extend([Value::Text(currency.clone()), Value::Decimal(cost)]);
+        row
+    });
+    Ok(Table { version, columns, rows: rows.collect(), rates: exchange.used() })
+}
+
+fn report_sql(asked: &Asked, by: &[Dimension], days: bool) -> String {
     let from = if days { "charges_by_day" } else { "focus_data_table" };
-    let lines: Vec<String> = asked
-        .by
+    let lines: Vec<String> = by
         .iter()
         .enumerate()
         .map(|(at, dimension)| format!("{} as d{at}", sql_of(dimension, days)))
@@ -175,13 +230,7 @@ fn report_sql(asked: &Asked, days: bool) -> String {
     let places: Vec<String> = (1..=lines.len() + 1).map(|place| place.to_string()).collect();
     let currency = name(Column::BillingCurrency.name());
     let cost = name(asked.basis.column().name());
-    let months = asked.months.map(|(first, last)| within(first, last));
-    let only = asked.only.iter().map(|(dimension, value)| has(dimension, value, days));
-    let conditions: Vec<String> = months.into_iter().chain(only).collect();
-    let filter = match conditions.as_slice() {
-        [] => String::new(),
-        conditions => format!("where {} ", conditions.join(" and ")),
-    };
+    let filter = filter(asked.months, &asked.only, days);
     let select: Vec<&str> = lines.iter().map(String::as_str).chain([currency.as_str()]).collect();
     // A cost that nobody told counts as nothing, as it did when it came in.
     format!(
@@ -190,6 +239,17 @@ fn report_sql(asked: &Asked, days: bool) -> String {
         select = select.join(", "),
         places = places.join(", "),
     )
+}
+
+/// Which charges are meant, in SQL; all of them without a word.
+pub(crate) fn filter(months: Option<Months>, only: &[(Dimension, String)], days: bool) -> String {
+    let months = months.map(|(first, last)| within(first, last));
+    let only = only.iter().map(|(dimension, value)| has(dimension, value, days));
+    let conditions: Vec<String> = months.into_iter().chain(only).collect();
+    match conditions.as_slice() {
+        [] => String::new(),
+        conditions => format!("where {} ", conditions.join(" and ")),
+    }
 }
 
 /// That charges have a value, or none.

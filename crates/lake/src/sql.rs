@@ -244,6 +244,17 @@ impl VisitorMut for Questions {
                 results.into_iter().for_each(as_decimal);
             }
         }
+        // A literal is a decimal; where a float is wanted, its digits are read as one at once, for
+        // what is divided by a power of ten is not always the nearest.
+        if let Expr::Cast { expr, data_type, .. } = expr
+            && let Expr::Value(value) = expr.as_mut()
+            && let SqlValue::Number(digits, _) = &value.value
+        {
+            let wanted = data_type.to_string().to_ascii_uppercase();
+            if ["DOUBLE", "FLOAT", "REAL"].iter().any(|float| wanted.starts_with(float)) {
+                value.value = SqlValue::SingleQuotedString(digits.clone());
+            }
+        }
         ControlFlow::Continue(())
     }
 }

@@ -5,14 +5,14 @@ use focus::cost::{Heading, Table, Tagged, Value, ValueKind};
 use crate::{
     functions::share,
     lake::Lake,
-    report::{ReportError, name, text, within},
+    report::{ReportError, filter, name, text},
 };
 
 impl Lake {
     /// Per tag and currency: the cost of charges that have it, the cost of all, and the share in
     /// percent. Without names, whether charges have any tag at all.
     pub async fn tags(&self, asked: &Tagged) -> Result<Table, ReportError> {
-        let Tagged { tags, months, basis, as_of } = asked;
+        let Tagged { tags, months, basis, only, as_of } = asked;
         let cost = name(basis.column().name());
         let mut looked: Vec<(String, String)> = tags
             .iter()
@@ -24,10 +24,7 @@ impl Lake {
         let sums = looked.iter().enumerate().map(|(at, (_, condition))| {
             format!("sum(case when {condition} then {cost} else 0 end) as t{at}")
         });
-        let filter = match months {
-            Some((first, last)) => format!("where {} ", within(*first, *last)),
-            None => String::new(),
-        };
+        let filter = filter(*months, only, false);
         let sql = format!(
             r#"select "BillingCurrency", sum({cost}) as whole, {} from focus_data_table {filter}
                group by 1 order by 1"#,
@@ -57,6 +54,6 @@ impl Lake {
                 ]);
             }
         }
-        Ok(Table { version: answer.version, columns, rows })
+        Ok(Table { version: answer.version, columns, rows, ..Table::default() })
     }
 }

@@ -76,6 +76,16 @@ impl<'a> Delivered<'a> {
         RecordBatch::try_new(Arc::clone(schema), columns)
     }
 
+    /// What an expression makes of each row, as a column of this kind; what can't be read is null.
+    pub(crate) fn value(
+        &self,
+        expression: &Expression,
+        column: Column,
+    ) -> Result<ArrayRef, ArrowError> {
+        let mut unread = Findings::of_doubles();
+        self.evaluate(expression, column, &mut unread)
+    }
+
     fn evaluate(
         &self,
         expression: &Expression,
@@ -236,7 +246,7 @@ impl Lookup<&'static str> for Delivered<'_> {
 
     fn numbers(&self, column: &'static str) -> Option<Decimal128Array> {
         // What can't be read is null here; the column that it goes to tells of it.
-        let mut unread = Findings::default();
+        let mut unread = Findings::of_doubles();
         let numbers = convert::column(self.column(column)?, Column::BilledCost, &mut unread);
         Some(numbers.ok()?.as_primitive::<Decimal128Type>().clone())
     }

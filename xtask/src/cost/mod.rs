@@ -1,8 +1,8 @@
 //! Proofs that the lake tells the truth, with real processes and other people's programs.
 //!
 //! Owns: the Python environment that those live in, the seed, the order. Each proof is a file:
-//! the official use-case library against DuckDB, kills at any moment, the official validator, a
-//! lake in a bucket, exports in one.
+//! the official use-case library against DuckDB, kills at any moment, the official validator, big
+//! bills against Python's decimals, a lake in a bucket, exports in one.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -18,6 +18,7 @@ mod bucket;
 mod delivery;
 mod killed;
 mod library;
+mod nise;
 mod validator;
 
 /// Fixed, so that a red run is red again.
@@ -52,6 +53,8 @@ enum Proof {
     Killed,
     /// The official validator.
     Validator,
+    /// Big generated bills, split in every way.
+    Nise,
     /// A lake on S3.
     Bucket,
     /// Exports on S3.
@@ -59,8 +62,14 @@ enum Proof {
 }
 
 impl Proof {
-    const ALL: [Self; 5] =
-        [Self::Library, Self::Killed, Self::Validator, Self::Bucket, Self::Delivery];
+    const ALL: [Self; 6] = [
+        Self::Library,
+        Self::Killed,
+        Self::Validator,
+        Self::Nise,
+        Self::Bucket,
+        Self::Delivery,
+    ];
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
@@ -80,6 +89,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
             Proof::Library => library::run(&stage),
             Proof::Killed => killed::run(&stage),
             Proof::Validator => validator::run(&stage),
+            Proof::Nise => nise::run(&stage),
             Proof::Bucket => bucket::run(&stage),
             Proof::Delivery => delivery::run(&stage),
         }

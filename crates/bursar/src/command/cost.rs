@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use clap::{Subcommand, ValueHint};
 use focus::cost::{
-    AsOf, Asked, Basis, Compared, Dimension, Invoices, Month, Months, Tagged, UnknownDimension,
+    AsOf, Asked, Basis, Compared, Dimension, Invoices, Month, Months, Rate, Tagged,
+    UnknownDimension,
 };
 use lake::Lake;
 
@@ -116,6 +117,24 @@ struct OnlyArgs {
 }
 
 #[derive(Debug, clap::Args)]
+struct ExchangeArgs {
+    /// Convert all costs to this currency, as EUR, by the rate of each billing period
+    #[arg(long, value_name = "CODE")]
+    currency: Option<String>,
+    /// Rates as CSV: From, To, Month or Date, Rate, Source; those of cost.rates otherwise
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, requires = "currency")]
+    rates: Option<PathBuf>,
+}
+
+impl ExchangeArgs {
+    /// The lake that converts by these rates, and the currency.
+    fn of(self, lake: Lake) -> (Lake, Option<String>) {
+        let lake = if self.rates.is_some() { lake.with_rates(self.rates) } else { lake };
+        (lake, self.currency)
+    }
+}
+
+#[derive(Debug, clap::Args)]
 struct PastArgs {
     /// As the lake was: a version's number, or an instant
     #[arg(long, value_name = "VERSION|TIME")]
@@ -130,6 +149,8 @@ struct ReportArgs {
     #[command(flatten)]
     only: OnlyArgs,
     #[command(flatten)]
+    exchange: ExchangeArgs,
+    #[command(flatten)]
     scope: Scope,
 }
 
@@ -143,6 +164,8 @@ struct TopArgs {
     rows: usize,
     #[command(flatten)]
     only: OnlyArgs,
+    #[command(flatten)]
+    exchange: ExchangeArgs,
     #[command(flatten)]
     scope: Scope,
 }
@@ -159,6 +182,10 @@ struct DiffArgs {
     /// Which cost: billed, effective, list or contracted
     #[arg(long, default_value = "billed")]
     basis: Basis,
+    #[command(flatten)]
+    only: OnlyArgs,
+    #[command(flatten)]
+    exchange: ExchangeArgs,
     #[command(flatten)]
     past: PastArgs,
 }
@@ -190,8 +217,18 @@ struct CompactArgs {
     keep_days: u32,
 }
 
-const IMPORT_COLUMNS: &[&str] =
-    &["period", "source", "execution", "focus", "rows", "currency", "billed", "effective", "at"];
+const IMPORT_COLUMNS: &[&str] = &[
+    "period",
+    "source",
+    "execution",
+    "focus",
+    "rows",
+    "currency",
+    "billed",
+    "effective",
+    "at",
+    "notes",
+];
 const HISTORY_COLUMNS: &[&str] = &["version", "at", "operation", "source", "period", "rows"];
 
 /// Files that no version needs may still be an ingest's that is running.
@@ -207,22 +244,22 @@ impl Args {
                 Command::Quarantine(args) => return args.run(&lake, context).await,
                 Command::Budget(args) => return args.run(&lake, context).await,
                 Command::Report(args) => {
-                    (sums(&lake, args.by, None, args.only, args.scope).await?, Exit::Done)
+                    let (lake, currency) = args.exchange.of(lake);
+                    let asked = args.scope.asked(args.by, None, args.only, currency)?;
+                    (sums(&lake, &asked).await?, Exit::Done)
                 }
                 Command::Top(args) => {
-                    let top = Some(args.rows);
-                    (sums(&lake, args.by, top, args.only, args.scope).await?, Exit::Done)
+                    let (lake, currency) = args.exchange.of(lake);
+                    let asked = args.scope.asked(args.by, Some(args.rows), args.only, currency)?;
+                    (sums(&lake, &asked).await?, Exit::Done)
                 }
-                Command::Diff(args) => {
-                    let DiffArgs { before, after, by, basis, past } = args;
-                    let asked = Compared { before, after, basis, by, as_of: past.as_of };
-                    (report_of("changes", lake.diff(&asked).await?), Exit::Done)
-                }
+                Command::Diff(args) => (diff(lake, args).await?, Exit::Done),
                 Command::Tags(args) => {
                     let TagArgs { tags, scope } = args;
                     let (months, as_of) = (scope.months()?, scope.past.as_of);
-                    let table =
-                        lake.tags(&Tagged { tags, months, basis: scope.basis, as_of }).await?;
+                    let basis = scope.basis;
+                    let tagged = Tagged { tags, months, basis, as_of, ..Tagged::default() };
+                    let table = lake.tags(&tagged).await?;
                     (report_of("tags", table), Exit::Done)
                 }
                 Command::Reconcile(args) => reconcile(&lake, &args).await?,
@@ -238,10 +275,11 @@ impl Args {
 
 /// Opens the configured lake.
 async fn open(context: &Context) -> anyhow::Result<Lake> {
-    let url = context.config()?.lake_url();
-    Lake::open(&url, context::lake_options())
-        .await
-        .with_context(|| format!("failed to open the lake {url}"))
+    let config = context.config()?;
+    let url = config.lake_url();
+    let lake = Lake::open(&url, context::lake_options()).await;
+    let lake = lake.with_context(|| format!("failed to open the lake {url}"))?;
+    Ok(lake.with_rates(config.cost_rates))
 }
 
 fn only(text: &str) -> Result<(Dimension, String), String> {
@@ -264,22 +302,44 @@ impl Scope {
         };
         Ok(months)
     }
+
+    fn asked(
+        self,
+        by: Vec<Dimension>,
+        top: Option<usize>,
+        OnlyArgs { only }: OnlyArgs,
+        currency: Option<String>,
+    ) -> anyhow::Result<Asked> {
+        let (months, basis, as_of) = (self.months()?, self.basis, self.past.as_of);
+        Ok(Asked { by, months, basis, only, top, currency, as_of })
+    }
 }
 
-async fn sums(
-    lake: &Lake,
-    by: Vec<Dimension>,
-    top: Option<usize>,
-    OnlyArgs { only }: OnlyArgs,
-    scope: Scope,
-) -> anyhow::Result<Report> {
-    let (months, basis, as_of) = (scope.months()?, scope.basis, scope.past.as_of);
-    let answer = lake.report(&Asked { by, months, basis, only, top, as_of }).await?;
+async fn sums(lake: &Lake, asked: &Asked) -> anyhow::Result<Report> {
+    let answer = lake.report(asked).await?;
+    let rates = told(&answer.table.rates);
     let mut report = report_of("costs", answer.table);
     let totals = answer.totals.into_iter();
-    report.summary =
-        totals.map(|(currency, sum)| (format!("total_{currency}"), Cell::Decimal(sum))).collect();
+    let totals = totals.map(|(currency, sum)| (format!("total_{currency}"), Cell::Decimal(sum)));
+    report.summary = totals.chain(rates).collect();
     Ok(report)
+}
+
+async fn diff(lake: Lake, args: DiffArgs) -> anyhow::Result<Report> {
+    let (lake, currency) = args.exchange.of(lake);
+    let DiffArgs { before, after, by, basis, only: OnlyArgs { only }, past, .. } = args;
+    let as_of = past.as_of;
+    let table = lake.diff(&Compared { before, after, basis, by, only, currency, as_of }).await?;
+    let rates = told(&table.rates);
+    let mut report = report_of("changes", table);
+    report.summary = rates;
+    Ok(report)
+}
+
+/// By which rates costs were converted.
+fn told(rates: &[Rate]) -> Vec<(String, Cell)> {
+    let name = |rate: &Rate| format!("rate_{}_{}_{}", rate.from, rate.to, rate.month);
+    rates.iter().map(|rate| (name(rate), Cell::text(rate))).collect()
 }
 
 async fn reconcile(lake: &Lake, args: &ReconcileArgs) -> anyhow::Result<(Report, Exit)> {
@@ -313,6 +373,7 @@ async fn imports(lake: &Lake, as_of: Option<AsOf>) -> anyhow::Result<Report> {
                 Cell::Decimal(sums.billed),
                 Cell::Decimal(sums.effective),
                 Cell::Time(import.at),
+                Cell::text(import.notes.join("; ")),
             ]);
         }
     }

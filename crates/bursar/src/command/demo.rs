@@ -1,16 +1,21 @@
 //! `bursar demo`.
 
-use std::{net::SocketAddr, path::Path, sync::Arc};
+use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use jiff::Timestamp;
+use lake::{Lake, LakeOptions, OnInvalid};
 use server::Service;
 
-use super::serve;
+use super::{
+    cost::ledger,
+    serve::{self, collect},
+};
 use crate::{
-    config::{self, Config},
+    config::{self, Config, CostSource},
     context::{self, Context, Store, block_on, price_book},
     demo::{
+        clouds,
         fill::{self, Clock, Filled},
         traffic::{self, Span},
     },
@@ -20,7 +25,9 @@ use crate::{
 /// Start the service on a believable month, in a temporary database
 ///
 /// A dozen tenants in four tiers, six models, two months of calls driven through the real engine:
-/// one tenant is over its budget, one at 85 %, one had a runaway job. Everything goes when it ends.
+/// one tenant is over its budget, one at 85 %, one had a runaway job. Beside them two months of
+/// bills of three clouds, and two budgets for them, one of which is passed. Everything goes when it
+/// ends.
 ///
 /// Example: bursar demo --seed 7
 #[derive(Debug, clap::Args)]
@@ -62,28 +69,48 @@ impl Args {
         let options =
             store::Options { clock: Arc::new(move || told.now()), ..context::options(config) };
         let store = context::open(&url, options).await?;
+        let lake_url = folder.path().join("lake").display().to_string();
+        let lake_options =
+            LakeOptions { time_max: Duration::from_secs(25), ..LakeOptions::default() };
+        let lake = Lake::open(&lake_url, lake_options).await.context("failed to make a lake")?;
+        let lake = Arc::new(lake);
         let printer = context.printer();
         printer.say(&format!("Making a month of traffic (seed {}) …", self.seed))?;
         let filled = tokio::select! {
-            filled = self.fill(&store, &clock) => Some(filled?),
+            filled = self.fill(&store, &lake, &clock) => Some(filled?),
             () = interrupted() => None,
         };
         let Some(filled) = filled else {
             store.close().await;
             return Ok(());
         };
-        printer.say(&invitation(&address, &url, filled))?;
+        printer.say(&invitation(&address, &url, &lake_url, filled))?;
         let service = Service::new(store.clone(), serve::server_config(config))
             .with_metrics(server::Metrics::install(&[]));
+        // What was charged for AI comes into the same table; nobody has to wait for it.
+        let _collecting = collect::start(&lake, &store, &[ledger_source()]);
+        let service = service.with_costs(lake);
         serve::run(listener, service, store, shutdown).await?;
         folder.close().context("failed to remove the demo's database")
     }
 
-    async fn fill(&self, store: &Store, clock: &Clock) -> anyhow::Result<Filled> {
+    async fn fill(&self, store: &Store, lake: &Lake, clock: &Clock) -> anyhow::Result<Filled> {
         let span = Span::at(Timestamp::now())?;
         let book = price_book(store).await?;
         let traffic = traffic::traffic(self.seed, span, &book)?;
-        fill::fill(store, &book, clock, self.seed, span, traffic).await
+        let filled = fill::fill(store, &book, clock, self.seed, span, traffic).await?;
+        clouds::fill(lake, store, self.seed, span).await?;
+        Ok(filled)
+    }
+}
+
+fn ledger_source() -> CostSource {
+    CostSource {
+        name: ledger::SOURCE.to_owned(),
+        path: ledger::PATH.into(),
+        every: Duration::from_secs(60),
+        on_invalid: OnInvalid::Accept,
+        lacking: false,
     }
 }
 
@@ -95,7 +122,7 @@ async fn interrupted() {
     }
 }
 
-fn invitation(address: &SocketAddr, url: &str, filled: Filled) -> String {
+fn invitation(address: &SocketAddr, url: &str, lake: &str, filled: Filled) -> String {
     let program = std::env::current_exe().map(|path| path.display().to_string());
     let program = program.unwrap_or_else(|_| "bursar".to_owned());
     let Filled { accepted, refused } = filled;
@@ -116,6 +143,14 @@ Try, in another terminal:
   export BURSAR_DATABASE_URL={url}
   {program} budget status lumen-telecom
   {program} reservation list --state unresolved
+
+What the clouds cost, and AI beside them:
+
+  export BURSAR_LAKE_URL={lake}
+  {program} cost report --by provider,service
+  {program} cost report --by tag:tenant
+  {program} cost budget list
+  curl -s http://{address}/metrics | grep aws_cost_monthly_usd
 
 Ctrl-C ends it and removes the database."
     )

@@ -22,7 +22,7 @@ use crate::{
     exit::Exit,
 };
 
-mod collect;
+pub(super) mod collect;
 
 /// Run the service
 ///
@@ -123,7 +123,7 @@ async fn lake(config: &Config) -> anyhow::Result<Option<Arc<Lake>>> {
     // A question must not outlive the request that asks it.
     let options = LakeOptions { time_max: Duration::from_secs(25), ..context::lake_options() };
     match Lake::open(&url, options).await {
-        Ok(lake) => Ok(Some(Arc::new(lake))),
+        Ok(lake) => Ok(Some(Arc::new(lake.with_rates(config.cost_rates.clone())))),
         Err(error) if config.has_lake_url() => {
             Err(error).with_context(|| format!("failed to open the lake {}", masked_url(&url)))
         }

@@ -190,7 +190,10 @@ fn unknown(prefix: &str) -> String {
     let mut names = names;
     names.dedup();
     if prefix.is_empty() {
-        names.extend([UPSTREAM, COST]);
+        names.push(UPSTREAM);
+        if !names.contains(&COST) {
+            names.push(COST);
+        }
     }
     let inside = [CLOUD_BUDGET, COST_SOURCE].into_iter().filter(|_| prefix.len() > COST.len());
     names.extend(inside.filter_map(|table| table.strip_prefix(prefix)));

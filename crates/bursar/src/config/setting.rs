@@ -47,6 +47,12 @@ pub const SETTINGS: &[Setting] = &[
         "lake in data_dir",
         "Folder of ingested bills, or s3://bucket/prefix",
     ),
+    setting(
+        "cost.rates",
+        "BURSAR_COST_RATES",
+        "none",
+        "Rates of currencies as CSV: From, To, Month or Date, Rate, Source",
+    ),
     Setting {
         secret: true,
         ..setting("admin_token", "BURSAR_ADMIN_TOKEN", "none", "Token that may do everything")

@@ -56,8 +56,8 @@ fn every_fault_is_told_at_once_with_its_line() {
     let error = loaded(text, &[("BURSAR_RESERVATION_TIMEOUT", "soon")]).unwrap_err();
     let expected = "the config can't be used
   bursar.toml:6: budget.soft: unknown; there are default_limit_usd
-  bursar.toml:2: listen_on: unknown; there are listen, data_dir, database, lake, admin_token, \
-admin_token_file, budget, reservation, http, rate_limit, gateway, log, upstream, cost
+  bursar.toml:2: listen_on: unknown; there are listen, data_dir, database, lake, cost, admin_token, \
+admin_token_file, budget, reservation, http, rate_limit, gateway, log, upstream
   bursar.toml:9: log.level: must be a text or a number
   bursar.toml:5: budget.default_limit_usd: a limit is between 0 and 1000000000 USD
   bursar.toml:1: listen: \"here\" is not an address with a port, as 127.0.0.1:3010
@@ -170,7 +170,7 @@ fn a_budget_for_cloud_cost_is_a_table_of_its_name() {
         "bursar.toml:4: cost.budget.a.hue: unknown; there are limit, only",
         "bursar.toml:5: cost.budget.b: limit is missing",
         "bursar.toml:6: cost.budget.b.period: period \"week\" is none of month",
-        "bursar.toml:8: cost.budgets: unknown; there are budget, source",
+        "bursar.toml:8: cost.budgets: unknown; there are rates, budget, source",
         "bursar.toml:9: cost.budget.c: a limit is between 0 and",
     ] {
         assert!(error.contains(fault), "{fault}: {error}");

@@ -15,5 +15,6 @@ mod operator;
 mod replay;
 mod service;
 mod support;
+mod tenant_cost;
 mod vendor;
 mod way;

@@ -18,6 +18,13 @@ pub struct Month {
 #[error("{0:?} is no month; write 2026-10")]
 pub struct NotMonth(String);
 
+impl Default for Month {
+    /// The first one that instants are counted from.
+    fn default() -> Self {
+        Self { year: 1970, month: 1 }
+    }
+}
+
 impl Month {
     /// The first month of the calendar.
     pub const FIRST: Self = Self { year: 1, month: 1 };

@@ -5,6 +5,7 @@ use std::fmt;
 use jiff::{Timestamp, civil};
 use serde::{Serialize, Serializer};
 
+use super::Rate;
 use crate::Decimal;
 
 /// One value of an answer.
@@ -141,6 +142,8 @@ pub struct Table {
     pub columns: Vec<Heading>,
     /// Its rows, each as long as there are columns.
     pub rows: Vec<Vec<Value>>,
+    /// The rates that its amounts were converted by.
+    pub rates: Vec<Rate>,
 }
 
 impl Table {

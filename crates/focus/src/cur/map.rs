@@ -18,7 +18,10 @@ const RESOURCE: &str = "line_item_resource_id";
 const COMMITTED: &str = "savings_plan_total_commitment_to_date";
 const SPENT: &str = "savings_plan_used_commitment";
 
-const COVERED: Condition<&str> = Equal(TYPE, "SavingsPlanCoveredUsage");
+/// Usage that a savings plan covers: its unblended cost is what it would have cost without.
+pub const COVERED: Condition<&str> = Equal(TYPE, "SavingsPlanCoveredUsage");
+/// Rows that take back what covered usage would have cost, so that nobody pays it.
+pub const NEGATING: Condition<&str> = Equal(TYPE, "SavingsPlanNegation");
 const RESERVED: Condition<&str> = Equal(TYPE, "DiscountedUsage");
 const USAGE: Condition<&str> = In(TYPE, &["Usage", "DiscountedUsage", "SavingsPlanCoveredUsage"]);
 const PURCHASE: Condition<&str> =
@@ -44,7 +47,7 @@ pub(super) const UNUSED: Condition<&str> = Any(&[
 ]);
 
 /// What was invoiced, private discounts included where the report tells them.
-const INVOICED: Expression =
+pub const INVOICED: Expression =
     First(&[Field("line_item_net_unblended_cost"), Field("line_item_unblended_cost")]);
 const BILLED: Expression = Case(&[(COVERED, Text("0"))], &INVOICED);
 const PLAN_COST: Expression = First(&[
@@ -69,7 +72,9 @@ const CONTRACTED: Expression =
     Case(&[(RESERVED, LIST), (USAGE, Field("line_item_unblended_cost"))], &INVOICED);
 
 const QUANTITY: Expression = Field("line_item_usage_amount");
-const REGION: Expression = First(&[Field("product_region_code"), Field("product_region")]);
+/// 2.0 has the legacy reports' `product/region` in its map.
+const REGION: Expression =
+    First(&[Field("product_region_code"), Field("product_region"), Member("product", "region")]);
 const HAS_REGION: Condition<&str> =
     Any(&[NotNull("product_region_code"), NotNull("product_region")]);
 const IN_COMMITMENT: Condition<&str> = Any(&[NotNull(PLAN), NotNull(RESERVATION)]);
@@ -242,7 +247,9 @@ fn common(column: Column) -> Expression {
             First(&[Field("bill_invoicing_entity"), Field("line_item_legal_entity")])
         }
         C::RegionId => REGION,
-        C::RegionName => only!(HAS_REGION, First(&[LOCATION, REGION])),
+        C::RegionName => {
+            Case(&[(HAS_REGION, First(&[LOCATION, REGION]))], &Member("product", "region"))
+        }
         C::ResourceId => Field(RESOURCE),
         C::ResourceType => only!(
             NotNull(RESOURCE),

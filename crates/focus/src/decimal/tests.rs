@@ -61,3 +61,30 @@ fn numbers_of_different_scales_compare_and_add() {
     assert_eq!(a.checked_add(b).unwrap().to_string(), "3");
     assert!(Decimal::new(-1, 0) < Decimal::new(1, 18));
 }
+
+#[test]
+fn digits_of_doubles_beyond_the_18th_are_rounded_half_to_even() {
+    for (text, wanted, is_rounded) in [
+        ("0.1", "0.1", false),
+        ("0.0033081407948853505", "0.00330814079488535", true),
+        ("0.0033081407948853515", "0.003308140794885352", true),
+        ("-0.0000000000000000015", "-0.000000000000000002", true),
+        ("0.0000000000000000005", "0", true),
+        ("0.00000000000000000050001", "0.000000000000000001", true),
+        ("9.99e-20", "0", true),
+        ("9e-19", "0.000000000000000001", true),
+        ("9e-400", "0", true),
+        ("+1.2345678901234567e-3", "0.001234567890123457", true),
+        ("12345678901234567e-20", "0.000123456789012346", true),
+    ] {
+        let (digits, rounded) = parse_rounded(text.as_bytes()).unwrap();
+        assert_eq!((Decimal::amount(digits).to_string().as_str(), rounded), (wanted, is_rounded));
+    }
+    for text in ["NaN", "1e400", "", "1.2345678901234567890x", "0.1234567890123456789.1"]
+        .into_iter()
+        .chain(["99999999999999999999.9999999999999999999"])
+        .chain(["1.2345678901234567890123456789012345678901e30"])
+    {
+        assert!(parse_rounded(text.as_bytes()).is_err(), "{text}");
+    }
+}

@@ -120,6 +120,9 @@ fn contracts_of_1_3_are_written_as_1_4_writes_them() {
     );
     assert_eq!(contract_applied(old).as_deref(), Some(new));
     assert_eq!(contract_applied(new).as_deref(), Some(new));
+    let both = r#"{"Elements":[{"ContractID":"a","ContractId":"b"}]}"#;
+    let one = r#"{"Elements":[{"x_ContractID":"a","ContractId":"b"}]}"#;
+    assert_eq!(contract_applied(both).as_deref(), Some(one));
     for text in ["", "{}", "[]", r#"{"Elements": 1}"#, r#"{"Elements": [1]}"#] {
         assert_eq!(contract_applied(text), None);
         assert_eq!(Rewrite::ContractApplied.apply(text), text);

@@ -28,7 +28,7 @@ async fn every_change_is_split_and_the_parts_add_up() {
         after: "2026-10".parse().unwrap(),
         basis: Basis::Billed,
         by: vec!["service".parse().unwrap()],
-        as_of: None,
+        ..Compared::default()
     };
     let table = lake.diff(&compared).await.unwrap();
     let line = |service: &str| -> Vec<String> {

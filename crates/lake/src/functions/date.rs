@@ -1,11 +1,12 @@
-//! `year(x)`, `quarter(x)`, `month(x)`, `day(x)` and `date(x)`, of instants, days or text.
+//! `year(x)`, `quarter(x)`, `month(x)`, `day(x)`, `date(x)` and `year_month(x)`, of instants, days
+//! or text.
 
 use std::sync::Arc;
 
 use arrow::{
-    array::ArrayRef,
+    array::{ArrayRef, AsArray, StringArray},
     compute::{DatePart, cast, date_part},
-    datatypes::DataType,
+    datatypes::{DataType, Int32Type},
 };
 use datafusion::{
     common::Result,
@@ -97,6 +98,45 @@ impl ScalarUDFImpl for Day {
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
         each(&args, |array| Ok(cast(&temporal(array)?, &DataType::Date32)?))
+    }
+}
+
+/// The month of an instant with its year, as `2026-01`: two Januaries are two.
+#[derive(Debug, PartialEq, Eq, Hash)]
+pub(super) struct YearMonth {
+    signature: Signature,
+}
+
+impl Default for YearMonth {
+    fn default() -> Self {
+        Self { signature: Signature::any(1, Volatility::Immutable) }
+    }
+}
+
+impl ScalarUDFImpl for YearMonth {
+    fn name(&self) -> &'static str {
+        "year_month"
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, _: &[DataType]) -> Result<DataType> {
+        Ok(DataType::Utf8)
+    }
+
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        each(&args, |array| {
+            let dates = temporal(array)?;
+            let (years, months) =
+                (date_part(&dates, DatePart::Year)?, date_part(&dates, DatePart::Month)?);
+            let (years, months) =
+                (years.as_primitive::<Int32Type>(), months.as_primitive::<Int32Type>());
+            let texts = years.iter().zip(months);
+            let texts = texts.map(|(year, month)| Some(format!("{:04}-{:02}", year?, month?)));
+            Ok(Arc::new(texts.collect::<StringArray>()))
+        })
     }
 }
 

@@ -54,6 +54,8 @@ async fn functions_answer_as_the_official_queries_need_them() {
         ("json_exists(Tags, '$.m')", "false"),
         ("month(BillingPeriodStart)", "10"),
         ("YEAR(BillingPeriodStart)", "2026"),
+        ("year_month(BillingPeriodStart)", "2026-10"),
+        ("year_month('2026-03-01T00:00:00Z')", "2026-03"),
         ("quarter(BillingPeriodStart)", "4"),
         ("date(ChargePeriodEnd)", "2026-10-02"),
         ("cast(ChargePeriodStart as date)", "2026-10-01"),
@@ -69,6 +71,9 @@ async fn functions_answer_as_the_official_queries_need_them() {
         ("ProviderName", "AWS"),
         ("PublisherName", "AWS"),
         ("x_team", "blue"),
+        ("cast(1e30 as double)", "1e30"),
+        ("cast(0.1 as double)", "0.1"),
+        ("-cast(3 as float)", "-3.0"),
     ];
     for (expression, want) in cases {
         let sql = format!("select {expression} as v from focus_data_table");
@@ -76,8 +81,33 @@ async fn functions_answer_as_the_official_queries_need_them() {
         let answer = answer.unwrap_or_else(|error| panic!("{sql}: {error}"));
         assert_eq!(answer.rows[0][0].to_string(), want, "{sql}");
     }
+    let missing = lake.sql("select BiledCost from focus_data_table", &[], None).await;
+    let said = missing.unwrap_err().to_string();
+    assert!(said.contains("the nearest are BilledCost, ") && said.len() < 150, "{said}");
     let unnested = "select json_value(e, '$') from focus_data_table c \
                     cross join unnest(json_extract(c.Tags, '$.l[*]')) as _u(e) order by 1";
     let answer = lake.sql(unnested, &[], None).await.unwrap();
     assert_eq!(answer.rows.iter().map(|row| row[0].to_string()).collect::<Vec<_>>(), ["1", "2"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_januaries_are_two() {
+    let place = Place::new();
+    let lake = place.lake().await;
+    let rows = [Row::of("2026-01", "EC2", "3"), Row::of("2027-01", "EC2", "4")];
+    lake.ingest(&place.write("bill.csv", bill(&rows)), &lenient("aws")).await.unwrap();
+    let lines = async |sql: &str| {
+        let answer = lake.sql(sql, &[], None).await.unwrap_or_else(|e| panic!("{sql}: {e}"));
+        let lines = answer.rows.iter().map(|row| format!("{} {}", row[0], row[1]));
+        lines.collect::<Vec<_>>()
+    };
+    let sum = |month: &str, from: &str| {
+        format!("select {month}, sum(BilledCost) from {from} group by {month} order by 1")
+    };
+    // As the use-case library asks, and as it ought to.
+    let month = sum("month(BillingPeriodStart)", "focus_data_table");
+    assert_eq!(lines(&month).await, ["1 7"]);
+    let wanted = ["2026-01 3", "2027-01 4"];
+    assert_eq!(lines(&sum("year_month(BillingPeriodStart)", "focus_data_table")).await, wanted);
+    assert_eq!(lines(&sum("year_month(BillingMonth)", "charges_by_month")).await, wanted);
 }

@@ -1,4 +1,5 @@
-//! `/api/v1/cost`: what was charged. Costs of all tenants: for administrators alone.
+//! `/api/v1/cost`: what was charged. Costs of all tenants are for administrators alone; a tenant's
+//! key sees sums of the charges that are tagged with its tenant.
 
 use std::{fmt::Display, str::FromStr, sync::Arc};
 
@@ -31,9 +32,7 @@ const LINES_MOST: usize = 10_000;
 /// Who answers, and leave to ask: a few questions at a time, so that they share memory and time.
 async fn ask<'a>(
     state: &'a Service,
-    caller: &Caller,
 ) -> Result<(&'a Arc<dyn Costs>, tokio::sync::SemaphorePermit<'a>), Fault> {
-    caller.admin()?;
     let costs = state.costs.as_ref();
     let costs = costs.ok_or_else(|| Fault::not_found("this service has no lake of charges"))?;
     let permit = state.questions.acquire().await.map_err(|_| Fault::draining())?;
@@ -69,6 +68,28 @@ fn only(text: Option<&str>) -> Result<Vec<(Dimension, String)>, Fault> {
         Ok((word("only", dimension)?, value.to_owned()))
     });
     few("only", conditions.collect::<Result<_, Fault>>()?)
+}
+
+/// The tag that says whose a charge is: Bursar's own charges have it, and clouds' where somebody
+/// has tagged what they bill so.
+const TENANT: &str = "tenant";
+
+/// Which charges a caller may add up: an administrator those that were asked for, a tenant those
+/// among them that are its own.
+fn own(caller: &Caller, mut only: Vec<(Dimension, String)>) -> Vec<(Dimension, String)> {
+    if let Caller::Tenant(tenant) = caller {
+        only.push((Dimension::Tag(TENANT.to_owned()), tenant.as_str().to_owned()));
+    }
+    only
+}
+
+/// A code, as `EUR`: whether there are rates for it shows when it is needed.
+fn currency(text: Option<String>) -> Result<Option<String>, Fault> {
+    let is_code = |text: &str| text.len() == 3 && text.bytes().all(|b| b.is_ascii_uppercase());
+    match text {
+        Some(text) if !is_code(&text) => Err(Fault::invalid("currency", "must be like EUR")),
+        text => Ok(text),
+    }
 }
 
 fn months(
@@ -109,7 +130,7 @@ impl Part {
 }
 
 /// Costs added up by dimensions, the most costly first; what they add up to is what came in.
-/// Administrators only.
+/// A tenant's key asks about the charges that are tagged with its tenant.
 #[utoipa::path(get, path = "/api/v1/cost/report", tag = "cost", operation_id = "costReport",
     params(CostQuery), responses((status = 200, description = "A page", body = CostTable),
         (status = 404, description = "This service has no lake", body = Problem)))]
@@ -118,23 +139,24 @@ pub(crate) async fn report(
     caller: Caller,
     Query(query): Query<CostQuery>,
 ) -> Result<Answer<CostTable>, Fault> {
-    let (costs, _permit) = ask(&state, &caller).await?;
+    let (costs, _permit) = ask(&state).await?;
     let part = Part::new(query.cursor.as_deref(), query.limit, query.as_of.as_deref())?;
     let (month, from, to) = (&query.month, &query.from, &query.to);
     let asked = Asked {
         by: dimensions(query.by.as_deref())?,
         months: months(month.as_deref(), from.as_deref(), to.as_deref())?,
         basis: optional("basis", query.basis.as_deref())?.unwrap_or_default(),
-        only: only(query.only.as_deref())?,
+        only: own(&caller, only(query.only.as_deref())?),
         top: query.top.map(usize::from),
+        currency: currency(query.currency)?,
         as_of: part.as_of,
     };
     let report = costs.report(&asked).await?;
     Ok(Answer(CostTable { totals: Some(report.totals), ..part.of(report.table) }))
 }
 
-/// What drove the change between two months: price, usage, new, gone, discount. Administrators
-/// only.
+/// What drove the change between two months: price, usage, new, gone, discount. A tenant's key asks
+/// about the charges that are tagged with its tenant.
 #[utoipa::path(get, path = "/api/v1/cost/diff", tag = "cost", operation_id = "costDiff",
     params(CostDiffQuery), responses((status = 200, description = "A page", body = CostTable),
         (status = 404, description = "This service has no lake", body = Problem)))]
@@ -143,19 +165,22 @@ pub(crate) async fn diff(
     caller: Caller,
     Query(query): Query<CostDiffQuery>,
 ) -> Result<Answer<CostTable>, Fault> {
-    let (costs, _permit) = ask(&state, &caller).await?;
+    let (costs, _permit) = ask(&state).await?;
     let part = Part::new(query.cursor.as_deref(), query.limit, query.as_of.as_deref())?;
     let compared = Compared {
         before: word("before", &query.before)?,
         after: word("after", &query.after)?,
         basis: optional("basis", query.basis.as_deref())?.unwrap_or_default(),
         by: dimensions(query.by.as_deref())?,
+        only: own(&caller, only(query.only.as_deref())?),
+        currency: currency(query.currency)?,
         as_of: part.as_of,
     };
     Ok(Answer(part.of(costs.answer(&Question::Diff(compared)).await?)))
 }
 
-/// How much of the cost has tags. Administrators only.
+/// How much of the cost has tags. A tenant's key asks about the charges that are tagged with its
+/// tenant.
 #[utoipa::path(get, path = "/api/v1/cost/tags", tag = "cost", operation_id = "costTags",
     params(CostTagQuery),
     responses((status = 200, description = "A row a tag and currency", body = CostTable),
@@ -165,13 +190,14 @@ pub(crate) async fn tags(
     caller: Caller,
     Query(query): Query<CostTagQuery>,
 ) -> Result<Answer<CostTable>, Fault> {
-    let (costs, _permit) = ask(&state, &caller).await?;
+    let (costs, _permit) = ask(&state).await?;
     let names = query.tags.as_deref().unwrap_or_default().split(',').map(str::trim);
     let names = names.filter(|name| !name.is_empty()).map(str::to_owned).collect();
     let tagged = Tagged {
         tags: few("tags", names)?,
         months: months(query.month.as_deref(), None, None)?,
         basis: optional::<Basis>("basis", query.basis.as_deref())?.unwrap_or_default(),
+        only: own(&caller, Vec::new()),
         as_of: optional("as_of", query.as_of.as_deref())?,
     };
     let table = costs.answer(&Question::Tags(tagged)).await?;
@@ -189,7 +215,8 @@ pub(crate) async fn reconcile(
     caller: Caller,
     Json(request): Json<CostInvoices>,
 ) -> Result<Answer<CostTable>, Fault> {
-    let (costs, _permit) = ask(&state, &caller).await?;
+    caller.admin()?;
+    let (costs, _permit) = ask(&state).await?;
     if request.lines.len() > LINES_MOST {
         return Err(Fault::invalid("lines", format!("has more than {LINES_MOST} lines")));
     }
@@ -218,7 +245,8 @@ pub(crate) async fn query(
     caller: Caller,
     Json(request): Json<CostStatement>,
 ) -> Result<Answer<CostTable>, Fault> {
-    let (costs, _permit) = ask(&state, &caller).await?;
+    caller.admin()?;
+    let (costs, _permit) = ask(&state).await?;
     let part = Part::new(request.cursor.as_deref(), request.limit, request.as_of.as_deref())?;
     let params = request.params.into_iter().map(|param| param.map_or(Value::Null, Value::Text));
     let statement = Statement { text: request.sql, params: params.collect(), as_of: part.as_of };
@@ -235,7 +263,8 @@ pub(crate) async fn imports(
     caller: Caller,
     Query(query): Query<CostImportQuery>,
 ) -> Result<Answer<CostImports>, Fault> {
-    let (costs, _permit) = ask(&state, &caller).await?;
+    caller.admin()?;
+    let (costs, _permit) = ask(&state).await?;
     let imports = costs.imports(optional("as_of", query.as_of.as_deref())?).await?;
     Ok(Answer(CostImports { imports: imports.into_iter().map(Into::into).collect() }))
 }

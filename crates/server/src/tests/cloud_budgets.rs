@@ -50,7 +50,7 @@ impl Costs for Bills {
         }
         let spent = self.spent.lock().unwrap().get(service).copied().unwrap_or_default();
         let totals = BTreeMap::from([("USD".to_owned(), spent)]);
-        Ok(Report { table: Table { version, columns: Vec::new(), rows: Vec::new() }, totals })
+        Ok(Report { table: Table { version, ..Table::default() }, totals })
     }
 
     async fn answer(&self, _: &Question) -> Result<Table, CostsError> {

@@ -18,7 +18,11 @@ const SUCCESS: &str = "bursar_cost_ingest_success_timestamp_seconds";
 const FAILURES: &str = "bursar_cost_ingest_failures_total";
 
 /// Takes the sources in, now and then again. They are left alone when what is returned is dropped.
-pub(super) fn start(lake: &Arc<Lake>, store: &Store, sources: &[CostSource]) -> JoinSet<()> {
+pub(in crate::command) fn start(
+    lake: &Arc<Lake>,
+    store: &Store,
+    sources: &[CostSource],
+) -> JoinSet<()> {
     metrics::describe_gauge!(SUCCESS, "When a source of bills was last taken in");
     metrics::describe_counter!(FAILURES, "Ingests of bills that have failed");
     let mut tasks = JoinSet::new();
