@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use crate::{Api, AwsError, Client, service, service::unreadable};
 
 /// What the names of budgets from AWS begin with.
-const MARK: &str = "aws:";
+pub const BUDGET_MARK: &str = "aws:";
 /// Budgets of one page, at most, and notifications of one budget.
 const PAGE: u32 = 100;
 const PAGES_MOST: usize = 1_000;
@@ -222,7 +222,7 @@ fn import(
     let filter = filter(told)?;
     let watched =
         Watched::new(filter, basis, &limit.unit, period).map_err(|error| error.to_string())?;
-    let name = format!("{MARK}{}", told.budget_name);
+    let name = format!("{BUDGET_MARK}{}", told.budget_name);
     let budget = CloudBudget::new(&name, watched, amount, now);
     let budget = budget.map_err(|error| error.to_string())?;
     let thresholds = thresholds(notifications, &mut notes)?;

@@ -18,7 +18,7 @@ mod storage;
 
 pub use access::Access;
 pub use api::Api;
-pub use budgets::{Imported, NotTaken, budgets};
+pub use budgets::{BUDGET_MARK, Imported, NotTaken, budgets};
 pub use ceiling::{Ceiling, CeilingError};
 pub use charges::{CUSTOM, charges};
 pub use client::{Client, Patience};
