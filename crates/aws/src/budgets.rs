@@ -199,11 +199,7 @@ fn kind(told: &Told) -> Result<(), String> {
 }
 
 /// The budget in Bursar's words, or why it has none.
-fn import(
-    told: &Told,
-    notifications: &[Notification],
-    now: Timestamp,
-) -> Result<Imported, String> {
+fn import(told: &Told, notifications: &[Notification], now: Timestamp) -> Result<Imported, String> {
     kind(told)?;
     let period = match told.time_unit.as_str() {
         "MONTHLY" => CloudPeriod::Month,

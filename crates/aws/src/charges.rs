@@ -166,7 +166,14 @@ const CATEGORIES: &[(&str, &[&str])] = &[
     ),
     (
         "Integration",
-        &["Simple Queue", "Simple Notification", "Simple Email", "EventBridge", "API Gateway", "MQ"],
+        &[
+            "Simple Queue",
+            "Simple Notification",
+            "Simple Email",
+            "EventBridge",
+            "API Gateway",
+            "MQ",
+        ],
     ),
     (
         "Security",

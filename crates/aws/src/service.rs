@@ -121,8 +121,7 @@ struct IdentityResult {
 /// allowed to everybody.
 pub(crate) async fn account(client: &Client) -> Result<String, AwsError> {
     let action = "GetCallerIdentity";
-    let answer: IdentityAnswer =
-        query(client, Api::Sts, None, action, "2011-06-15", &[]).await?;
+    let answer: IdentityAnswer = query(client, Api::Sts, None, action, "2011-06-15", &[]).await?;
     let account = answer.result.account;
     let is_account = account.len() == 12 && account.bytes().all(|byte| byte.is_ascii_digit());
     match is_account {

@@ -273,9 +273,8 @@ fn questions(batch: &[Series], now: Timestamp) -> Vec<(String, String)> {
     for (number, (bucket, class)) in batch.iter().enumerate() {
         let one = format!("MetricDataQueries.member.{}", number + 1);
         let metric = format!("{one}.MetricStat.Metric");
-        let dimension = |number: u8, part: &str| {
-            format!("{metric}.Dimensions.member.{number}.{part}")
-        };
+        let dimension =
+            |number: u8, part: &str| format!("{metric}.Dimensions.member.{number}.{part}");
         asked.extend([
             (format!("{one}.Id"), format!("m{number}")),
             (format!("{one}.MetricStat.Stat"), "Average".to_owned()),

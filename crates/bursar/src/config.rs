@@ -36,8 +36,8 @@ pub use cost_source::CostSource;
 use setting::{SETTINGS, Setting};
 pub use value::{account, address, resolution};
 use value::{
-    buckets, database, duration, every, fail, lake, limit, log_format, log_level, networks, parsed, patience,
-    postgres, token, wait, web,
+    buckets, database, duration, every, fail, lake, limit, log_format, log_level, networks, parsed,
+    patience, postgres, token, wait, web,
 };
 
 /// The form of the log.

@@ -1,7 +1,8 @@
 //! Proofs that the lake tells the truth, with real processes and other people's programs.
 //!
 //! Owns: the Python environment that those live in, the seed, the order. Each proof is a file:
-//! the official use-case library against DuckDB, kills at any moment, the official validator, a lake in a bucket.
+//! the official use-case library against DuckDB, kills at any moment, the official validator, a lake in a bucket, budgets and
+//! sizes of buckets from AWS.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -13,6 +14,7 @@ use anyhow::{Context, Result};
 use crate::workspace::Folder;
 use crate::{contract, shell, suite, workspace};
 
+mod aws;
 mod bucket;
 mod killed;
 mod library;
@@ -50,6 +52,8 @@ enum Proof {
     Validator,
     /// A lake on S3.
     Bucket,
+    /// Budgets and buckets' sizes from AWS.
+    Aws,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
@@ -60,7 +64,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         folder: Folder::fresh("cost")?,
         seed: arguments.seed,
     };
-    for proof in [Proof::Library, Proof::Killed, Proof::Validator, Proof::Bucket] {
+    for proof in [Proof::Library, Proof::Killed, Proof::Validator, Proof::Bucket, Proof::Aws] {
         if arguments.only.is_some_and(|only| only != proof) {
             continue;
         }
@@ -70,6 +74,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
             Proof::Killed => killed::run(&stage),
             Proof::Validator => validator::run(&stage),
             Proof::Bucket => bucket::run(&stage),
+            Proof::Aws => aws::run(&stage),
         }
         .with_context(|| format!("{proof:?} (seed {})", stage.seed))?;
         println!("cost: {proof:?} holds, {:.0} s", started.elapsed().as_secs_f64());

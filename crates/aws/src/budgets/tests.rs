@@ -40,8 +40,10 @@ fn what_bursar_can_watch_is_taken_with_its_filters() {
              tag:team = web",
         );
     }
-    let yearly = imported(r#"{"TimeUnit":"ANNUALLY","CostTypes":{"UseAmortized":true,
-        "IncludeCredit":false,"IncludeTax":true,"IncludeRefund":false}}"#)
+    let yearly = imported(
+        r#"{"TimeUnit":"ANNUALLY","CostTypes":{"UseAmortized":true,
+        "IncludeCredit":false,"IncludeTax":true,"IncludeRefund":false}}"#,
+    )
     .unwrap();
     let watched = &yearly.budget.watched;
     assert_eq!((watched.period, watched.basis), (CloudPeriod::Year, Basis::Effective));

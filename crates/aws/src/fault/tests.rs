@@ -14,7 +14,10 @@ fn all_of_awss_error_shapes_are_read() {
     ];
     for (body, message) in cases {
         let said = said(400, body.as_bytes());
-        assert_eq!((said.code.as_str(), said.message.as_str()), ("LimitExceededException", message));
+        assert_eq!(
+            (said.code.as_str(), said.message.as_str()),
+            ("LimitExceededException", message)
+        );
         assert!(said.is_later());
     }
 }

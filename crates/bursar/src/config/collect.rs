@@ -34,11 +34,7 @@ impl Default for Collect {
             every: Duration::from_secs(5 * 60),
             buckets: None,
             buckets_every: Duration::from_secs(60 * 60),
-            clickhouse: Clickhouse {
-                url: None,
-                user: "default".to_owned(),
-                password_file: None,
-            },
+            clickhouse: Clickhouse { url: None, user: "default".to_owned(), password_file: None },
             postgres_wal: None,
         }
     }

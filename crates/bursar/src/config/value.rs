@@ -87,7 +87,9 @@ pub(super) fn web(text: &str) -> Result<http::Uri, String> {
     if !is_web || url.host().unwrap_or_default().is_empty() {
         return Err(format!("{text:?} is no URL that begins with http:// or https://"));
     }
-    if url.authority().is_some_and(|authority| authority.as_str().contains('@')) || url.query().is_some() {
+    if url.authority().is_some_and(|authority| authority.as_str().contains('@'))
+        || url.query().is_some()
+    {
         return Err("holds a user, a password or a query: set user and password_file".to_owned());
     }
     Ok(url)

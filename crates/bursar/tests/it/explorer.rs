@@ -347,7 +347,8 @@ fn is_signed(target: &str, headers: &BTreeMap<String, String>, body: &[u8]) -> b
         let (credential, names) = (part("Credential=")?, part("SignedHeaders=")?);
         let (key, scope) = credential.split_once('/')?;
         let date = headers.get("x-amz-date")?;
-        let [day, region, service, "aws4_request"] = scope.split('/').collect::<Vec<_>>()[..] else {
+        let [day, region, service, "aws4_request"] = scope.split('/').collect::<Vec<_>>()[..]
+        else {
             return None;
         };
         let mut canonical = format!("POST\n{target}\n\n");

@@ -198,7 +198,10 @@ fn answer(
     };
     let out = reader.get_mut();
     let length = text.len();
-    write!(out, "HTTP/1.1 {status} .\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{text}")
+    write!(
+        out,
+        "HTTP/1.1 {status} .\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{text}"
+    )
 }
 
 #[test]

@@ -136,8 +136,7 @@ impl Args {
             Command::Import(args) => {
                 let ImportArgs { from: From::Aws, account, profile } = args;
                 let (account, profile) = (account.as_deref(), profile.as_deref());
-                let synced =
-                    aws_budgets::sync(store, &context.config()?, profile, account).await?;
+                let synced = aws_budgets::sync(store, &context.config()?, profile, account).await?;
                 for line in synced.odd() {
                     output::complain(format_args!("{line}"));
                 }
