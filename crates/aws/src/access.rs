@@ -48,6 +48,19 @@ impl Access {
         Self { config: Arc::new(loader.load().await), known: Arc::default() }
     }
 
+    /// Keys of nobody, and one endpoint for everything.
+    #[cfg(test)]
+    pub(crate) fn fixed(endpoint: &str) -> Self {
+        use aws_credential_types::provider::SharedCredentialsProvider;
+        let keys = Credentials::new("AKIDEXAMPLE", "secret", None, None, "tests");
+        let config = SdkConfig::builder()
+            .region(Region::from_static("eu-central-1"))
+            .endpoint_url(endpoint)
+            .credentials_provider(SharedCredentialsProvider::new(keys))
+            .build();
+        Self { config: Arc::new(config), known: Arc::default() }
+    }
+
     /// The region that was named, or else `us-east-1`.
     pub fn region(&self) -> &str {
         self.config.region().map_or(REGION, Region::as_ref)

@@ -213,3 +213,6 @@ fn take(costs: &mut Costs, asked: &Asked, day: Day) -> Result<(), String> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,4 +1,5 @@
-//! Budgets and sizes of buckets from AWS: what moto's say is what Bursar says.
+//! Budgets and sizes of buckets from AWS: what moto's say is what Bursar says. Beside them the disks of an embedded
+//! ClickHouse.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
@@ -103,23 +104,38 @@ fn fields(line: &str) -> Vec<String> {
 }
 
 fn buckets(stage: &Stage, folder: &Path, endpoint: &str) -> Result<()> {
-    let port = shell::free_port()?;
+    let (port, clickhouse) = (shell::free_port()?, shell::free_port()?);
+    let password = folder.join("password");
+    std::fs::write(&password, "s3cret\n")?;
+    let mut embedded = stage.script("clickhouse.py");
+    embedded.args([&clickhouse.to_string(), "watcher", "s3cret"]);
+    let _clickhouse = contract::start(embedded, folder, "clickhouse", clickhouse)?;
     let mut serve = Command::new(&stage.bursar);
     contract::clear_settings(&mut serve);
     settings(&mut serve, folder, endpoint)
         .env("BURSAR_LISTEN", format!("127.0.0.1:{port}"))
         .env("BURSAR_COLLECT_S3_BUCKETS", "all")
+        .env("BURSAR_COLLECT_CLICKHOUSE_URL", format!("http://127.0.0.1:{clickhouse}"))
+        .env("BURSAR_COLLECT_CLICKHOUSE_USER", "watcher")
+        .env("BURSAR_COLLECT_CLICKHOUSE_PASSWORD_FILE", &password)
         .arg("serve");
     let _service = contract::start(serve, folder, "bursar", port)?;
     let until = Instant::now() + PATIENCE;
     loop {
         let text = scrape(port)?;
         let has = |(name, size): &(&str, &str)| text.contains(&format!("{name} {size}\n"));
-        if SIZES.iter().all(has) && !text.contains("somebody-elses") {
-            println!("aws: sizes of {} buckets in /metrics", SIZES.len());
+        let disk = |metric: &str| -> Option<f64> {
+            let head = format!("{metric}{{disk=\"default\"}} ");
+            text.lines().find_map(|line| line.strip_prefix(&head)?.parse().ok())
+        };
+        let disk = disk("clickhouse_disk_used_bytes").zip(disk("clickhouse_disk_total_bytes"));
+        let is_disk = disk.is_some_and(|(used, total)| 0.0 < used && used < total);
+        if is_disk && SIZES.iter().all(has) && !text.contains("somebody-elses") {
+            println!("aws: sizes of {} buckets and of ClickHouse's disk in /metrics", SIZES.len());
             return Ok(());
         }
-        let lines: Vec<_> = text.lines().filter(|line| line.contains("bucket")).collect();
+        let is_ours = |line: &&str| line.contains("bucket") || line.contains("disk");
+        let lines: Vec<_> = text.lines().filter(is_ours).collect();
         let log = shell::tail(&folder.join("bursar.log"));
         ensure!(Instant::now() < until, "no such sizes after {PATIENCE:?}: {lines:?}\n{log}");
         std::thread::park_timeout(Duration::from_millis(200));
