@@ -41,7 +41,7 @@ const MUCH_LATER: &str = "HTTP/1.1 503 X\r\nretry-after: 3600\r\nconnection: clo
                           content-length: 0\r\n\r\n";
 /// A body that never comes.
 const SLOW: &str = "HTTP/1.1 200 OK\r\ncontent-length: 20\r\n\r\n{}";
-const DENIED: &str = "HTTP/1.1 400 X\r\nconnection: close\r\ncontent-length: 50\r\n\r\n\
+const DENIED: &str = "HTTP/1.1 400 X\r\nconnection: close\r\ncontent-length: 51\r\n\r\n\
                       {\"__type\":\"x#AccessDeniedException\",\"message\":\"no\"}";
 
 fn client(endpoint: &str) -> Client {
