@@ -114,6 +114,7 @@ fn buckets(stage: &Stage, folder: &Path, endpoint: &str) -> Result<()> {
     contract::clear_settings(&mut serve);
     settings(&mut serve, folder, endpoint)
         .env("BURSAR_LISTEN", format!("127.0.0.1:{port}"))
+        .env("BURSAR_COLLECT_EVERY", "1s")
         .env("BURSAR_COLLECT_S3_BUCKETS", "all")
         .env("BURSAR_COLLECT_CLICKHOUSE_URL", format!("http://127.0.0.1:{clickhouse}"))
         .env("BURSAR_COLLECT_CLICKHOUSE_USER", "watcher")

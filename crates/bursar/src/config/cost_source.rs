@@ -5,6 +5,7 @@ use std::{path::PathBuf, time::Duration};
 use lake::OnInvalid;
 
 use super::{Fault, file::TableText, value};
+use crate::command::cost::cost_explorer;
 
 /// The keys of a source's table.
 const KEYS: &str = "path, every, on_invalid, lacking, accounts, profile";
@@ -12,7 +13,7 @@ const EVERY: Duration = Duration::from_secs(60 * 60);
 /// AWS counts anew up to three times a day, and each look is paid.
 const EVERY_EXPLORER: Duration = Duration::from_secs(6 * 60 * 60);
 /// The path that stands for AWS Cost Explorer.
-const EXPLORER: &str = crate::command::cost::cost_explorer::PATH;
+const EXPLORER: &str = cost_explorer::PATH;
 
 /// Bills that are taken in again and again; the same ones change nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,6 +65,14 @@ pub(super) fn read(written: &TableText, faults: &mut Vec<Fault>) -> Option<CostS
             let key = Some(format!("{table}.{key}"));
             faults.push(Fault { source: place.clone(), key, message });
         }
+    }
+    if let Some((_, place, _)) = given("on_invalid")
+        && is_explorer
+        && source.on_invalid != OnInvalid::Accept
+    {
+        let key = Some(format!("{table}.on_invalid"));
+        let message = cost_explorer::ON_INVALID.to_owned();
+        faults.push(Fault { source: place.clone(), key, message });
     }
     if source.path.as_os_str().is_empty() {
         let message = "path is missing".to_owned();

@@ -219,11 +219,13 @@ fn cost_explorer_is_a_source_with_accounts_and_a_profile() {
     assert_eq!(sources[0].every.as_secs(), 6 * 60 * 60);
 
     let text = "[cost.source.a]\npath = \"exports\"\nprofile = \"x\"\n\
-                [cost.source.b]\npath = \"cost-explorer\"\naccounts = [12]\n";
+                [cost.source.b]\npath = \"cost-explorer\"\naccounts = [12]\n\
+                on_invalid = \"refuse\"\n";
     let error = loaded(text, &[]).unwrap_err();
     for fault in [
         "bursar.toml:3: cost.source.a.profile: is for path = \"cost-explorer\" alone",
         "bursar.toml:6: cost.source.b.accounts: \"12\" is not an account of AWS",
+        "bursar.toml:7: cost.source.b.on_invalid: Cost Explorer tells no quantities",
     ] {
         assert!(error.contains(fault), "{fault}: {error}");
     }

@@ -275,6 +275,8 @@ fn accounts_are_filtered_by_and_what_is_for_it_alone_is_refused_elsewhere() {
     let bill = house.bill.to_str().expect("a path");
     let said = house.fails(&explorer, &["ingest", bill, "--profile", "x"]);
     assert!(said.contains("for `cost-explorer` alone"), "{said}");
+    let said = house.fails(&explorer, &["ingest", "cost-explorer", "--on-invalid", "refuse"]);
+    assert!(said.contains("tells no quantities and prices"), "{said}");
     let said = house.fails(&explorer, &["ingest", "cost-explorer", "--accounts", "12"]);
     assert!(said.contains("an account of AWS, of 12 digits"), "{said}");
     let said = house.fails(&explorer, &["ingest", "cost-explorer", "--from", "2001-01"]);

@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use aws::{Access, Asked, Ceiling, Client, Costs};
 use focus::cost::{Month, Value};
 use jiff::Timestamp;
-use lake::{Ingested, Lake, Options};
+use lake::{Ingested, Lake, OnInvalid, Options};
 use tempfile::NamedTempFile;
 
 use super::bill::Bill;
@@ -17,6 +17,10 @@ pub(crate) const SOURCE: &str = "cost-explorer";
 
 /// How it is named in the place of a path.
 pub(crate) const PATH: &str = "cost-explorer";
+
+/// Why no row may be refused or kept apart.
+pub(crate) const ON_INVALID: &str = "Cost Explorer tells no quantities and prices, so that every \
+                                     row breaks rules of FOCUS: accept them";
 
 /// The count of paid calls, in the data directory.
 const CALLS: &str = "aws-calls";
@@ -39,6 +43,9 @@ pub(crate) async fn ingest(
     wanted: Wanted,
     options: Options,
 ) -> anyhow::Result<Ingested> {
+    if options.on_invalid != OnInvalid::Accept {
+        return Err(Refused(ON_INVALID.to_owned()).into());
+    }
     let client = client(config, wanted.profile.as_deref()).await?;
     let recent = Asked::recent(Timestamp::now(), wanted.accounts);
     let mut asked = recent.context("the clock is beyond the calendar")?;
@@ -112,7 +119,7 @@ async fn refuse_twice(
     }
     let names: BTreeSet<&str> = others.iter().map(|import| import.source.as_str()).collect();
     let message = format!(
-        "the lake holds charges of the account {} since {} from another source (of {}): \
+        "the lake holds charges of the account {} since {} from other sources ({}): \
          what Cost Explorer tells of it would count twice; keep the export or Cost Explorer, or \
          ask for other accounts",
         accounts.join(", "),
