@@ -26,8 +26,8 @@ pub struct Ceiling {
 pub enum CeilingError {
     /// As many as there may be were made.
     #[error(
-        "{most} paid calls were made on {day} (UTC), as many as aws.calls_most allows: set a higher \
-         one (BURSAR_AWS_CALLS_MOST), or wait for the next day"
+        "{most} paid calls were made on {day} (UTC), as many as aws.calls_most allows: set a \
+         higher one (BURSAR_AWS_CALLS_MOST), or wait for the next day"
     )]
     Reached {
         /// The ceiling.
