@@ -22,6 +22,7 @@ use secrecy::SecretString;
 use thiserror::Error;
 
 mod cloud_budget;
+mod collect;
 mod cost_source;
 pub mod file;
 pub mod setting;
@@ -30,12 +31,13 @@ mod tests;
 mod upstream;
 mod value;
 
+pub use collect::{Clickhouse, Collect};
 pub use cost_source::CostSource;
 use setting::{SETTINGS, Setting};
-pub use value::{address, resolution};
+pub use value::{account, address, resolution};
 use value::{
-    database, duration, fail, lake, limit, log_format, log_level, networks, parsed, patience,
-    token, wait,
+    buckets, database, duration, every, fail, lake, limit, log_format, log_level, networks, parsed,
+    patience, postgres, token, wait, web,
 };
 
 /// The form of the log.
@@ -94,6 +96,12 @@ pub struct Config {
     pub cloud_budgets: Vec<CloudBudget>,
     /// Where bills come from.
     pub cost_sources: Vec<CostSource>,
+    /// Paid calls of AWS in a day.
+    pub aws_calls: u32,
+    /// How often budgets are taken over from AWS.
+    pub aws_budgets_every: Option<Duration>,
+    /// What storage is measured.
+    pub collect: Collect,
     /// The form of the log.
     pub log_format: LogFormat,
     /// What the log says.
@@ -126,6 +134,9 @@ impl Config {
             upstreams: Vec::new(),
             cloud_budgets: Vec::new(),
             cost_sources: Vec::new(),
+            aws_calls: 100,
+            aws_budgets_every: None,
+            collect: Collect::default(),
             log_format: LogFormat::Text,
             log_level: "info".to_owned(),
         }
@@ -190,6 +201,17 @@ impl Config {
                 self.gateway_calls = parsed(text, "a whole number from 1 to 4294967295")?;
             }
             "gateway.spool_dir" => self.gateway_spool = Some(PathBuf::from(text)),
+            "aws.calls_most" => self.aws_calls = parsed(text, "a whole number up to 4294967295")?,
+            "aws.budgets_every" => self.aws_budgets_every = every(text)?,
+            "collect.every" => self.collect.every = duration(text)?.unsigned_abs(),
+            "collect.s3.buckets" => self.collect.buckets = buckets(text)?,
+            "collect.s3.every" => self.collect.buckets_every = duration(text)?.unsigned_abs(),
+            "collect.clickhouse.url" => self.collect.clickhouse.url = Some(web(text)?),
+            "collect.clickhouse.user" => self.collect.clickhouse.user = text.to_owned(),
+            "collect.clickhouse.password_file" => {
+                self.collect.clickhouse.password_file = Some(PathBuf::from(text));
+            }
+            "collect.postgres_wal.url" => self.collect.postgres_wal = Some(postgres(text)?),
             "log.format" => self.log_format = log_format(text)?,
             "log.level" => self.log_level = log_level(text)?,
             _ => return Err(format!("no setting is called {key}")),
@@ -385,7 +407,7 @@ fn mask_query(url: &str) -> String {
 pub fn shown(setting: &Setting, text: &str) -> String {
     match setting.key {
         _ if setting.secret => "***".to_owned(),
-        "database.url" => masked_url(text),
+        "database.url" | "collect.postgres_wal.url" => masked_url(text),
         _ => text.to_owned(),
     }
 }

@@ -17,7 +17,7 @@ mod watched;
 
 pub use open::{OpenError, Opened, backup, in_use, open, restore};
 pub use options::{Clock, Fault, Moment, Options};
-pub use postgres::Postgres;
+pub use postgres::{Postgres, wal_archived};
 pub use sqlite::Sqlite;
 
 #[cfg(test)]

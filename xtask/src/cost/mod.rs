@@ -2,7 +2,7 @@
 //!
 //! Owns: the Python environment that those live in, the seed, the order. Each proof is a file:
 //! the official use-case library against DuckDB, kills at any moment, the official validator, big
-//! bills against Python's decimals, a lake in a bucket, exports in one.
+//! bills against Python's decimals, a lake in a bucket, exports in one, budgets and sizes from AWS.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -14,6 +14,7 @@ use anyhow::{Context, Result};
 use crate::workspace::Folder;
 use crate::{contract, shell, suite, workspace};
 
+mod aws;
 mod bucket;
 mod delivery;
 mod killed;
@@ -59,16 +60,19 @@ enum Proof {
     Bucket,
     /// Exports on S3.
     Delivery,
+    /// Budgets and buckets' sizes from AWS.
+    Aws,
 }
 
 impl Proof {
-    const ALL: [Self; 6] = [
+    const ALL: [Self; 7] = [
         Self::Library,
         Self::Killed,
         Self::Validator,
         Self::Nise,
         Self::Bucket,
         Self::Delivery,
+        Self::Aws,
     ];
 }
 
@@ -92,6 +96,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
             Proof::Nise => nise::run(&stage),
             Proof::Bucket => bucket::run(&stage),
             Proof::Delivery => delivery::run(&stage),
+            Proof::Aws => aws::run(&stage),
         }
         .with_context(|| format!("{proof:?} (seed {})", stage.seed))?;
         println!("cost: {proof:?} holds, {:.0} s", started.elapsed().as_secs_f64());

@@ -16,7 +16,10 @@ use crate::{
     output::{Cell, Report, Tone},
 };
 
+pub(crate) mod aws_budgets;
+mod bill;
 mod budget;
+pub(crate) mod cost_explorer;
 mod ingest;
 pub(crate) mod ledger;
 mod quarantine;
@@ -40,7 +43,8 @@ enum Command {
     ///
     /// All of it comes in, or nothing. The same export again changes nothing; another one of the
     /// same source replaces the billing periods that it holds. `ledger` instead of a path takes in
-    /// what Bursar itself has charged for AI, so that both add up in one table.
+    /// what Bursar itself has charged for AI, so that both add up in one table; `cost-explorer`
+    /// what AWS Cost Explorer tells of this month and the last, by day, service and region.
     ///
     /// Example: bursar cost ingest exports/2026-10 --source aws-main
     Ingest(ingest::Args),

@@ -88,7 +88,8 @@ impl Args {
         let service = Service::new(store.clone(), serve::server_config(config))
             .with_metrics(server::Metrics::install(&[]));
         // What was charged for AI comes into the same table; nobody has to wait for it.
-        let _collecting = collect::start(&lake, &store, &[ledger_source()]);
+        let collected = Config { cost_sources: vec![ledger_source()], ..config.clone() };
+        let _collecting = collect::start(&lake, &store, &Arc::new(collected));
         let service = service.with_costs(lake);
         serve::run(listener, service, store, shutdown).await?;
         folder.close().context("failed to remove the demo's database")
@@ -111,6 +112,8 @@ fn ledger_source() -> CostSource {
         every: Duration::from_secs(60),
         on_invalid: OnInvalid::Accept,
         lacking: false,
+        accounts: Vec::new(),
+        profile: None,
     }
 }
 

@@ -22,7 +22,9 @@ use crate::{
     exit::Exit,
 };
 
+mod clickhouse;
 pub(super) mod collect;
+mod storage;
 
 /// Run the service
 ///
@@ -65,6 +67,7 @@ pub(crate) fn start_log(config: &Config) -> anyhow::Result<()> {
 }
 
 pub(crate) async fn serve(config: Config, is_gateway: bool) -> anyhow::Result<()> {
+    let config = Arc::new(config);
     check_listen(config.listen, config.admin_token.is_some())?;
     let shutdown = shutdown()?;
     let listener = listen(config.listen).await?;
@@ -86,12 +89,19 @@ pub(crate) async fn serve(config: Config, is_gateway: bool) -> anyhow::Result<()
     let lake = if is_gateway { None } else { lake(&config).await? };
     let (service, _collecting) = match lake {
         Some(lake) => {
-            let collecting = collect::start(&lake, &store, &config.cost_sources);
+            let collecting = collect::start(&lake, &store, &config);
             (service.with_costs(lake), collecting)
         }
         None => (service, JoinSet::new()),
     };
+    let _beside = if is_gateway { None } else { Some(beside(&store, &config).await?) };
     run(listener, service, store, shutdown).await
+}
+
+/// What goes on beside bills: budgets from AWS, and the size of storage.
+async fn beside(store: &Store, config: &Arc<Config>) -> anyhow::Result<[JoinSet<()>; 2]> {
+    aws::names::describe();
+    Ok([collect::start_budgets(store, config), storage::start(config).await?])
 }
 
 /// Sets the budgets of the config file that are not set just so. One that has left the file stays

@@ -57,7 +57,7 @@ fn every_fault_is_told_at_once_with_its_line() {
     let expected = "the config can't be used
   bursar.toml:6: budget.soft: unknown; there are default_limit_usd
   bursar.toml:2: listen_on: unknown; there are listen, data_dir, database, lake, cost, admin_token, \
-admin_token_file, budget, reservation, http, rate_limit, gateway, log, upstream
+admin_token_file, budget, reservation, http, rate_limit, gateway, aws, collect, log, upstream
   bursar.toml:9: log.level: must be a text or a number
   bursar.toml:5: budget.default_limit_usd: a limit is between 0 and 1000000000 USD
   bursar.toml:1: listen: \"here\" is not an address with a port, as 127.0.0.1:3010
@@ -203,6 +203,61 @@ fn a_source_of_bills_is_a_table_of_its_name() {
         "bursar.toml:2: cost.source.a.every: \"0s\" is not between 1s and 366 days",
         "bursar.toml:3: cost.source.a.lacking: \"maybe\" is not true or false",
         "bursar.toml:4: cost.source.a.where: unknown; there are path, every",
+    ] {
+        assert!(error.contains(fault), "{fault}: {error}");
+    }
+}
+
+#[test]
+fn cost_explorer_is_a_source_with_accounts_and_a_profile() {
+    let text = r#"
+        [cost.source.aws]
+        path = "cost-explorer"
+        accounts = ["123456789012", "000000000001"]
+        profile = "billing"
+    "#;
+    let sources = loaded(text, &[]).unwrap().config.cost_sources;
+    assert_eq!(sources[0].accounts, ["123456789012", "000000000001"]);
+    assert_eq!(sources[0].profile.as_deref(), Some("billing"));
+    assert_eq!(sources[0].every.as_secs(), 6 * 60 * 60);
+
+    let text = "[cost.source.a]\npath = \"exports\"\nprofile = \"x\"\n\
+                [cost.source.b]\npath = \"cost-explorer\"\naccounts = [12]\n\
+                on_invalid = \"refuse\"\n";
+    let error = loaded(text, &[]).unwrap_err();
+    for fault in [
+        "bursar.toml:3: cost.source.a.profile: is for path = \"cost-explorer\" alone",
+        "bursar.toml:6: cost.source.b.accounts: \"12\" is not an account of AWS",
+        "bursar.toml:7: cost.source.b.on_invalid: Cost Explorer tells no quantities",
+    ] {
+        assert!(error.contains(fault), "{fault}: {error}");
+    }
+}
+
+#[test]
+fn what_is_collected_is_a_setting_like_others() {
+    let text = "[aws]\ncalls_most = 7\nbudgets_every = \"1h\"\n[collect]\nevery = \"1m\"\n\
+                [collect.s3]\nbuckets = \"logs, backups\"\n\
+                [collect.clickhouse]\nurl = \"http://ch:8123\"\n\
+                [collect.postgres_wal]\nurl = \"postgres://me:secret@db/postgres\"\n";
+    let config = loaded(text, &[]).unwrap().config;
+    assert_eq!((config.aws_calls, config.aws_budgets_every.map(|e| e.as_secs())), (7, Some(3_600)));
+    let buckets = config.collect.buckets.unwrap();
+    assert_eq!(buckets, ["logs", "backups"]);
+    let all = loaded("", &[("BURSAR_COLLECT_S3_BUCKETS", "all")]).unwrap().config.collect;
+    assert_eq!(all.buckets, Some(Vec::new()));
+    let wal = setting::by_key("collect.postgres_wal.url").unwrap();
+    assert_eq!(shown(wal, "postgres://me:secret@db/x"), "postgres://me:***@db/x");
+
+    let text = "[collect.s3]\nbuckets = \"a b\"\n[collect.clickhouse]\n\
+                url = \"http://me:secret@ch:8123\"\n[collect.postgres_wal]\n\
+                url = \"sqlite:///x.db\"\n[collect.mongo]\nurl = 1\n";
+    let error = loaded(text, &[]).unwrap_err();
+    for fault in [
+        "bursar.toml:2: collect.s3.buckets: \"a b\" is no bucket",
+        "bursar.toml:4: collect.clickhouse.url: holds a user, a password or a query",
+        "bursar.toml:6: collect.postgres_wal.url: is no address of Postgres",
+        "bursar.toml:7: collect.mongo: unknown; there are every, s3, clickhouse, postgres_wal",
     ] {
         assert!(error.contains(fault), "{fault}: {error}");
     }

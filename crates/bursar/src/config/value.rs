@@ -47,6 +47,62 @@ pub(super) fn lake(text: &str) -> Result<String, String> {
     }
 }
 
+/// Reads the number of an AWS account.
+pub fn account(text: &str) -> Result<String, String> {
+    let is_account = text.len() == 12 && text.bytes().all(|byte| byte.is_ascii_digit());
+    let wanted = "an account of AWS, of 12 digits; write it as a text";
+    if is_account { Ok(text.to_owned()) } else { Err(format!("{text:?} is not {wanted}")) }
+}
+
+/// Reads how often something is done; `None` is never.
+pub(super) fn every(text: &str) -> Result<Option<Duration>, String> {
+    match text {
+        "never" => Ok(None),
+        _ => duration(text).map(|span| Some(span.unsigned_abs())),
+    }
+}
+
+/// Reads which buckets are measured; no names is all of them.
+pub(super) fn buckets(text: &str) -> Result<Option<Vec<String>>, String> {
+    match text {
+        "none" => return Ok(None),
+        "all" => return Ok(Some(Vec::new())),
+        _ => {}
+    }
+    let names: Vec<String> = text.split(',').map(|name| name.trim().to_owned()).collect();
+    let is_name = |name: &String| {
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b".-_".contains(&byte);
+        (3..=255).contains(&name.len()) && name.bytes().all(plain)
+    };
+    match names.iter().find(|name| !is_name(name)) {
+        Some(name) => Err(format!("{name:?} is no bucket; write names, all or none")),
+        None => Ok(Some(names)),
+    }
+}
+
+/// Reads an address of HTTP without a user or password in it.
+pub(super) fn web(text: &str) -> Result<http::Uri, String> {
+    let url: http::Uri = parsed(text, "a URL, as http://127.0.0.1:8123")?;
+    let is_web = matches!(url.scheme_str(), Some("http" | "https"));
+    if !is_web || url.host().unwrap_or_default().is_empty() {
+        return Err(format!("{text:?} is no URL that begins with http:// or https://"));
+    }
+    if url.authority().is_some_and(|authority| authority.as_str().contains('@'))
+        || url.query().is_some()
+    {
+        return Err("holds a user, a password or a query: set user and password_file".to_owned());
+    }
+    Ok(url)
+}
+
+/// Reads the address of a Postgres server.
+pub(super) fn postgres(text: &str) -> Result<String, String> {
+    match database(text)? {
+        url if url.starts_with("sqlite:") => Err("is no address of Postgres".to_owned()),
+        url => Ok(url),
+    }
+}
+
 pub(super) fn token(text: &str) -> Result<SecretString, String> {
     if text.len() < 16 {
         return Err(format!("the admin token needs 16 characters or more, it has {}", text.len()));

@@ -5,7 +5,9 @@
 
 mod cloud;
 mod cost;
+mod cost_explorer;
 mod exactness;
+mod explorer;
 mod export;
 mod faults;
 mod gateway;
@@ -14,6 +16,7 @@ mod meter;
 mod operator;
 mod replay;
 mod service;
+mod storage;
 mod support;
 mod tenant_cost;
 mod vendor;

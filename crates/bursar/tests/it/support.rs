@@ -95,6 +95,11 @@ impl Server {
         Self::spawn(command, free_address())
     }
 
+    /// Starts as a command says, but where it listens.
+    pub(crate) fn start_as(command: Command) -> Self {
+        Self::spawn(command, free_address())
+    }
+
     /// Starts a gateway alone.
     pub(crate) fn start_gateway(database: &str, config: &Path) -> Self {
         let mut command = program(database);

@@ -25,6 +25,9 @@ mod tests;
 mod tls;
 mod upkeep;
 mod vendor_batch;
+mod wal;
+
+pub use wal::wal_archived;
 
 use std::{sync::Arc, time::Duration};
 

@@ -2,7 +2,7 @@
 
 use anyhow::Context as _;
 use budget::{CloudBudget, CloudPeriod, Thresholds, Watched};
-use clap::Subcommand;
+use clap::{Subcommand, ValueEnum};
 use focus::{
     Decimal,
     cost::{Basis, Costs, CostsError, Month},
@@ -10,11 +10,12 @@ use focus::{
 use jiff::Timestamp;
 use lake::Lake;
 
-use super::OnlyArgs;
+use super::{OnlyArgs, aws_budgets};
 use crate::{
+    config,
     context::{Context, Store},
     exit::{Exit, Refused},
-    output::{Cell, Report, Tone},
+    output::{self, Cell, Report, Tone},
 };
 
 /// Set budgets for cloud cost, and see how they stand
@@ -43,6 +44,13 @@ enum Command {
         #[arg(long)]
         month: Option<Month>,
     },
+    /// Set the budgets that an account has at AWS Budgets, named `aws:NAME`
+    ///
+    /// Those for costs by month, quarter or year, that filter by single values of service, region,
+    /// member account, zone or tag; the others are told with the reason.
+    ///
+    /// Example: bursar cost budget import aws
+    Import(ImportArgs),
     /// Remove a budget; what was told of it stays
     ///
     /// Example: bursar cost budget remove web
@@ -50,6 +58,25 @@ enum Command {
         /// Its name
         name: String,
     },
+}
+
+#[derive(Debug, clap::Args)]
+struct ImportArgs {
+    /// Where they are
+    from: From,
+    /// The account that has them; that of the credentials otherwise
+    #[arg(long, value_parser = config::account)]
+    account: Option<String>,
+    /// The profile of AWS's config files; the usual one otherwise
+    #[arg(long, value_name = "NAME")]
+    profile: Option<String>,
+}
+
+/// Who has budgets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum From {
+    /// AWS Budgets
+    Aws,
 }
 
 #[derive(Debug, clap::Args)]
@@ -106,6 +133,23 @@ impl Args {
                 Ok(report)
             }
             Command::List { month } => list(store, lake, month.unwrap_or(this_month)).await,
+            Command::Import(args) => {
+                let ImportArgs { from: From::Aws, account, profile } = args;
+                let (account, profile) = (account.as_deref(), profile.as_deref());
+                let synced = aws_budgets::sync(store, &context.config()?, profile, account).await?;
+                for line in synced.odd() {
+                    output::complain(format_args!("{line}"));
+                }
+                let mut report = Report::new("budgets", COLUMNS);
+                for one in &synced.taken {
+                    report.rows.push(row(lake, &one.budget, this_month).await?);
+                }
+                report.sum_up([
+                    ("changed", Cell::Count(synced.changed.len() as u64)),
+                    ("not_taken", Cell::Count(synced.others.len() as u64)),
+                ]);
+                Ok(report)
+            }
             Command::Remove { name } => remove(store, &name).await,
         });
         context.printer().print(&report.await?)?;

@@ -6,19 +6,25 @@ use std::{
 };
 
 use clap::{ValueEnum, ValueHint};
+use focus::cost::Month;
 use indicatif::{ProgressBar, ProgressStyle};
 use lake::{Ingested, Lake, OnInvalid, Options, Progress};
 
-use super::ledger;
+use super::{
+    cost_explorer::{self, Wanted},
+    ledger,
+};
 use crate::{
+    config,
     context::Context,
-    exit::Exit,
+    exit::{Exit, Refused},
     output::{self, Cell, Report},
 };
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// A file, a folder or `s3://bucket/prefix`; `ledger` is what Bursar itself has charged for AI
+    /// A file, a folder or `s3://bucket/prefix`; `ledger` is what Bursar itself has charged for AI,
+    /// `cost-explorer` what AWS tells of this month and the last (a paid call a page)
     #[arg(value_hint = ValueHint::AnyPath)]
     path: PathBuf,
     /// Who delivers; the path otherwise
@@ -36,6 +42,30 @@ pub(super) struct Args {
     /// What becomes of rows that break a rule of FOCUS
     #[arg(long, value_enum, default_value_t = Breach::Accept, value_name = "WHAT")]
     on_invalid: Breach,
+    #[command(flatten)]
+    explorer: ExplorerArgs,
+}
+
+/// What is asked of Cost Explorer.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "With cost-explorer")]
+struct ExplorerArgs {
+    /// Only what these member accounts have used; all that is seen otherwise
+    #[arg(long, value_name = "ACCOUNT", value_delimiter = ',', value_parser = config::account)]
+    accounts: Vec<String>,
+    /// The profile of AWS's config files; the usual one otherwise
+    #[arg(long, value_name = "NAME")]
+    profile: Option<String>,
+    /// The first billing period; the last one before this otherwise
+    #[arg(long, value_name = "MONTH")]
+    from: Option<Month>,
+}
+
+impl ExplorerArgs {
+    /// Whether somebody has said something that is for Cost Explorer alone.
+    fn is_given(&self) -> bool {
+        !self.accounts.is_empty() || self.profile.is_some() || self.from.is_some()
+    }
 }
 
 /// What becomes of rows that break a rule.
@@ -84,13 +114,23 @@ impl Args {
             progress: Some(Arc::new(progress)),
             ..Options::default()
         };
-        let ingested = if self.path == Path::new(ledger::PATH) {
+        let is_explorer = self.path == Path::new(cost_explorer::PATH);
+        if !is_explorer && self.explorer.is_given() {
+            let message = "--accounts, --profile and --from are for `cost-explorer` alone";
+            return Err(Refused(message.to_owned()).into());
+        }
+        let ingested = if is_explorer {
+            let ExplorerArgs { accounts, profile, from: first } = self.explorer;
+            let wanted = Wanted { profile, accounts, first };
+            cost_explorer::ingest(lake, &context.config()?, wanted, options).await
+        } else if self.path == Path::new(ledger::PATH) {
             // Bursar's own rows are written here and read by the same door as everybody's.
             let bill = context.with_store(async |store| ledger::bill(store).await).await?;
             let source = options.source.or_else(|| Some(ledger::SOURCE.to_owned()));
-            lake.ingest(bill.path(), &Options { source, ..options }).await
+            let ingested = lake.ingest(bill.path(), &Options { source, ..options }).await;
+            ingested.map_err(Into::into)
         } else {
-            lake.ingest(&self.path, &options).await
+            lake.ingest(&self.path, &options).await.map_err(Into::into)
         };
         bar.finish_and_clear();
         let ingested = ingested?;

@@ -1,14 +1,11 @@
 //! What Bursar itself has charged for AI, as a FOCUS bill.
 
-use anyhow::Context as _;
 use budget::{Page, Reservation, ReservationFilter};
-use focus::{
-    Column, Row as _,
-    charge::{AiUsage, Biller, Charge, TokenClass, TokenLine},
-};
+use focus::charge::{AiUsage, Biller, Charge, TokenClass, TokenLine};
 use money::{PriceBook, ServiceTier};
 use tempfile::NamedTempFile;
 
+use super::bill::Bill;
 use crate::context::{Store, price_book};
 
 /// Who delivers these charges.
@@ -23,17 +20,14 @@ const PAGE: usize = 1_000;
 /// Every charged call as FOCUS 1.4, a row a class of tokens.
 pub(crate) async fn bill(store: &Store) -> anyhow::Result<NamedTempFile> {
     let book = price_book(store).await?;
-    let file = tempfile::Builder::new().suffix(".csv").tempfile();
-    let file = file.context("failed to make a file for the ledger's charges")?;
-    let mut csv = csv::Writer::from_writer(std::io::BufWriter::new(file.as_file()));
-    csv.write_record(Column::ALL.iter().map(|column| column.name()).chain([CUSTOM]))?;
+    let mut bill = Bill::new(CUSTOM)?;
     let mut after = None;
     loop {
         let page = Page { after, limit: PAGE };
         let calls = store.reservations(ReservationFilter { page, ..Default::default() }).await?;
         for call in &calls {
             for charge in charges(&book, call)? {
-                csv.write_record(record(&charge))?;
+                bill.add(&charge)?;
             }
         }
         after = calls.last().map(|call| (call.created_at, call.key));
@@ -41,9 +35,7 @@ pub(crate) async fn bill(store: &Store) -> anyhow::Result<NamedTempFile> {
             break;
         }
     }
-    csv.flush()?;
-    drop(csv);
-    Ok(file)
+    bill.done()
 }
 
 /// A call's charges; none while it has no cost.
@@ -85,12 +77,4 @@ fn charges(book: &PriceBook, call: &Reservation) -> anyhow::Result<Vec<Charge>> 
         cost,
     };
     Ok(usage.charges()?)
-}
-
-fn record(charge: &Charge) -> Vec<String> {
-    let row = charge.record();
-    let text = |column: &Column| row.text(*column).unwrap_or_default().to_owned();
-    let custom = charge.custom().find(|(name, _)| *name == CUSTOM);
-    let custom = custom.map_or_else(String::new, |(_, text)| text.to_owned());
-    Column::ALL.iter().map(text).chain([custom]).collect()
 }
