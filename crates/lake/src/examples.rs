@@ -107,7 +107,8 @@ fn no_table_is_forgotten() {
         }
     }
     let mut listed: Vec<_> = all().map(|(path, _)| real(&path)).collect();
-    (found.sort(), listed.sort());
+    found.sort();
+    listed.sort();
     assert_eq!(found, listed);
 }
 

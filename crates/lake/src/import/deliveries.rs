@@ -176,7 +176,7 @@ async fn a_delivery_that_is_not_whole_is_refused_and_nothing_of_it_comes_in() {
         (export("e", &[there.clone(), format!("{there}2")]), "cur-00001.csv2, which is not there"),
         (export("e", &["secret/bill.csv".to_owned()]), "outside of what is ingested"),
         (export("e", &["out/../secret.csv".to_owned()]), "outside of what is ingested"),
-        (export("e", &[there.clone()])[..40].to_owned(), "no whole JSON"),
+        (export("e", std::slice::from_ref(&there))[..40].to_owned(), "no whole JSON"),
         (export("e", &[]), "name no file yet"),
     ] {
         s3.put(&key, text);
