@@ -83,6 +83,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         bursar: workspace::target()?.join("debug").join("bursar"),
         folder: Folder::fresh("cost")?,
         seed: arguments.seed,
+        is_alone: arguments.only.is_some(),
     };
     for proof in Proof::ALL {
         if arguments.only.is_some_and(|only| only != proof) {
@@ -110,6 +111,8 @@ struct Stage {
     bursar: PathBuf,
     folder: Folder,
     seed: u64,
+    /// One proof was asked for, which may take its time.
+    is_alone: bool,
 }
 
 impl Stage {
