@@ -14,9 +14,18 @@ pub(crate) fn root() -> PathBuf {
 }
 
 /// A `cargo` command in the root, by the cargo that runs us.
+///
+/// It is not told that it runs below us: build scripts that ask who is built, ring's among them, would
+/// run anew, and all that stands on them would be built anew.
 pub(crate) fn cargo() -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.current_dir(root());
+    for (name, _) in std::env::vars_os() {
+        let told = name.to_string_lossy();
+        if told.starts_with("CARGO_PKG_") || told.starts_with("CARGO_MANIFEST_") {
+            command.env_remove(name);
+        }
+    }
     command
 }
 
