@@ -1,5 +1,5 @@
 -- FOCUS 1.2 charges of three clouds: what a bill of many accounts looks like, hour by hour.
--- `$rows` of them over six billing periods, the same for the same number. Amounts have twelve digits after the point.
+-- `$rows` of them over six billing periods, one cloud's after the other's, the same for the same number. Amounts have twelve digits after the point.
 select
   case when resource % 3 = 0 then region || 'a' end as "AvailabilityZone",
   listed::decimal(30, 12) as "BilledCost",
@@ -62,19 +62,22 @@ from (
   from (
     -- A resource is one account's, in one region, of one service; an account is with one cloud, in two regions.
     select *,
-      account % 3 as cloud,
-      (resource // 200) % 7 as kind,
-      account % 2 * 2 + (resource // 1400) % 2 as place
+      (resource // 600) % 7 as kind,
+      account % 2 * 2 + (resource // 4200) % 2 as place
     from (
-      select *, resource % 200 as account
+      select *, (resource // 3) % 66 * 3 + cloud as account
       from (
         select
+          cloud,
           (hash(n) % 1000)::int as dice,
-          (hash(n * 7) % 20000)::int as resource,
-          timestamp '2026-05-01' + to_hours((n::hugeint * 4416 // $rows)::bigint) as hour,
+          (hash(n * 7) % 6666)::int * 3 + cloud as resource,
+          timestamp '2026-05-01' + to_hours((step::hugeint * 4416 // greatest($rows // 3, 1) % 4416)::bigint) as hour,
           (1 + hash(n * 13) % 500)::decimal(18, 6) / 10000 as price,
           (1 + hash(n * 17) % 100)::decimal(18, 2) / 100 as quantity
-        from range($rows) as numbers(n)
+        from (
+          select n, least(n // greatest($rows // 3, 1), 2)::int as cloud, n % greatest($rows // 3, 1) as step
+          from range($rows) as numbers(n)
+        )
       )
     )
   )

@@ -32,6 +32,8 @@ use crate::{
 
 /// Rows that are compressed together.
 const GROUP_ROWS: usize = 262_144;
+/// Bytes of one column's distinct values: as many resources as a large account has.
+const DICTIONARY_MAX: usize = 4 << 20;
 /// Rows of one file; the next are another's.
 const FILE_ROWS: u64 = 8_000_000;
 /// Files open at once.
@@ -73,15 +75,13 @@ pub(crate) fn properties(schema: &SchemaRef) -> WriterProperties {
     let mut properties = WriterProperties::builder()
         .set_compression(Compression::ZSTD(level))
         .set_max_row_group_row_count(Some(GROUP_ROWS))
-        .set_statistics_enabled(EnabledStatistics::Chunk)
+        .set_dictionary_page_size_limit(DICTIONARY_MAX)
+        .set_statistics_enabled(EnabledStatistics::None)
         .set_created_by("bursar".to_owned());
-    for field in schema.fields() {
-        // Nobody asks for a range of tags; their bounds would only be bytes.
-        let json = Column::parse(field.name()).is_ok_and(|c| c.kind() == focus::Kind::Json);
-        if json {
-            let path = ColumnPath::from(field.name().as_str());
-            properties = properties.set_column_statistics_enabled(path, EnabledStatistics::None);
-        }
+    // Bounds of time leave row groups out; those of names and amounts would span everything.
+    for field in schema.fields().iter().filter(|field| field.data_type().is_temporal()) {
+        let path = ColumnPath::from(field.name().as_str());
+        properties = properties.set_column_statistics_enabled(path, EnabledStatistics::Chunk);
     }
     properties.build()
 }
