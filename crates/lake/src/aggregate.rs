@@ -200,7 +200,8 @@ fn batch(rows: &[(Group, &Sum)], names: &[Names]) -> Result<RecordBatch, ArrowEr
 pub(crate) fn merge(
     parts: Vec<Aggregate>,
 ) -> Result<BTreeMap<Month, Vec<RecordBatch>>, ArrowError> {
-    let mut whole = Aggregate::default();
+    let mut parts = parts.into_iter();
+    let mut whole = parts.next().unwrap_or_default();
     for part in parts {
         whole.absorb(part)?;
     }
