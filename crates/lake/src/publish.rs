@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use arrow::record_batch::RecordBatch;
 use focus::cost::Month;
+use futures_util::{FutureExt, StreamExt, TryStreamExt, future::BoxFuture, stream};
 use jiff::Timestamp;
 use parquet::arrow::ArrowWriter;
 use uuid::Uuid;
@@ -20,6 +21,9 @@ use crate::{
     partition::{WriteError, properties},
     schema,
 };
+
+/// Files on their way to their places at once: mostly they wait for the disk or the bucket.
+const PUBLISHED_AT_ONCE: usize = 4;
 
 /// An execution that is as current as the one at hand.
 pub(crate) struct Other {
@@ -219,20 +223,26 @@ async fn publish(
     facts: &Facts,
     report: &Ingested,
 ) -> Result<Vec<Import>, IngestError> {
-    let mut files: BTreeMap<Month, Vec<DataFile>> = BTreeMap::new();
-    for finished in outcome.written.files {
-        let path = path(Dataset::Charges, finished.period, &finished.provider);
-        lake.storage().publish(finished.file, &path).await?;
-        files.entry(finished.period).or_default().push(DataFile {
-            path,
-            dataset: Dataset::Charges,
-            provider: finished.provider,
-            rows: finished.rows,
-            bytes: finished.bytes,
-        });
-    }
+    let mut ways: Vec<BoxFuture<'static, Result<(Month, DataFile), IngestError>>> = Vec::new();
     for (period, batches) in outcome.days {
-        let file = write_days(lake, period, batches).await?;
+        let lake = lake.clone();
+        let way = async move { Ok((period, write_days(&lake, period, batches).await?)) };
+        ways.push(way.boxed());
+    }
+    for finished in outcome.written.files {
+        let lake = lake.clone();
+        let way = async move {
+            let path = path(Dataset::Charges, finished.period, &finished.provider);
+            lake.storage().publish(finished.file, &path).await?;
+            let (provider, rows, bytes) = (finished.provider, finished.rows, finished.bytes);
+            let dataset = Dataset::Charges;
+            Ok((finished.period, DataFile { path, dataset, provider, rows, bytes }))
+        };
+        ways.push(way.boxed());
+    }
+    let mut published = stream::iter(ways).buffered(PUBLISHED_AT_ONCE);
+    let mut files: BTreeMap<Month, Vec<DataFile>> = BTreeMap::new();
+    while let Some((period, file)) = published.try_next().await? {
         files.entry(period).or_default().push(file);
     }
     let at = Timestamp::now();
