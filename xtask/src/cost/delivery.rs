@@ -172,8 +172,7 @@ impl House<'_> {
             .arg("serve")
             .env("BURSAR_CONFIG", config)
             .env("BURSAR_LISTEN", format!("127.0.0.1:{port}"))
-            .env("BURSAR_DATABASE_URL", format!("sqlite://{}/bursar.db", self.folder.display()))
-            .env("BURSAR_ADMIN_TOKEN", "delivery");
+            .env("BURSAR_DATABASE_URL", format!("sqlite://{}/bursar.db", self.folder.display()));
         let server = contract::start(serve, &self.folder, &format!("serve-{number}"), port)?;
         let done = work(self);
         // As it goes out of scope it is killed, at whatever it does.
