@@ -220,7 +220,7 @@ def ingests(program, folder, rows, rounds):
         ratio = baseline / subject
         tell(
             f"ingest of {rows:,} rows, {form}, {bill.stat().st_size / 1e6:,.0f} MB",
-            f"{baseline:.1f} s DuckDB `COPY` to Parquet (zstd)",
+            f"{baseline:.1f} s DuckDB {duckdb.__version__} `COPY` to Parquet",
             f"{subject:.1f} s, {rows / subject / 1e3:,.0f} thousand rows/s",
             f"{ratio:.2f} of DuckDB's speed",
             "≥ 1.0",

@@ -32,7 +32,8 @@ mod upstream;
 mod value;
 
 pub use collect::{Clickhouse, Collect};
-pub use cost_source::CostSource;
+pub(crate) use cost_source::EXPLORER_ON_INVALID;
+pub use cost_source::{CostSource, Origin};
 use setting::{SETTINGS, Setting};
 pub use value::{account, address, resolution};
 use value::{

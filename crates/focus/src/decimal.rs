@@ -258,13 +258,12 @@ fn rounded(text: &str) -> Result<i128, Unreadable> {
     };
     let (whole, part) = mantissa.split_once('.').unwrap_or((mantissa, ""));
     let digits: Vec<u8> = whole.bytes().chain(part.bytes()).map(|byte| byte - b'0').collect();
-    // How many of them stand before the 18th place behind the point, that one included.
-    let kept = i64::try_from(whole.len()).unwrap_or(i64::MAX);
-    let kept = kept.saturating_add(power).saturating_add(i64::from(SCALE));
-    let kept = usize::try_from(kept).unwrap_or(0).min(digits.len());
-    // The first digit stands behind the 19th place: however great, it is less than a half.
-    let first = i64::try_from(whole.len()).unwrap_or(0).saturating_add(power);
-    let is_less = first < -i64::from(SCALE);
+    // How many of them stand up to the 18th place behind the point: fewer than none where the first
+    // stands behind the 19th, and is less than a half however great.
+    let before_point = i64::try_from(whole.len()).unwrap_or(i64::MAX).saturating_add(power);
+    let kept = before_point.saturating_add(i64::from(SCALE));
+    let is_less = kept < 0;
+    let kept = usize::try_from(kept.max(0)).unwrap_or(usize::MAX).min(digits.len());
     let (head, tail) = digits.split_at(kept);
     let mut number: i128 = 0;
     for digit in head {

@@ -142,16 +142,15 @@ impl Aggregate {
         for (period, batches) in other.spilled {
             self.spilled.entry(period).or_default().extend(batches);
         }
-        let mut names = self.names.iter_mut().zip(&other.names);
-        let own: [Vec<u32>; DAY_KEYS.len()] = std::array::from_fn(|_| {
-            let (mine, theirs) = names.next()?;
-            Some(theirs.texts.iter().map(|text| mine.number(text)).collect())
-        })
-        .map(Option::unwrap_or_default);
+        // What we call its names, by their numbers; no name stays none.
+        let mut own: [Vec<u32>; DAY_KEYS.len()] = Default::default();
+        for ((own, mine), theirs) in own.iter_mut().zip(&mut self.names).zip(&other.names) {
+            own.push(0);
+            own.extend(theirs.texts.iter().map(|text| mine.number(text)));
+        }
         for (mut group, sum) in other.groups {
             for (number, own) in group.keys.iter_mut().zip(&own) {
-                let at = number.checked_sub(1).and_then(|at| own.get(at as usize));
-                *number = at.copied().unwrap_or(0);
+                *number = own[*number as usize];
             }
             self.groups.entry(group).or_default().add(&sum)?;
         }

@@ -4,7 +4,7 @@
 //! an exact sum in its own currency, of one billing period; the product is exact to its last digit
 //! and rounded once, half to even, at the 18th digit after the point.
 
-use std::{collections::BTreeSet, path::Path};
+use std::{collections::BTreeSet, fs::File, io::Read, path::Path};
 
 use focus::{
     Decimal,
@@ -17,6 +17,8 @@ use crate::{functions, report::ReportError};
 #[cfg(test)]
 mod tests;
 
+/// Bytes of a table: a rate a day between many currencies for decades.
+const BYTES_MAX: u64 = 16 << 20;
 const COLUMNS: [&str; 5] = ["from", "to", "month", "rate", "source"];
 
 /// Reads a table of rates: CSV with the columns `From`, `To`, `Month` (2026-10) or `Date`
@@ -24,7 +26,17 @@ const COLUMNS: [&str; 5] = ["from", "to", "month", "rate", "source"];
 pub(crate) fn read(path: &Path) -> Result<Rates, ReportError> {
     let fault =
         |line, say: String| ReportError::Rates { file: path.display().to_string(), line, say };
-    let bytes = std::fs::read(path).map_err(|error| fault(0, error.to_string()))?;
+    let file = File::open(path).map_err(|error| fault(0, error.to_string()))?;
+    let mut bytes = Vec::new();
+    file.take(BYTES_MAX + 1)
+        .read_to_end(&mut bytes)
+        .map_err(|error| fault(0, error.to_string()))?;
+    if bytes.len() as u64 > BYTES_MAX {
+        return Err(fault(
+            0,
+            format!("it has over {} MiB; is it a table of rates?", BYTES_MAX >> 20),
+        ));
+    }
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
     let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(bytes);
     let header = reader.headers().map_err(|error| fault(1, error.to_string()))?.clone();

@@ -34,12 +34,11 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
     std::fs::create_dir_all(&folder)?;
     let rows = measure(arguments, folder)?;
     let section = format!(
-        "{machine}. Command: `{}`.\nMedians of {} rounds, interleaved. DuckDB {}, with its own \
+        "{machine}. Command: `{}`.\nMedians of {} rounds, interleaved. DuckDB with its own \
          defaults but for zstd, amounts as exact decimals;\nits times leave out the start of its \
          process, Bursar's do not.\n\n{}",
         command_line(),
         arguments.rounds,
-        cost::DUCKDB,
         report::table(&rows, false)
     );
     println!("{section}");

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, ensure};
 
 use super::Stage;
+use super::moto::Moto;
 use crate::{contract, shell};
 
 /// Name, what it watches, basis, period, limit and thresholds of the budgets that are taken.
@@ -41,36 +42,23 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(super) fn run(stage: &Stage) -> Result<()> {
     let folder = stage.folder("aws")?;
-    let port = shell::free_port()?;
-    let endpoint = format!("http://127.0.0.1:{port}");
-    let mut server = Command::new(stage.python.with_file_name("moto_server"));
-    server.args(["-H", "127.0.0.1", "-p", &port.to_string()]);
-    let _server = contract::start(server, &folder, "moto", port)?;
-    shell::run(keys(stage.script("aws.py").arg(&endpoint), &endpoint))?;
-    budgets(stage, &folder, &endpoint)?;
-    buckets(stage, &folder, &endpoint)
+    let moto = Moto::start(stage, &folder)?;
+    shell::run(moto.keys(stage.script("aws.py").arg(&moto.endpoint)))?;
+    budgets(&moto, &folder)?;
+    buckets(&moto, &folder)
 }
 
-fn keys<'a>(command: &'a mut Command, endpoint: &str) -> &'a mut Command {
-    command
-        .env("AWS_ACCESS_KEY_ID", "test")
-        .env("AWS_SECRET_ACCESS_KEY", "test")
-        .env("AWS_REGION", "us-east-1")
-        .env("AWS_DEFAULT_REGION", "us-east-1")
-        .env("AWS_ENDPOINT_URL", endpoint)
-}
-
-fn settings<'a>(command: &'a mut Command, folder: &Path, endpoint: &str) -> &'a mut Command {
-    keys(command, endpoint)
+fn settings<'a>(command: &'a mut Command, folder: &Path, moto: &Moto) -> &'a mut Command {
+    moto.keys(command)
         .env("BURSAR_DATA_DIR", folder)
         .env("BURSAR_DATABASE_URL", format!("sqlite://{}", folder.join("bursar.db").display()))
 }
 
-fn budgets(stage: &Stage, folder: &Path, endpoint: &str) -> Result<()> {
+fn budgets(moto: &Moto, folder: &Path) -> Result<()> {
     let words = ["budget", "import", "aws", "--output", "csv"];
     let import = || {
-        let mut import = stage.cost(&folder.join("lake"), &words);
-        let answer = settings(&mut import, folder, endpoint).output()?;
+        let mut import = moto.stage.cost(&folder.join("lake"), &words);
+        let answer = settings(&mut import, folder, moto).output()?;
         let told = String::from_utf8_lossy(&answer.stderr).into_owned();
         ensure!(answer.status.success(), "`budget import aws`: {told}");
         Ok((String::from_utf8(answer.stdout)?, told))
@@ -103,16 +91,16 @@ fn fields(line: &str) -> Vec<String> {
     marked.collect::<String>().split('\u{1f}').map(str::to_owned).collect()
 }
 
-fn buckets(stage: &Stage, folder: &Path, endpoint: &str) -> Result<()> {
+fn buckets(moto: &Moto, folder: &Path) -> Result<()> {
     let (port, clickhouse) = (shell::free_port()?, shell::free_port()?);
     let password = folder.join("password");
     std::fs::write(&password, "s3cret\n")?;
-    let mut embedded = stage.script("clickhouse.py");
+    let mut embedded = moto.stage.script("clickhouse.py");
     embedded.args([&clickhouse.to_string(), "watcher", "s3cret"]);
     let _clickhouse = contract::start(embedded, folder, "clickhouse", clickhouse)?;
-    let mut serve = Command::new(&stage.bursar);
+    let mut serve = Command::new(&moto.stage.bursar);
     contract::clear_settings(&mut serve);
-    settings(&mut serve, folder, endpoint)
+    settings(&mut serve, folder, moto)
         .env("BURSAR_LISTEN", format!("127.0.0.1:{port}"))
         .env("BURSAR_COLLECT_EVERY", "1s")
         .env("BURSAR_COLLECT_S3_BUCKETS", "all")

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, ensure};
 
 use super::Stage;
+use super::moto::{Moto, Question};
 use crate::upstream::mixed;
 use crate::{contract, shell};
 
@@ -18,7 +19,7 @@ const SOURCES: [&str; 2] = ["aws", "azure"];
 const KILLS: u64 = 8;
 /// Until when a service must have taken everything in.
 const INGESTED_MAX: Duration = Duration::from_secs(60);
-const QUESTIONS: [&[&str]; 3] = [
+const QUESTIONS: [Question; 3] = [
     &["report", "--by", "month,service,region"],
     &["report", "--by", "resource", "--basis", "effective"],
     &["query", "select count(*), sum(BilledCost), sum(ListCost) from focus_data_table"],
@@ -28,8 +29,7 @@ const MONTHS: &str = "select BillingPeriodStart, count(*), sum(BilledCost) from 
                       group by 1 order by 1";
 
 struct House<'a> {
-    stage: &'a Stage,
-    endpoint: String,
+    moto: Moto<'a>,
     /// Where deliveries lie as files.
     copies: PathBuf,
     folder: PathBuf,
@@ -37,49 +37,37 @@ struct House<'a> {
 
 pub(super) fn run(stage: &Stage) -> Result<()> {
     let folder = stage.folder("delivery")?;
-    let port = shell::free_port()?;
-    let (endpoint, copies) = (format!("http://127.0.0.1:{port}"), folder.join("copies"));
-    let house = House { stage, endpoint, copies, folder: folder.clone() };
-    let mut server = Command::new(stage.python.with_file_name("moto_server"));
-    server.args(["-H", "127.0.0.1", "-p", &port.to_string()]);
-    let _server = contract::start(server, &folder, "moto", port)?;
-    shell::run(house.keys(stage.script("bucket.py").args([&house.endpoint, BUCKET])))?;
+    let moto = Moto::start(stage, &folder)?.with_bucket(BUCKET)?;
+    let house = House { moto, copies: folder.join("copies"), folder: folder.clone() };
 
     let (remote, local) = (folder.join("remote"), folder.join("local"));
     for execution in 1..=2 {
         house.deliver(execution)?;
         for source in SOURCES {
-            house.ingest(&remote, source, &house.address(source))?;
-            house.ingest(&local, source, &house.copy(source))?;
+            house.moto.ingest(&remote, source, &house.address(source))?;
+            house.moto.ingest(&local, source, &house.copy(source))?;
         }
-        house.compare(&remote, &local)?;
+        house.moto.compare(&remote, &local, &QUESTIONS)?;
     }
-    let versions = house.ask(&remote, &["history"])?;
+    let versions = house.moto.ask(&remote, &["history"])?;
     for source in SOURCES {
-        house.ingest(&remote, source, &house.address(source))?;
+        house.moto.ingest(&remote, source, &house.address(source))?;
     }
-    ensure!(house.ask(&remote, &["history"])? == versions, "the same executions changed the lake");
+    ensure!(
+        house.moto.ask(&remote, &["history"])? == versions,
+        "the same executions changed the lake"
+    );
     println!("delivery: two executions of two exports, {} questions: equal", QUESTIONS.len());
     house.killed(&local)
 }
 
 impl House<'_> {
-    fn keys<'a>(&self, command: &'a mut Command) -> &'a mut Command {
-        command
-            .env("AWS_ACCESS_KEY_ID", "test")
-            .env("AWS_SECRET_ACCESS_KEY", "test")
-            .env("AWS_REGION", "us-east-1")
-            .env("AWS_DEFAULT_REGION", "us-east-1")
-            .env("AWS_ENDPOINT_URL", &self.endpoint)
-            .env("AWS_ALLOW_HTTP", "true")
-    }
-
     /// Puts an execution of each export into the bucket and into the folder.
     fn deliver(&self, execution: u64) -> Result<()> {
-        let seed = self.stage.seed.wrapping_add(execution).to_string();
-        let mut deliver = self.stage.script("delivery.py");
-        deliver.args([&self.endpoint, BUCKET]).arg(&self.copies);
-        shell::run(self.keys(deliver.args([&format!("e{execution}"), &seed])))
+        let seed = self.moto.stage.seed.wrapping_add(execution).to_string();
+        let mut deliver = self.moto.stage.script("delivery.py");
+        deliver.args([&self.moto.endpoint, BUCKET]).arg(&self.copies);
+        shell::run(self.moto.keys(deliver.args([&format!("e{execution}"), &seed])))
     }
 
     fn address(&self, source: &str) -> PathBuf {
@@ -88,25 +76,6 @@ impl House<'_> {
 
     fn copy(&self, source: &str) -> PathBuf {
         self.copies.join("out").join(source)
-    }
-
-    fn ask(&self, lake: &Path, words: &[&str]) -> Result<String> {
-        let words = [words, &["--output", "csv"]].concat();
-        shell::output(self.keys(&mut self.stage.cost(lake, &words)))
-    }
-
-    fn ingest(&self, lake: &Path, source: &str, at: &Path) -> Result<()> {
-        let mut ingest = self.stage.cost(lake, &["ingest"]);
-        ingest.arg(at).args(["--source", source]);
-        shell::output(self.keys(&mut ingest)).map(drop)
-    }
-
-    fn compare(&self, remote: &Path, local: &Path) -> Result<()> {
-        for question in QUESTIONS {
-            let (theirs, ours) = (self.ask(remote, question)?, self.ask(local, question)?);
-            ensure!(theirs == ours, "{question:?}: {theirs}\nfrom the bucket, but\n{ours}");
-        }
-        Ok(())
     }
 
     /// Services are killed while they take in what is newer than what they have.
@@ -118,18 +87,18 @@ impl House<'_> {
             if number == 0 {
                 self.serve(number, |house| house.wait_for(&lake, local))?;
             }
-            let before = self.ask(&lake, &["query", MONTHS])?;
+            let before = self.moto.ask(&lake, &["query", MONTHS])?;
             self.deliver(number + 3)?;
             for source in SOURCES {
-                self.ingest(local, source, &self.copy(source))?;
+                self.moto.ingest(local, source, &self.copy(source))?;
             }
-            let after = self.ask(local, &["query", MONTHS])?;
-            let wait = Duration::from_millis(mixed(self.stage.seed ^ number) % 1500);
+            let after = self.moto.ask(local, &["query", MONTHS])?;
+            let wait = Duration::from_millis(mixed(self.moto.stage.seed ^ number) % 1500);
             self.serve(number, |_| {
                 std::thread::sleep(wait);
                 Ok(())
             })?;
-            let found = self.ask(&lake, &["query", MONTHS])?;
+            let found = self.moto.ask(&lake, &["query", MONTHS])?;
             match (found == before, found == after) {
                 (true, _) => olds += 1,
                 (_, true) => news += 1,
@@ -137,7 +106,7 @@ impl House<'_> {
             }
             self.whole(&lake, &found)?;
             self.serve(number, |house| house.wait_for(&lake, local))?;
-            self.compare(&lake, local)?;
+            self.moto.compare(&lake, local, &QUESTIONS)?;
         }
         println!(
             "delivery: {KILLS} services killed: {olds} as before, {both} with some executions \
@@ -151,11 +120,11 @@ impl House<'_> {
         let days = MONTHS
             .replace("count(*)", "sum(ChargeCount)")
             .replace("focus_data_table", "charges_by_day");
-        let days = self.ask(lake, &["query", &days])?;
+        let days = self.moto.ask(lake, &["query", &days])?;
         let lines = |text: &str| text.lines().skip(1).map(str::to_owned).collect::<Vec<_>>();
         ensure!(lines(&days) == lines(found), "charges and days differ: {found}\nand\n{days}");
         // A report is refused where its lines don't add up to the sums in the log.
-        self.ask(lake, &["report", "--by", "month"]).map(drop)
+        self.moto.ask(lake, &["report", "--by", "month"]).map(drop)
     }
 
     fn serve(&self, number: u64, work: impl FnOnce(&Self) -> Result<()>) -> Result<()> {
@@ -166,9 +135,10 @@ impl House<'_> {
         });
         std::fs::write(&config, tables.concat())?;
         let port = shell::free_port()?;
-        let mut serve = Command::new(&self.stage.bursar);
+        let mut serve = Command::new(&self.moto.stage.bursar);
         contract::clear_settings(&mut serve);
-        self.keys(&mut serve)
+        self.moto
+            .keys(&mut serve)
             .arg("serve")
             .env("BURSAR_CONFIG", config)
             .env("BURSAR_LISTEN", format!("127.0.0.1:{port}"))
@@ -182,9 +152,9 @@ impl House<'_> {
 
     /// Waits until a lake says what another one says.
     fn wait_for(&self, lake: &Path, other: &Path) -> Result<()> {
-        let wanted = self.ask(other, &["query", MONTHS])?;
+        let wanted = self.moto.ask(other, &["query", MONTHS])?;
         let started = Instant::now();
-        while self.ask(lake, &["query", MONTHS])? != wanted {
+        while self.moto.ask(lake, &["query", MONTHS])? != wanted {
             let late = started.elapsed() > INGESTED_MAX;
             let log = || shell::tail(&self.folder.join("serve-0.log"));
             ensure!(!late, "the service has not taken everything in; a log ends:\n{}", log());

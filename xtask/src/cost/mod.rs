@@ -19,13 +19,12 @@ mod bucket;
 mod delivery;
 mod killed;
 mod library;
+mod moto;
 mod nise;
 mod validator;
 
 /// Fixed, so that a red run is red again.
 pub(crate) const SEED: u64 = 20_261_126;
-/// The other engine's version, as `requirements.txt` has it.
-pub(crate) const DUCKDB: &str = "1.5.6";
 /// The oldest Python that the validator runs on, and newer ones that do as well.
 const PYTHONS: [&str; 3] = ["python3.12", "python3.13", "python3"];
 

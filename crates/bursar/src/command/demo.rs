@@ -4,7 +4,7 @@ use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use jiff::Timestamp;
-use lake::{Lake, LakeOptions, OnInvalid};
+use lake::{Lake, LakeOptions};
 use server::Service;
 
 use super::{
@@ -12,7 +12,7 @@ use super::{
     serve::{self, collect},
 };
 use crate::{
-    config::{self, Config, CostSource},
+    config::{self, Config, CostSource, Origin},
     context::{self, Context, Store, block_on, price_book},
     demo::{
         clouds,
@@ -106,15 +106,8 @@ impl Args {
 }
 
 fn ledger_source() -> CostSource {
-    CostSource {
-        name: ledger::SOURCE.to_owned(),
-        path: ledger::PATH.into(),
-        every: Duration::from_secs(60),
-        on_invalid: OnInvalid::Accept,
-        lacking: false,
-        accounts: Vec::new(),
-        profile: None,
-    }
+    let every = Duration::from_secs(60);
+    CostSource { every, ..CostSource::new(ledger::SOURCE, Origin::Ledger) }
 }
 
 /// The first SIGINT while the month is made.

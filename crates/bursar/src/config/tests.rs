@@ -193,8 +193,8 @@ fn a_source_of_bills_is_a_table_of_its_name() {
     let [aws, ai, focus] = sources.as_slice() else { panic!("{sources:?}") };
     assert_eq!((aws.name.as_str(), aws.every.as_secs()), ("aws", 6 * 60 * 60));
     assert_eq!((aws.on_invalid, ai.on_invalid), (OnInvalid::Quarantine, OnInvalid::Accept));
-    assert_eq!((ai.path.to_str(), ai.every.as_secs()), (Some("ledger"), 60 * 60));
-    assert_eq!(focus.path.to_str(), Some("s3://billing/exports/focus"));
+    assert_eq!((&ai.origin, ai.every.as_secs()), (&Origin::Ledger, 60 * 60));
+    assert_eq!(focus.origin, Origin::Delivered("s3://billing/exports/focus".into()));
 
     let text = "[cost.source.a]\nevery = \"0s\"\nlacking = \"maybe\"\nwhere = 1\n";
     let error = loaded(text, &[]).unwrap_err();
@@ -217,8 +217,9 @@ fn cost_explorer_is_a_source_with_accounts_and_a_profile() {
         profile = "billing"
     "#;
     let sources = loaded(text, &[]).unwrap().config.cost_sources;
-    assert_eq!(sources[0].accounts, ["123456789012", "000000000001"]);
-    assert_eq!(sources[0].profile.as_deref(), Some("billing"));
+    let accounts = ["123456789012", "000000000001"].map(str::to_owned).to_vec();
+    let profile = Some("billing".to_owned());
+    assert_eq!(sources[0].origin, Origin::CostExplorer { accounts, profile });
     assert_eq!(sources[0].every.as_secs(), 6 * 60 * 60);
 
     let text = "[cost.source.a]\npath = \"exports\"\nprofile = \"x\"\n\

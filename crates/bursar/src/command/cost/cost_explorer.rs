@@ -10,17 +10,13 @@ use lake::{Ingested, Lake, OnInvalid, Options};
 use tempfile::NamedTempFile;
 
 use super::bill::Bill;
-use crate::{config::Config, exit::Refused};
+use crate::{
+    config::{Config, EXPLORER_ON_INVALID},
+    exit::Refused,
+};
 
 /// Who delivers these charges.
 pub(crate) const SOURCE: &str = "cost-explorer";
-
-/// How it is named in the place of a path.
-pub(crate) const PATH: &str = "cost-explorer";
-
-/// Why no row may be refused or kept apart.
-pub(crate) const ON_INVALID: &str = "Cost Explorer tells no quantities and prices, so that every \
-                                     row breaks rules of FOCUS: accept them";
 
 /// The count of paid calls, in the data directory.
 const CALLS: &str = "aws-calls";
@@ -44,7 +40,7 @@ pub(crate) async fn ingest(
     options: Options,
 ) -> anyhow::Result<Ingested> {
     if options.on_invalid != OnInvalid::Accept {
-        return Err(Refused(ON_INVALID.to_owned()).into());
+        return Err(Refused(EXPLORER_ON_INVALID.to_owned()).into());
     }
     let client = client(config, wanted.profile.as_deref()).await?;
     let recent = Asked::recent(Timestamp::now(), wanted.accounts);

@@ -1,9 +1,6 @@
 //! `bursar cost ingest`.
 
-use std::{
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{path::PathBuf, sync::Arc};
 
 use clap::{ValueEnum, ValueHint};
 use focus::cost::Month;
@@ -15,7 +12,7 @@ use super::{
     ledger,
 };
 use crate::{
-    config,
+    config::{self, Origin},
     context::Context,
     exit::{Exit, Refused},
     output::{self, Cell, Report},
@@ -114,23 +111,25 @@ impl Args {
             progress: Some(Arc::new(progress)),
             ..Options::default()
         };
-        let is_explorer = self.path == Path::new(cost_explorer::PATH);
-        if !is_explorer && self.explorer.is_given() {
+        let origin = Origin::of(&self.path);
+        if !matches!(origin, Origin::CostExplorer { .. }) && self.explorer.is_given() {
             let message = "--accounts, --profile and --from are for `cost-explorer` alone";
             return Err(Refused(message.to_owned()).into());
         }
-        let ingested = if is_explorer {
-            let ExplorerArgs { accounts, profile, from: first } = self.explorer;
-            let wanted = Wanted { profile, accounts, first };
-            cost_explorer::ingest(lake, &context.config()?, wanted, options).await
-        } else if self.path == Path::new(ledger::PATH) {
-            // Bursar's own rows are written here and read by the same door as everybody's.
-            let bill = context.with_store(async |store| ledger::bill(store).await).await?;
-            let source = options.source.or_else(|| Some(ledger::SOURCE.to_owned()));
-            let ingested = lake.ingest(bill.path(), &Options { source, ..options }).await;
-            ingested.map_err(Into::into)
-        } else {
-            lake.ingest(&self.path, &options).await.map_err(Into::into)
+        let ingested = match origin {
+            Origin::Delivered(path) => lake.ingest(&path, &options).await.map_err(Into::into),
+            Origin::Ledger => {
+                // Bursar's own rows are written here and read by the same door as everybody's.
+                let bill = context.with_store(async |store| ledger::bill(store).await).await?;
+                let source = options.source.or_else(|| Some(ledger::SOURCE.to_owned()));
+                let ingested = lake.ingest(bill.path(), &Options { source, ..options }).await;
+                ingested.map_err(Into::into)
+            }
+            Origin::CostExplorer { .. } => {
+                let ExplorerArgs { accounts, profile, from: first } = self.explorer;
+                let wanted = Wanted { profile, accounts, first };
+                cost_explorer::ingest(lake, &context.config()?, wanted, options).await
+            }
         };
         bar.finish_and_clear();
         let ingested = ingested?;

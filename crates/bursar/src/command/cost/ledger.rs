@@ -11,9 +11,6 @@ use crate::context::{Store, price_book};
 /// Who delivers these charges.
 pub(crate) const SOURCE: &str = "bursar-ledger";
 
-/// How it is named in the place of a path.
-pub(crate) const PATH: &str = "ledger";
-
 const CUSTOM: &str = "x_RequestId";
 const PAGE: usize = 1_000;
 

@@ -3,7 +3,7 @@
 //! Each source has a task of its own, so that a slow one keeps none from its turn. An ingest that is
 //! cut off by the service's end leaves the lake as it was, and is made up for at the next start.
 
-use std::{collections::BTreeSet, path::Path, sync::Arc};
+use std::{collections::BTreeSet, sync::Arc};
 
 use jiff::Timestamp;
 use lake::{Ingested, Lake, Options};
@@ -16,7 +16,7 @@ use crate::{
         cost_explorer::{self, Wanted},
         ledger,
     },
-    config::{Config, CostSource},
+    config::{Config, CostSource, Origin},
     context::Store,
 };
 
@@ -66,7 +66,7 @@ async fn turn(lake: &Lake, store: &Store, config: &Config, source: &CostSource) 
             error!(
                 source = source.name,
                 "failed to ingest {}, tried again in {} s: {error:#}",
-                source.path.display(),
+                source.origin,
                 source.every.as_secs()
             );
         }
@@ -85,16 +85,15 @@ async fn ingest(
         on_invalid: source.on_invalid,
         ..Options::default()
     };
-    if source.path == Path::new(cost_explorer::PATH) {
-        let (profile, accounts) = (source.profile.clone(), source.accounts.clone());
-        let wanted = Wanted { profile, accounts, first: None };
-        return cost_explorer::ingest(lake, config, wanted, options).await;
-    }
-    if source.path == Path::new(ledger::PATH) {
-        let bill = ledger::bill(store).await?;
-        return Ok(lake.ingest(bill.path(), &options).await?);
-    }
-    Ok(lake.ingest(&source.path, &options).await?)
+    Ok(match &source.origin {
+        Origin::Delivered(path) => lake.ingest(path, &options).await?,
+        Origin::Ledger => lake.ingest(ledger::bill(store).await?.path(), &options).await?,
+        Origin::CostExplorer { accounts, profile } => {
+            let (profile, accounts) = (profile.clone(), accounts.clone());
+            let wanted = Wanted { profile, accounts, first: None };
+            cost_explorer::ingest(lake, config, wanted, options).await?
+        }
+    })
 }
 
 fn tell(source: &CostSource, ingested: &Ingested) {
