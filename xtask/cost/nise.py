@@ -1,8 +1,8 @@
 """Big bills of other people's making: whatever they are split by, the parts add up to the whole.
 
-usage: nise.py BURSAR FOLDER SEED DAYS
+usage: nise.py BURSAR FOLDER SEED LAST-DAY
 
-Red Hat's `nise` writes days of an AWS report; 25 are 169,000 rows of 195 columns. It is ingested as
+Red Hat's `nise` writes days of an AWS report; four weeks are 219,000 rows of 195 columns. It is ingested as
 legacy CSV, packed, as legacy Parquet and as CUR 2.0, whose amounts are doubles as AWS's dictionary
 has them. The FOCUS Data Toolkit writes FOCUS 1.2 and 1.3 of three clouds. What Bursar's reports say
 is compared with what Python's decimals say of the same rows, to the last digit.
@@ -56,13 +56,13 @@ PRODUCT = """comment fee_code fee_description from_location from_location_type f
     usagetype""".split()
 
 
-def generate(folder, seed, days):
+def generate(folder, seed, last):
     """An AWS report by nise, its dice thrown from the seed."""
     program = (
         "import random, sys, faker; random.seed(int(sys.argv.pop(1)));"
         "faker.Faker.seed(0); from nise.__main__ import main; main()"
     )
-    words = ["report", "aws", "-s", f"{MONTH}-01", "-e", f"{MONTH}-{days:02}", "-w"]
+    words = ["report", "aws", "-s", f"{MONTH}-01", "-e", f"{MONTH}-{last:02}", "-w"]
     made = pathlib.Path(folder, "legacy")
     made.mkdir()
     command = [sys.executable, "-B", "-c", program, str(seed), *words]
@@ -270,8 +270,8 @@ def report(program, folder, name, files, sums):
     return faults
 
 
-def aws(program, folder, seed, days):
-    files = generate(folder, seed, days)
+def aws(program, folder, seed, last):
+    files = generate(folder, seed, last)
     rows = list(rows_of(files))
     print(f"nise: {len(rows)} rows of {len(rows[0])} columns, seed {seed}")
     texts, doubles = of_report(rows, exact), of_report(rows, double)
@@ -322,8 +322,8 @@ def clouds(program, folder, seed):
 
 
 def main():
-    program, folder, seed, days = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
-    faults = clouds(program, folder, seed) + aws(program, folder, seed, days)
+    program, folder, seed, last = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
+    faults = clouds(program, folder, seed) + aws(program, folder, seed, last)
     for fault in faults:
         print(f"  {fault}")
     sys.exit(bool(faults))

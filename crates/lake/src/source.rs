@@ -61,7 +61,7 @@ pub enum SourceError {
         source: io::Error,
     },
     /// The bucket refused, or did not answer.
-    #[error("{action} {url}: {say}")]
+    #[error("{action} {url}: {say} ({cause})")]
     Remote {
         /// What was tried.
         action: &'static str,
@@ -70,7 +70,7 @@ pub enum SourceError {
         /// What it means, and what to do.
         say: &'static str,
         /// What the store said.
-        source: Box<object_store::Error>,
+        cause: String,
     },
     /// A link leads out of the folder.
     #[error("{path} is a link out of the folder, to {target}; copy the file in, or name it itself")]

@@ -39,7 +39,8 @@ pub struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Take in FOCUS bills (1.0 to 1.4; CSV, CSV.gz, Parquet): a file, or a folder of them
+    /// Take in bills (FOCUS 1.0 to 1.4, AWS reports; CSV, CSV.gz, Parquet) from a file, a folder or a
+    /// bucket, or what Bursar's ledger or AWS Cost Explorer tells
     ///
     /// All of it comes in, or nothing. The same export again changes nothing; another one of the
     /// same source replaces the billing periods that it holds. `ledger` instead of a path takes in

@@ -90,6 +90,9 @@ impl Bucket {
             return Err(refuse("keys are told by AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"));
         }
         let name = parsed.host_str().unwrap_or_default().to_owned();
+        if name.is_empty() {
+            return Err(refuse("it names no bucket; write s3://bucket/prefix"));
+        }
         let prefix =
             Key::from_url_path(parsed.path()).map_err(|error| refuse(&error.to_string()))?;
         let client = ClientOptions::new()
@@ -257,13 +260,14 @@ fn entry(meta: &ObjectMeta) -> Entry {
 }
 
 fn remote(action: &'static str, url: &str, error: Error) -> SourceError {
-    // Of a listing that failed the store tells the status in words alone.
-    let (mut said, mut cause) = (String::new(), std::error::Error::source(&error));
-    while let Some(one) = cause {
-        said.push_str(&one.to_string());
-        cause = one.source();
+    // Of a listing that failed the store tells the status in words alone, and each error repeats
+    // those below it.
+    let mut inner: &dyn std::error::Error = &error;
+    while let Some(below) = inner.source() {
+        inner = below;
     }
-    let is = |status: &str| said.contains(status);
+    let cause = inner.to_string();
+    let is = |status: &str| cause.contains(status);
     let say = match &error {
         Error::NotFound { .. } => NO_BUCKET,
         Error::PermissionDenied { .. } => DENIED,
@@ -271,11 +275,14 @@ fn remote(action: &'static str, url: &str, error: Error) -> SourceError {
         _ if is("404 Not Found") => NO_BUCKET,
         _ if is("403 Forbidden") => DENIED,
         _ if is("401 Unauthorized") => UNKNOWN_KEY,
+        _ if is("scheme is not allowed") => NO_TLS,
         _ => "the store failed or did not answer in time, again and again; try again later",
     };
-    SourceError::Remote { action, url: url.to_owned(), say, source: Box::new(error) }
+    SourceError::Remote { action, url: url.to_owned(), say, cause }
 }
 
+const NO_TLS: &str =
+    "the endpoint is http, without TLS; where that is meant set AWS_ALLOW_HTTP=true";
 const NO_BUCKET: &str = "there is no such bucket; check its name and AWS_REGION";
 const DENIED: &str = "the store denies it; the key needs s3:ListBucket and s3:GetObject there";
 const UNKNOWN_KEY: &str =

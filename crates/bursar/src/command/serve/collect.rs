@@ -8,7 +8,7 @@ use std::{collections::BTreeSet, sync::Arc};
 use jiff::Timestamp;
 use lake::{Ingested, Lake, Options};
 use tokio::task::JoinSet;
-use tracing::{error, info, warn};
+use tracing::{debug, error, info, warn};
 
 use crate::{
     command::cost::{
@@ -106,7 +106,11 @@ fn tell(source: &CostSource, ingested: &Ingested) {
         warn!(source, rows, "rows were kept apart: see `bursar cost quarantine show {id}`");
     }
     for note in &ingested.notes {
-        warn!(source, "{note}");
+        // That there was nothing new is no news.
+        match ingested.changed {
+            true => warn!(source, "{note}"),
+            false => debug!(source, "{note}"),
+        }
     }
 }
 
