@@ -1,6 +1,8 @@
 //! What can be asked for.
 
-use crate::{bench, ci, cost, program, prompts, sdk, services, simulate, soak, suite, tidy};
+use crate::{
+    alerts, bench, ci, cost, program, prompts, sdk, services, simulate, soak, suite, tidy,
+};
 
 /// The project's own tools.
 #[derive(clap::Parser)]
@@ -16,6 +18,8 @@ pub(crate) enum Command {
     Test(suite::Arguments),
     /// Check the architecture and the house rules.
     Tidy,
+    /// Check alert rules and routes with Prometheus' own tools, and run their tests.
+    Alerts(alerts::Arguments),
     /// Start, stop or show the services that tests need.
     #[command(subcommand)]
     Services(services::Command),
@@ -43,6 +47,7 @@ impl Arguments {
         match &self.command {
             Command::Test(arguments) => suite::run(arguments).map(drop),
             Command::Tidy => tidy::run(),
+            Command::Alerts(arguments) => alerts::run(arguments),
             Command::Services(command) => services::run(command),
             Command::Bench(command) => bench::run(command),
             Command::Soak(arguments) => soak::run(arguments),
