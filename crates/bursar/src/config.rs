@@ -77,6 +77,8 @@ pub struct Config {
     pub head_timeout: Duration,
     /// Requests a second that one key may make.
     pub rate_per_second: NonZeroU32,
+    /// Tenants that `/metrics` names apart.
+    pub metrics_tenants: u16,
     /// Networks whose word on who pays is believed.
     pub gateway_trusted: Option<Vec<IpNet>>,
     /// How long a call may wait for others to settle.
@@ -125,6 +127,7 @@ impl Config {
             resolve_after: defaults.resolve_after,
             head_timeout: Duration::from_secs(60),
             rate_per_second: NonZeroU32::MIN.saturating_add(999),
+            metrics_tenants: 200,
             gateway_trusted: None,
             gateway_wait: Duration::from_secs(2),
             gateway_body_timeout: Duration::from_secs(60),
@@ -192,6 +195,9 @@ impl Config {
             "http.head_timeout" => self.head_timeout = patience(text)?,
             "rate_limit.per_second" => {
                 self.rate_per_second = parsed(text, "a whole number from 1 to 4294967295")?;
+            }
+            "metrics.tenants" => {
+                self.metrics_tenants = parsed(text, "a whole number from 0 to 65535")?;
             }
             "gateway.trusted_networks" => self.gateway_trusted = Some(networks(text)?),
             "gateway.wait" => self.gateway_wait = wait(text)?,

@@ -22,6 +22,8 @@ pub struct Config {
     pub body_limit: usize,
     /// Whether the API and the pages are answered; without them, probes and metrics alone are.
     pub has_api: bool,
+    /// Tenants that `/metrics` names apart, those that spend most; the others are summed up.
+    pub tenants_named: usize,
     /// Connections at a time; more wait to be accepted.
     pub connections_most: usize,
     /// How long requests in flight may take once the service is told to stop.
@@ -38,6 +40,7 @@ impl Default for Config {
             head_timeout: Duration::from_secs(60),
             body_limit: 1024 * 1024,
             has_api: true,
+            tenants_named: 200,
             connections_most: 10_000,
             drain_timeout: Duration::from_secs(30),
         }

@@ -82,8 +82,12 @@ pub(crate) async fn serve(config: Config, is_gateway: bool) -> anyhow::Result<()
         set_cloud_budgets(&store, &config.cloud_budgets).await?;
     }
     let told = server::Config { has_api: !is_gateway, ..server_config(&config) };
-    let histograms = [(gateway::names::SECONDS, gateway::names::SECONDS_BUCKETS.as_slice())];
+    let histograms = [
+        (gateway::names::SECONDS, gateway::names::SECONDS_BUCKETS.as_slice()),
+        (store::names::COMMIT_COMMANDS, store::names::COMMIT_BUCKETS.as_slice()),
+    ];
     let metrics = server::Metrics::install(&histograms);
+    store::names::describe();
     let service = Service::new(store.clone(), told).with_metrics(metrics);
     let service = door::beside(service, &config, store.clone())?;
     let lake = if is_gateway { None } else { lake(&config).await? };
@@ -151,6 +155,7 @@ pub(crate) fn server_config(config: &Config) -> server::Config {
         admin_token: config.admin_token.clone(),
         rate_limit_per_second: Some(config.rate_per_second),
         head_timeout: config.head_timeout,
+        tenants_named: config.metrics_tenants.into(),
         ..server::Config::default()
     }
 }

@@ -100,6 +100,12 @@ pub const SETTINGS: &[Setting] = &[
         "Requests a second that one key may make",
     ),
     setting(
+        "metrics.tenants",
+        "BURSAR_METRICS_TENANTS",
+        "200",
+        "Tenants that /metrics names apart; the others are summed up",
+    ),
+    setting(
         "gateway.trusted_networks",
         "BURSAR_GATEWAY_TRUSTED_NETWORKS",
         "none; without an admin token, this machine",

@@ -57,7 +57,7 @@ fn every_fault_is_told_at_once_with_its_line() {
     let expected = "the config can't be used
   bursar.toml:6: budget.soft: unknown; there are default_limit_usd
   bursar.toml:2: listen_on: unknown; there are listen, data_dir, database, lake, cost, admin_token, \
-admin_token_file, budget, reservation, http, rate_limit, gateway, aws, collect, log, upstream
+admin_token_file, budget, reservation, http, rate_limit, metrics, gateway, aws, collect, log, upstream
   bursar.toml:9: log.level: must be a text or a number
   bursar.toml:5: budget.default_limit_usd: a limit is between 0 and 1000000000 USD
   bursar.toml:1: listen: \"here\" is not an address with a port, as 127.0.0.1:3010

@@ -101,7 +101,7 @@ impl Postgres {
     async fn submit(&self, command: Command) -> Result<Outcome, EscrowError> {
         let queue = self.queue.lock().ok().and_then(|queue| queue.clone());
         let queue = queue.ok_or(EscrowError::Store(StoreError::Closed))?;
-        queue::submit(&queue, command).await
+        queue::submit(&queue, command, std::convert::identity).await
     }
 
     /// Takes no more commands, and waits for those that it has taken.
