@@ -1,0 +1,20 @@
+"""Dashboards as files: Grafana's schema, the linter's rules, and that every metric is one of Bursar's.
+
+usage: structure.py
+"""
+
+import sys
+
+import boards
+import lint
+import schema
+
+found = []
+for name, board in boards.read().items():
+    found += [f"{name}: {fault}" for fault in schema.faults(board)]
+    found += lint.Lint(board, boards.kinds()).run()
+    if name != f"{board['uid']}.json":
+        found.append(f"{name}: is of another name than its uid {board['uid']}")
+if found:
+    sys.exit("\n".join(found))
+print("panels: the dashboards keep Grafana's schema and the linter's rules")
