@@ -1,5 +1,5 @@
--- A role for dashboards: it reads what the dashboards ask and nothing else. Run it in Bursar's database as the owner of its
--- tables, once and after each upgrade:
+-- A role for dashboards: it reads what the dashboards ask and nothing else. Run it in Bursar's database as the owner
+-- of its tables, once and after each upgrade:
 --
 --   GRAFANA_READER_PASSWORD=… psql "$BURSAR_DATABASE_URL" -f deploy/grafana/reader.sql
 --
@@ -39,6 +39,7 @@ select format('grant connect on database %I to %I', current_database(), :'reader
 grant usage on schema public to :"reader";
 grant select on ai_token_budgets, ai_token_usage, ai_budget_summary to :"reader";
 -- What budgets have told, for the annotations.
-grant select (event_id, kind, percent, period_start, tenant_id, model, settled_usd, limit_usd, at) on event to :"reader";
+grant select (event_id, kind, percent, period_start, tenant_id, model, settled_usd, limit_usd, at) on event
+to :"reader";
 
 commit;
