@@ -6,13 +6,11 @@ usage: structure.py
 import sys
 
 import boards
-import lint
-import schema
+import broken
 
-found = []
+found = list(broken.unfound(boards.read(), boards.kinds()))
 for name, board in boards.read().items():
-    found += [f"{name}: {fault}" for fault in schema.faults(board)]
-    found += lint.Lint(board, boards.kinds()).run()
+    found += [f"{name}: {fault}" for fault in broken.faults(board, boards.kinds())]
     if name != f"{board['uid']}.json":
         found.append(f"{name}: is of another name than its uid {board['uid']}")
 if found:

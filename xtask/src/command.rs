@@ -1,6 +1,8 @@
 //! What can be asked for.
 
-use crate::{bench, ci, cost, panels, program, prompts, sdk, services, simulate, soak, suite, tidy};
+use crate::{
+    bench, ci, cost, panels, program, prompts, sdk, services, simulate, soak, suite, tidy,
+};
 
 /// The project's own tools.
 #[derive(clap::Parser)]

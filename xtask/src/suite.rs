@@ -5,9 +5,7 @@
 use anyhow::{Context, Result};
 
 use crate::services::redis::{self, Redis};
-use crate::{
-    alerts, clients, contract, cost, panels, prompts, sdk, services, shell, workspace,
-};
+use crate::{alerts, clients, contract, cost, panels, prompts, sdk, services, shell, workspace};
 
 /// What is off by default and tested all the same.
 pub(crate) const FEATURES: [&str; 2] = ["--features", "meter/redis"];
