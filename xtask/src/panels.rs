@@ -26,8 +26,6 @@ pub(crate) struct Arguments {
 /// Known to `xtask/panels/api.py`.
 const TOKEN: &str = "panels-test-admin-token";
 const MODEL: &str = "claude-3-haiku-20240307";
-/// What Debian calls the library that moves a clock, and the file in it for programs with threads.
-const CLOCK: (&str, &str) = ("libfaketime", "libfaketimeMT.so.1");
 
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let python = cost::environment(&scripts(), "venv-panels")?;
@@ -89,16 +87,21 @@ impl Stage<'_> {
         let port = shell::free_port()?;
         let mut serve = self.serve(port);
         serve
-            .env("LD_PRELOAD", moved_clock()?)
-            .env("FAKETIME_TIMESTAMP_FILE", &clock)
-            .env("FAKETIME_NO_CACHE", "1")
-            // Time-outs go on as they are.
-            .env("FAKETIME_DONT_FAKE_MONOTONIC", "1")
-            .env("DONT_FAKE_MONOTONIC", "1");
+            .env("LD_PRELOAD", self.moved_clock()?)
+            .env("CLOCK_OFFSET_FILE", &clock);
         let _service = contract::start(serve, self.folder, "past", port)?;
         calls(&port.to_string(), &clock).with_context(|| {
             format!("Bursar's log ends:\n{}", shell::tail(&self.folder.join("past.log")))
         })
+    }
+
+    /// The library that moves the clock of one program. Who has built Bursar has a C compiler.
+    fn moved_clock(&self) -> Result<PathBuf> {
+        let library = self.folder.join("clock.so");
+        let mut compile = Command::new("cc");
+        compile.args(["-shared", "-fPIC", "-O1", "-o"]).arg(&library);
+        shell::output(compile.arg(scripts().join("clock.c")))?;
+        Ok(library)
     }
 
     /// Two services on one database and one lake, and the vendor behind their gateways.
@@ -193,20 +196,6 @@ fn settings(bills: &Path, vendor: u16) -> String {
          url = \"http://127.0.0.1:{vendor}\"\nkey = \"{}\"\nmodels = \"claude-*\"\n\n{sources}",
         upstream::KEY
     )
-}
-
-/// The library that moves the clock of one program.
-fn moved_clock() -> Result<PathBuf> {
-    let (package, file) = CLOCK;
-    let find = || -> Option<PathBuf> {
-        let listed = shell::output(Command::new("dpkg").args(["--listfiles", package])).ok()?;
-        listed.lines().map(PathBuf::from).find(|path| path.ends_with(file))
-    };
-    if let Some(library) = find() {
-        return Ok(library);
-    }
-    shell::apt_install(&[package])?;
-    find().with_context(|| format!("no {file} in the package {package}"))
 }
 
 /// The role of dashboards under a name of this run's own, gone at the end: roles are the whole server's.
