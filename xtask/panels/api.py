@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import urllib.error
 import urllib.parse
 import urllib.request
 import uuid
@@ -21,6 +22,13 @@ class Api:
         request = urllib.request.Request(url, data, head | (headers or {}))
         with urllib.request.urlopen(request, timeout=30) as answer:
             return answer.read().decode()
+
+    def status(self, path, body, headers):
+        try:
+            self.ask(path, body, headers)
+        except urllib.error.HTTPError as refused:
+            return refused.code
+        return 200
 
     def json(self, path, body=None, **query):
         # Money as it is written.

@@ -38,7 +38,8 @@ def chosen(board, choice):
     values = {}
     for one in board["templating"]["list"]:
         if one["type"] == "query":
-            values[one["name"]] = choice.get(one["name"], Everything(one.get("allValue")))
+            whole = Everything(one["allValue"]) if one["includeAll"] else one["current"]["value"]
+            values[one["name"]] = choice.get(one["name"], whole)
     return values
 
 

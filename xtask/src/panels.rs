@@ -25,7 +25,6 @@ pub(crate) struct Arguments {
 
 /// Known to `xtask/panels/api.py`.
 const TOKEN: &str = "panels-test-admin-token";
-const MODEL: &str = "claude-3-haiku-20240307";
 
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let python = cost::environment(&scripts(), "venv-panels")?;
@@ -61,7 +60,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let port = ports[0].to_string();
     let prometheus = shell::free_port()?;
     let _scraping = stage.prometheus(prometheus, ports)?;
-    shell::run(script("world.py").args(["today", &port, MODEL]))?;
+    shell::run(script("world.py").args(["today", &port]))?;
     role.create()?;
     shell::run(script("tables.py").args([&port, &role.url, &role.name]))?;
     shell::run(script("series.py").args([port, prometheus.to_string()]))
@@ -86,9 +85,7 @@ impl Stage<'_> {
         std::fs::write(&clock, "+0\n")?;
         let port = shell::free_port()?;
         let mut serve = self.serve(port);
-        serve
-            .env("LD_PRELOAD", self.moved_clock()?)
-            .env("CLOCK_OFFSET_FILE", &clock);
+        serve.env("LD_PRELOAD", self.moved_clock()?).env("CLOCK_OFFSET_FILE", &clock);
         let _service = contract::start(serve, self.folder, "past", port)?;
         calls(&port.to_string(), &clock).with_context(|| {
             format!("Bursar's log ends:\n{}", shell::tail(&self.folder.join("past.log")))
