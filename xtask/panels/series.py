@@ -217,7 +217,8 @@ def main():
                     sys.exit(f"{key}, {choice or 'All'}: {query}\n{fault}")
                 # What was done a moment ago is read, scraped and shown in turn.
                 time.sleep(1)
-    print(f"panels: {len(QUERIES)} queries say what the API says, {len(CHOICES)} choices each")
+    count = sum(compute is not None for _, compute in QUERIES.values())
+    print(f"panels: {count} queries say what the API says, {len(CHOICES)} choices each")
     has_data(prometheus, dashboards[SERVICE], lambda: calls(api))
 
 
