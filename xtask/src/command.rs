@@ -1,6 +1,8 @@
 //! What can be asked for.
 
-use crate::{bench, ci, cost, program, prompts, sdk, services, simulate, soak, suite, tidy};
+use crate::{
+    bench, ci, cost, panels, program, prompts, sdk, services, simulate, soak, suite, tidy,
+};
 
 /// The project's own tools.
 #[derive(clap::Parser)]
@@ -32,6 +34,8 @@ pub(crate) enum Command {
     Sdk(sdk::Arguments),
     /// Prove the lake against DuckDB, kills and the official validator.
     Cost(cost::Arguments),
+    /// Read the dashboards as Grafana does, and ask every query of theirs.
+    Panels(panels::Arguments),
     /// Run the whole check, as a build machine does.
     Ci,
     #[command(flatten)]
@@ -53,6 +57,7 @@ impl Arguments {
             }
             Command::Sdk(arguments) => sdk::run(arguments),
             Command::Cost(arguments) => cost::run(arguments),
+            Command::Panels(arguments) => panels::run(arguments),
             Command::Ci => ci::run(),
             Command::Program(command) => program::run(command),
         }
