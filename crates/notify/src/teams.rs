@@ -1,0 +1,145 @@
+//! Microsoft Teams' workflows: "Post to a channel when a webhook request is received"
+//! (<https://support.microsoft.com/office/8ae491c7-0394-4861-ba59-055e33f75498>).
+
+use async_trait::async_trait;
+use budget::Severity;
+use http::HeaderMap;
+use serde_json::{Value, json};
+
+use crate::{Authority, Channel, Endpoint, Item, Message, SendError, format::cut, http::Http};
+
+/// Things in a message, at most: a card may have 28 KB.
+const GROUP_MOST: usize = 10;
+/// Characters of a text, at most.
+const TEXT_MOST: usize = 1_000;
+/// Facts of one thing, at most.
+const FACTS_MOST: usize = 12;
+
+/// A channel or chat in Teams.
+pub struct Teams {
+    http: Http,
+    endpoint: Endpoint,
+}
+
+impl Teams {
+    /// The workflow at an address, which is a secret.
+    pub fn new(endpoint: Endpoint, authority: &Authority) -> std::io::Result<Self> {
+        Ok(Self { http: Http::new(authority)?, endpoint })
+    }
+}
+
+#[async_trait]
+impl Channel for Teams {
+    fn kind(&self) -> &'static str {
+        "teams"
+    }
+
+    fn group_most(&self) -> usize {
+        GROUP_MOST
+    }
+
+    async fn send(&self, message: &Message) -> Result<(), SendError> {
+        let body = body(message).to_string();
+        self.http.post(&self.endpoint, &HeaderMap::new(), body.into()).await
+    }
+}
+
+/// An Adaptive Card (<https://adaptivecards.io/explorer/AdaptiveCard.html>) of version 1.4, which
+/// every Teams shows.
+fn body(message: &Message) -> Value {
+    let color = match message.severity {
+        Severity::Info => "default",
+        Severity::Warning => "warning",
+        Severity::Critical => "attention",
+    };
+    let mut blocks = vec![json!({
+        "type": "TextBlock",
+        "text": plain(&message.subject),
+        "size": "large",
+        "weight": "bolder",
+        "color": color,
+        "wrap": true,
+    })];
+    let is_one_of_many = message.items.len() > 1;
+    for item in message.items.iter().take(GROUP_MOST) {
+        if is_one_of_many {
+            blocks.push(text(&item.subject, true));
+        }
+        blocks.push(text(&item.what, false));
+        blocks.push(facts(item));
+        blocks.extend(item.todo.iter().map(|step| text(&format!("• {step}"), false)));
+    }
+    json!({
+        "type": "message",
+        "attachments": [{
+            "contentType": "application/vnd.microsoft.card.adaptive",
+            "contentUrl": null,
+            "content": {
+                "$schema": "http://adaptivecards.io/schemas/adaptive-card.json",
+                "type": "AdaptiveCard",
+                "version": "1.4",
+                "msteams": { "width": "Full" },
+                "body": blocks,
+            },
+        }],
+    })
+}
+
+fn facts(item: &Item) -> Value {
+    let sections = item.facts.sections.iter().flat_map(|section| &section.rows);
+    let facts: Vec<Value> = item
+        .rows
+        .iter()
+        .chain(sections)
+        .take(FACTS_MOST)
+        .map(|(name, value)| json!({ "title": plain(name), "value": plain(value) }))
+        .collect();
+    json!({ "type": "FactSet", "facts": facts })
+}
+
+fn text(text: &str, is_title: bool) -> Value {
+    let weight = if is_title { "bolder" } else { "default" };
+    json!({
+        "type": "TextBlock",
+        "text": plain(text),
+        "weight": weight,
+        "wrap": true,
+        "separator": is_title,
+    })
+}
+
+/// Cards read Markdown: a name is no link and no emphasis.
+fn plain(text: &str) -> String {
+    let mut plain = String::with_capacity(text.len());
+    for sign in cut(text, TEXT_MOST).chars() {
+        if matches!(sign, '*' | '_' | '[' | ']' | '`' | '\\' | '<') {
+            plain.push('\\');
+        }
+        plain.push(sign);
+    }
+    plain
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{Reply, Sink, message};
+
+    #[tokio::test]
+    async fn a_message_is_a_card_and_a_name_is_no_link() {
+        let sink = Sink::start(vec![Reply::status(202)]).await;
+        let teams = Teams::new(Endpoint::parse(&sink.url()).unwrap(), &None).unwrap();
+        let mut message = message(1);
+        message.items[0].what = "[here](http://example.com)".to_owned();
+        teams.send(&message).await.unwrap();
+        let [taken] = sink.taken().try_into().unwrap();
+        let body = taken.json();
+        let card = &body["attachments"][0]["content"];
+        assert_eq!((&card["type"], &card["version"]), (&json!("AdaptiveCard"), &json!("1.4")));
+        let blocks = card["body"].as_array().unwrap();
+        assert_eq!(blocks[0]["text"], message.subject.as_str());
+        assert_eq!(blocks[1]["text"], "\\[here\\](http://example.com)");
+        assert_eq!(blocks[2]["facts"][0]["title"], "Spent");
+        assert!(taken.body.len() < 28_000);
+    }
+}
