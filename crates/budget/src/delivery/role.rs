@@ -27,6 +27,32 @@ pub struct NewDelivery {
     pub state: DeliveryState,
 }
 
+impl NewDelivery {
+    /// What another system has told, noted for the digest: `name` names it for good, `source` is
+    /// what is wrong, `summary` a sentence about it, `since` when it began.
+    pub fn noted(
+        name: String,
+        source: &str,
+        summary: &str,
+        since: Timestamp,
+        now: Timestamp,
+    ) -> Self {
+        let facts = serde_json::json!({
+            "name": name, "incident": name, "source": source, "summary": summary, "since": since,
+        });
+        Self {
+            key: name,
+            topic: Topic::Alert,
+            severity: Severity::Info,
+            recipient: None,
+            facts: facts.to_string(),
+            at: now,
+            due_at: now,
+            state: DeliveryState::Noted,
+        }
+    }
+}
+
 /// How far a channel has followed the outbox.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Following {

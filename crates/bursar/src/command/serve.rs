@@ -4,6 +4,7 @@ use std::{io::IsTerminal, net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use budget::CloudBudget;
+use focus::cost::Costs;
 use jiff::Timestamp;
 use lake::{Lake, LakeOptions};
 use server::{Service, check_listen};
@@ -24,6 +25,7 @@ use crate::{
 
 mod clickhouse;
 pub(super) mod collect;
+pub(super) mod notices;
 mod storage;
 
 /// Run the service
@@ -87,6 +89,11 @@ pub(crate) async fn serve(config: Config, is_gateway: bool) -> anyhow::Result<()
     let service = Service::new(store.clone(), told).with_metrics(metrics);
     let service = door::beside(service, &config, store.clone())?;
     let lake = if is_gateway { None } else { lake(&config).await? };
+    let costs = lake.clone().map(|lake| lake as Arc<dyn Costs>);
+    let _telling = match is_gateway {
+        true => JoinSet::new(),
+        false => notices::start(&store, costs, &config)?,
+    };
     let (service, _collecting) = match lake {
         Some(lake) => {
             let collecting = collect::start(&lake, &store, &config);
@@ -149,6 +156,7 @@ async fn lake(config: &Config) -> anyhow::Result<Option<Arc<Lake>>> {
 pub(crate) fn server_config(config: &Config) -> server::Config {
     server::Config {
         admin_token: config.admin_token.clone(),
+        alert_token: config.notify.alert_token.clone(),
         rate_limit_per_second: Some(config.rate_per_second),
         head_timeout: config.head_timeout,
         ..server::Config::default()

@@ -1,8 +1,8 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use budget::{
-    Budget, Defaults, Deliveries, DeliveryFilter, DeliveryState, Key, Memory, Outbox, Quote,
-    Settle, Severity, Tenants, Topic,
+    Budget, Defaults, Deliveries, DeliveryFilter, DeliveryState, Key, Memory, NewDelivery, Outbox,
+    Quote, Settle, Severity, Tenants, Topic,
     conformance::{Hands, call, quote, tenant, usd},
 };
 use focus::Scope;
@@ -294,6 +294,9 @@ async fn the_digest_and_the_review_come_once_to_whoever_was_there() {
     courier.plan_calendar().await.unwrap();
     courier.turn(hook).await.unwrap();
     assert_eq!(bench.states().await, [], "the Monday before was before it");
+    let now = bench.hands.now();
+    let noted = NewDelivery::noted("alert/1".to_owned(), "IdlePod", "It idles.", now, now);
+    bench.store.plan("alertmanager", None, vec![noted], now).await.unwrap();
     // Monday the 16th, in two processes.
     bench.pass(4 * 86_400);
     let other = Courier { calendar, ..bench.courier(vec![post()]) };
@@ -310,6 +313,7 @@ async fn the_digest_and_the_review_come_once_to_whoever_was_there() {
     assert_eq!(sections[0]["rows"][0][0], "acme");
     assert_eq!(sections[1]["rows"][0][0], "budget threshold");
     assert_eq!(sections[1]["rows"][0][1], "1");
+    assert_eq!(sections[2]["rows"][0], serde_json::json!(["IdlePod", "It idles."]));
     // The first of December is a Tuesday; the digest of the day before comes with the review.
     bench.pass(15 * 86_400);
     courier.plan_calendar().await.unwrap();
