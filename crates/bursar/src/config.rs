@@ -27,6 +27,7 @@ mod cost_source;
 pub mod file;
 mod notify;
 pub mod setting;
+mod table;
 #[cfg(test)]
 mod tests;
 mod upstream;

@@ -8,7 +8,10 @@
 use std::{
     collections::HashSet,
     panic::AssertUnwindSafe,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -16,7 +19,7 @@ use budget::{Claimed, Ended, Notice, Pace, Page, Quiet, Step, Store, StoreError,
 use focus::cost::Costs;
 use futures_util::FutureExt as _;
 use jiff::{SignedDuration, Timestamp};
-use tokio::task::JoinSet;
+use tokio::{sync::watch, task::JoinSet};
 use tracing::{info, warn};
 
 use crate::{Channel, SendError, Templates, names, plan};
@@ -32,13 +35,15 @@ const EVERY: Duration = Duration::from_secs(1);
 /// From the end of one look at the calendar to the next.
 const CALENDAR_EVERY: Duration = Duration::from_secs(60);
 /// From one count of what waits to the next.
-const GAUGES_EVERY: Duration = Duration::from_secs(10);
+const GAUGES_EVERY: Duration = Duration::from_secs(5);
 /// Events that are read at a time.
 const PAGE: usize = 500;
 /// Messages of a turn, at most: then the outbox is looked at again.
 const MESSAGES_MOST: usize = 100;
 /// How long what was delivered is kept: keys are known for longer than anything is told late.
 const KEPT: SignedDuration = SignedDuration::from_hours(30 * 24);
+/// For what is on its way when the senders are told to stop.
+const STOP_MOST: Duration = Duration::from_secs(20);
 /// What is left of a lease when a channel that does not come back is given up.
 const LEASE_REST: SignedDuration = SignedDuration::from_secs(30);
 
@@ -82,44 +87,72 @@ pub struct Courier {
     pub clock: Clock,
     /// Random numbers, for pauses.
     pub luck: Box<dyn Fn() -> u64 + Send + Sync>,
-    /// What this process has planned of the calendar.
-    pub planned: Mutex<HashSet<String>>,
+    /// What this process remembers.
+    pub memory: Memory,
+}
+
+/// What a process remembers while it runs.
+#[derive(Debug, Default)]
+pub struct Memory {
+    /// What it has planned of the calendar.
+    planned: Mutex<HashSet<String>>,
+    /// It is told to stop.
+    ending: AtomicBool,
+}
+
+/// Senders at work. They end when this is dropped; what they were at is sent again then, when its
+/// lease has ended.
+pub struct Running {
+    courier: Arc<Courier>,
+    tasks: JoinSet<()>,
+    stop: watch::Sender<bool>,
+}
+
+impl Running {
+    /// Has nothing more sent, and waits for what is on its way.
+    pub async fn stop(mut self) {
+        self.courier.memory.ending.store(true, Ordering::Relaxed);
+        self.stop.send_replace(true);
+        let ended = async { while self.tasks.join_next().await.is_some() {} };
+        if tokio::time::timeout(STOP_MOST, ended).await.is_err() {
+            warn!("a channel has not come back: what it was given is sent again");
+        }
+    }
 }
 
 impl Courier {
-    /// Starts the senders. They end when what is returned is dropped; what they were at is sent
-    /// again, when its lease has ended.
-    pub fn start(self) -> JoinSet<()> {
+    /// Starts the senders.
+    pub fn start(self) -> Running {
         names::describe();
+        for post in &self.posts {
+            for result in names::RESULTS {
+                count(post, result, 0);
+            }
+        }
         let courier = Arc::new(self);
+        let (stop, stopped) = watch::channel(false);
         let mut tasks = JoinSet::new();
         for at in 0..courier.posts.len() {
-            let courier = courier.clone();
-            tasks.spawn(async move {
-                let Some(post) = courier.posts.get(at) else { return };
-                for result in names::RESULTS {
-                    count(post, result, 0);
-                }
-                loop {
+            let (courier, stopped) = (courier.clone(), stopped.clone());
+            tasks.spawn(every(EVERY, stopped, move || {
+                let courier = courier.clone();
+                async move {
+                    let Some(post) = courier.posts.get(at) else { return };
                     survive(&post.name, courier.turn(post)).await;
-                    tokio::time::sleep(EVERY).await;
                 }
-            });
+            }));
         }
-        let calendar = courier.clone();
-        tasks.spawn(async move {
-            loop {
-                survive("calendar", calendar.plan_calendar()).await;
-                tokio::time::sleep(CALENDAR_EVERY).await;
-            }
-        });
-        tasks.spawn(async move {
-            loop {
-                survive("gauges", courier.tidy()).await;
-                tokio::time::sleep(GAUGES_EVERY).await;
-            }
-        });
-        tasks
+        let (calendar, told) = (courier.clone(), stopped.clone());
+        tasks.spawn(every(CALENDAR_EVERY, told, move || {
+            let calendar = calendar.clone();
+            async move { survive("calendar", calendar.plan_calendar()).await }
+        }));
+        let counted = courier.clone();
+        tasks.spawn(every(GAUGES_EVERY, stopped, move || {
+            let counted = counted.clone();
+            async move { survive("gauges", counted.tidy()).await }
+        }));
+        Running { courier, tasks, stop }
     }
 
     fn now(&self) -> Timestamp {
@@ -193,6 +226,9 @@ impl Courier {
         let group_most = post.pace.group_most.min(post.channel.group_most());
         let pace = Pace { group_most, ..post.pace.clone() };
         for _ in 0..MESSAGES_MOST {
+            if self.memory.ending.load(Ordering::Relaxed) {
+                return Ok(());
+            }
             let claimed = self.store.claim(&post.name, &pace, self.now()).await?;
             let Some(claimed) = claimed else { return Ok(()) };
             let sent = self.send(post, &claimed).await;
@@ -273,7 +309,7 @@ impl Courier {
     }
 
     fn planned(&self) -> MutexGuard<'_, HashSet<String>> {
-        self.planned.lock().unwrap_or_else(PoisonError::into_inner)
+        self.memory.planned.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether this process has planned a thing of the calendar.
@@ -299,6 +335,19 @@ fn shown(count: u64) -> f64 {
 fn count(post: &Post, result: &'static str, times: u64) {
     let channel = post.name.clone();
     metrics::counter!(names::DELIVERIES, "channel" => channel, "result" => result).increment(times);
+}
+
+/// Does something again and again, until it is told to stop.
+async fn every<F>(pause: Duration, mut stopped: watch::Receiver<bool>, mut turn: impl FnMut() -> F)
+where
+    F: Future<Output = ()>,
+{
+    while !*stopped.borrow() {
+        turn().await;
+        // It ends as well when whoever would say so is gone.
+        let told = stopped.wait_for(|stopped| *stopped);
+        let _ = tokio::time::timeout(pause, told).await;
+    }
 }
 
 /// Runs a turn; what goes wrong in it is told and comes again.

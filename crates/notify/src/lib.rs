@@ -25,7 +25,7 @@ mod webhook;
 
 pub use self::http::{Authority, Endpoint};
 pub use channel::{Channel, Item, Message, SendError};
-pub use courier::{Calendar, Clock, Courier, Post};
+pub use courier::{Calendar, Clock, Courier, Memory, Post, Running};
 pub use email::{Email, EmailSettings, MailTls};
 pub use facts::{Amount, Facts, Section};
 pub use pagerduty::PagerDuty;

@@ -169,6 +169,17 @@ impl Sink {
         format!("{}://127.0.0.1:{}/hook?key=secret", self.scheme, self.port)
     }
 
+    /// Waits until so many requests have come.
+    pub(crate) async fn wait_for(&self, count: usize) {
+        let mut ticks = tokio::time::interval(std::time::Duration::from_millis(5));
+        let came = async {
+            while self.taken().len() < count {
+                ticks.tick().await;
+            }
+        };
+        tokio::time::timeout(std::time::Duration::from_secs(20), came).await.unwrap();
+    }
+
     pub(crate) fn taken(&self) -> Vec<Taken> {
         self.kept.lock().unwrap().taken.clone()
     }

@@ -90,10 +90,7 @@ pub(crate) async fn serve(config: Config, is_gateway: bool) -> anyhow::Result<()
     let service = door::beside(service, &config, store.clone())?;
     let lake = if is_gateway { None } else { lake(&config).await? };
     let costs = lake.clone().map(|lake| lake as Arc<dyn Costs>);
-    let _telling = match is_gateway {
-        true => JoinSet::new(),
-        false => notices::start(&store, costs, &config)?,
-    };
+    let telling = if is_gateway { None } else { notices::start(&store, costs, &config).await? };
     let (service, _collecting) = match lake {
         Some(lake) => {
             let collecting = collect::start(&lake, &store, &config);
@@ -102,7 +99,7 @@ pub(crate) async fn serve(config: Config, is_gateway: bool) -> anyhow::Result<()
         None => (service, JoinSet::new()),
     };
     let _beside = if is_gateway { None } else { Some(beside(&store, &config).await?) };
-    run(listener, service, store, shutdown).await
+    run(listener, service, store, shutdown, telling).await
 }
 
 /// What goes on beside bills: budgets from AWS, and the size of storage.
@@ -163,14 +160,19 @@ pub(crate) fn server_config(config: &Config) -> server::Config {
     }
 }
 
-/// Runs the service until it is told to stop, then closes the store.
+/// Runs the service until it is told to stop, lets notices arrive that are on their way, then
+/// closes the store.
 pub(crate) async fn run(
     listener: TcpListener,
     service: Service,
     store: Store,
     shutdown: impl Future<Output = ()> + Send + 'static,
+    telling: Option<notify::Running>,
 ) -> anyhow::Result<()> {
     let served = server::run(listener, service, shutdown).await;
+    if let Some(telling) = telling {
+        telling.stop().await;
+    }
     store.close().await;
     served.context("the service has failed")?;
     info!("stopped");

@@ -7,7 +7,7 @@ use jiff::{SignedDuration, civil::Time, civil::Weekday, tz::TimeZone};
 use notify::{Authority, Email, EmailSettings, Endpoint, MailTls, PagerDuty};
 use secrecy::SecretString;
 
-use super::{Fault, Source, file::TableText, value::parsed};
+use super::{Fault, Source, file::TableText, table::Table, value::parsed};
 
 /// Keys that every channel has.
 const KEYS: &str = "type, events, severity, per_minute, group, attempts, ca_file";
@@ -178,97 +178,10 @@ fn day_and_time(text: &str) -> Result<(Weekday, Time), String> {
     Ok((*day, time(at.trim())?))
 }
 
-/// The keys of a channel's table as they were written.
-struct Table<'a> {
-    written: &'a TableText,
-    faults: &'a mut Vec<Fault>,
-}
-
-impl Table<'_> {
-    fn fault(&mut self, source: &Source, key: Option<&str>, message: String) {
-        let table = format!("notify.channel.{}", self.written.name);
-        let key = key.map_or(table.clone(), |key| format!("{table}.{key}"));
-        self.faults.push(Fault { source: source.clone(), key: Some(key), message });
-    }
-
-    /// What a key means, where it is there; a fault where it means nothing.
-    fn read<T>(&mut self, key: &str, read: impl Fn(&str) -> Result<T, String>) -> Option<T> {
-        let found = self.written.fields.iter().find(|(name, ..)| name == key)?;
-        let (source, text) = (found.1.clone(), found.2.clone());
-        match read(&text) {
-            Ok(value) => Some(value),
-            Err(message) => {
-                self.fault(&source, Some(key), message);
-                None
-            }
-        }
-    }
-
-    /// The same for what has to be there.
-    fn need<T>(&mut self, key: &str, read: impl Fn(&str) -> Result<T, String>) -> Option<T> {
-        if self.written.fields.iter().any(|(name, ..)| name == key) {
-            return self.read(key, read);
-        }
-        self.fault(&self.written.source.clone(), None, format!("{key} is missing"));
-        None
-    }
-
-    /// A secret: under its key, in a file, or in a variable; in one place alone.
-    fn secret<T>(&mut self, key: &str, read: impl Fn(&str) -> Result<T, String>) -> Option<T> {
-        let (file, variable) = (format!("{key}_file"), format!("{key}_env"));
-        let names = [key, &file, &variable];
-        let is_given = |name: &&&str| self.written.fields.iter().any(|(known, ..)| known == **name);
-        if names.iter().filter(is_given).count() > 1 {
-            let message = format!("has more than one of {}", names.join(", "));
-            self.fault(&self.written.source.clone(), None, message);
-            return None;
-        }
-        let from_file = |path: &str| {
-            let text = fs::read_to_string(path).map_err(|error| format!("{path}: {error}"))?;
-            read(text.trim())
-        };
-        let from_variable = |name: &str| {
-            let text = std::env::var(name).map_err(|_| format!("no variable {name} is set"))?;
-            read(text.trim())
-        };
-        let given = self.read(key, &read).or_else(|| self.read(&file, from_file));
-        given.or_else(|| self.read(&variable, from_variable))
-    }
-
-    fn need_secret<T>(&mut self, key: &str, read: impl Fn(&str) -> Result<T, String>) -> Option<T> {
-        let before = self.faults.len();
-        let secret = self.secret(key, read);
-        if secret.is_none() && self.faults.len() == before {
-            let message = format!("{key}, {key}_file or {key}_env is missing");
-            self.fault(&self.written.source.clone(), None, message);
-        }
-        secret
-    }
-
-    /// Faults for keys that the type has not.
-    fn check_keys(&mut self, own: &str) {
-        let known: Vec<&str> = KEYS.split(", ").chain(own.split(", ")).collect();
-        let secrets = ["password", "url", "secret", "key"];
-        let is_known = |name: &str| {
-            let plain = name.strip_suffix("_file").or_else(|| name.strip_suffix("_env"));
-            let secret =
-                plain.is_some_and(|plain| secrets.contains(&plain) && known.contains(&plain));
-            known.contains(&name) || secret
-        };
-        let fields = self.written.fields.iter().filter(|(name, ..)| !is_known(name));
-        let wrong: Vec<(String, Source)> =
-            fields.map(|(name, source, _)| (name.clone(), source.clone())).collect();
-        for (name, source) in wrong {
-            let message = format!("unknown; there are {KEYS}, {own}");
-            self.fault(&source, Some(&name), message);
-        }
-    }
-}
-
 /// What a channel's table means; `None` where something is wrong with it.
 pub(super) fn read(written: &TableText, faults: &mut Vec<Fault>) -> Option<NotifyChannel> {
     let before = faults.len();
-    let mut table = Table { written, faults };
+    let mut table = Table::new("notify.channel", written, faults);
     let name = &written.name;
     let is_name = (1..=NAME_MOST).contains(&name.chars().count())
         && !name.contains(|c: char| c.is_control() || c == '/');
@@ -294,6 +207,24 @@ pub(super) fn read(written: &TableText, faults: &mut Vec<Fault>) -> Option<Notif
         return None;
     }
     Some(NotifyChannel { name, wanted, pace, tenants, target: target?, authority })
+}
+
+/// Faults for keys that the type has not.
+fn check_keys(table: &mut Table<'_>, own: &str) {
+    let known: Vec<&str> = KEYS.split(", ").chain(own.split(", ")).collect();
+    let secrets = ["password", "url", "secret", "key"];
+    let is_known = |name: &str| {
+        let plain = name.strip_suffix("_file").or_else(|| name.strip_suffix("_env"));
+        let secret = plain.is_some_and(|plain| secrets.contains(&plain) && known.contains(&plain));
+        known.contains(&name) || secret
+    };
+    let fields = table.written.fields.iter().filter(|(name, ..)| !is_known(name));
+    let wrong: Vec<(String, Source)> =
+        fields.map(|(name, source, _)| (name.clone(), source.clone())).collect();
+    for (name, source) in wrong {
+        let message = format!("unknown; there are {KEYS}, {own}");
+        table.fault(&source, Some(&name), message);
+    }
 }
 
 fn pace(table: &mut Table<'_>) -> Pace {
@@ -328,25 +259,25 @@ fn target(table: &mut Table<'_>, authority: &Authority) -> Option<Target> {
     let kind = table.need("type", |text| Ok(text.to_owned()))?;
     match kind.as_str() {
         "email" => {
-            table.check_keys(EMAIL_KEYS);
+            check_keys(table, EMAIL_KEYS);
             email(table, authority).map(Target::Email)
         }
         "slack" => {
-            table.check_keys("url");
+            check_keys(table, "url");
             table.need_secret("url", Endpoint::parse).map(Target::Slack)
         }
         "teams" => {
-            table.check_keys("url");
+            check_keys(table, "url");
             table.need_secret("url", Endpoint::parse).map(Target::Teams)
         }
         "webhook" => {
-            table.check_keys("url, secret");
+            check_keys(table, "url, secret");
             let url = table.need_secret("url", Endpoint::parse);
             let secrets = table.need_secret("secret", secrets);
             url.zip(secrets).map(|(url, secrets)| Target::Webhook(url, secrets))
         }
         "pagerduty" => {
-            table.check_keys("key, url");
+            check_keys(table, "key, url");
             let key = table.need_secret("key", secret);
             let url = table.secret("url", Endpoint::parse);
             let url = url.or_else(|| Endpoint::parse(PagerDuty::ENDPOINT).ok());

@@ -354,3 +354,6 @@ fn approximate(amount: Decimal) -> f64 {
 fn back(amount: f64) -> Option<Decimal> {
     Decimal::parse(&format!("{amount:.2}"))
 }
+
+#[cfg(test)]
+mod tests;

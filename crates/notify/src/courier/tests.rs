@@ -1,7 +1,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use budget::{
-    Budget, Defaults, Deliveries, DeliveryFilter, DeliveryState, Key, Memory, NewDelivery, Outbox,
+    Budget, Defaults, Deliveries, DeliveryFilter, DeliveryState, Key, Memory as Model, Outbox,
     Quote, Settle, Severity, Tenants, Topic,
     conformance::{Hands, call, quote, tenant, usd},
 };
@@ -18,21 +18,21 @@ use crate::{
 
 const SECRET: &str = "a secret of the receiver's";
 
-struct Bench {
-    hands: Hands,
-    store: Arc<Memory>,
+pub(super) struct Bench {
+    pub(super) hands: Hands,
+    pub(super) store: Arc<Model>,
     calls: AtomicU64,
 }
 
 impl Bench {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let hands = Hands::at("2026-11-12T12:00:00Z".parse().unwrap());
         let clock = hands.clone();
-        let store = Memory::new(Defaults::default(), Arc::new(move || clock.now()));
+        let store = Model::new(Defaults::default(), Arc::new(move || clock.now()));
         Self { hands, store: Arc::new(store), calls: AtomicU64::new(0) }
     }
 
-    fn courier(&self, posts: Vec<Post>) -> Courier {
+    pub(super) fn courier(&self, posts: Vec<Post>) -> Courier {
         let clock = self.hands.clone();
         Courier {
             store: self.store.clone(),
@@ -43,11 +43,11 @@ impl Bench {
             calendar: Calendar::default(),
             clock: Arc::new(move || clock.now()),
             luck: Box::new(|| 0),
-            planned: Mutex::default(),
+            memory: super::Memory::default(),
         }
     }
 
-    async fn limit(&self, limit: &str) {
+    pub(super) async fn limit(&self, limit: &str) {
         let budget = Budget::new(Scope::tenant(tenant()), usd(limit), self.hands.now()).unwrap();
         budget::Budgets::put(&*self.store, budget).await.unwrap();
         let admin = budget::Tenant {
@@ -60,25 +60,25 @@ impl Bench {
         self.store.put_tenant(admin).await.unwrap();
     }
 
-    async fn spend(&self, amount: &str) {
+    pub(super) async fn spend(&self, amount: &str) {
         let number = self.calls.fetch_add(1, Ordering::Relaxed);
         let (key, call) = (Key::from_u64_pair(7, number), Some(call("m", None, None)));
         let actual: Quote = quote(90, Some(amount));
         budget::Escrow::settle(&*self.store, Settle { key, call, actual }).await.unwrap();
     }
 
-    fn pass(&self, seconds: i64) {
+    pub(super) fn pass(&self, seconds: i64) {
         self.hands.pass(SignedDuration::from_secs(seconds));
     }
 
-    async fn states(&self) -> Vec<(String, DeliveryState, u32)> {
+    pub(super) async fn states(&self) -> Vec<(String, DeliveryState, u32)> {
         let all = self.store.deliveries(DeliveryFilter::default()).await.unwrap();
         let all = all.into_iter().rev();
         all.map(|one| (one.topic.to_string(), one.state, one.attempts)).collect()
     }
 }
 
-fn post(name: &str, channel: impl Channel + 'static) -> Post {
+pub(super) fn post(name: &str, channel: impl Channel + 'static) -> Post {
     Post {
         name: name.to_owned(),
         wanted: Wanted::default(),
@@ -89,7 +89,7 @@ fn post(name: &str, channel: impl Channel + 'static) -> Post {
     }
 }
 
-fn webhook(sink: &Sink) -> Webhook {
+pub(super) fn webhook(sink: &Sink) -> Webhook {
     let secrets = vec![SecretString::from(SECRET)];
     let endpoint = Endpoint::parse(&sink.url()).unwrap();
     Webhook::new(endpoint, secrets, &None).unwrap().with_total(Duration::from_millis(300))
@@ -272,55 +272,17 @@ async fn many_events_in_a_short_while_are_one_message_and_nights_are_quiet() {
 }
 
 #[tokio::test]
-async fn the_digest_and_the_review_come_once_to_whoever_was_there() {
+async fn what_is_on_its_way_arrives_before_the_senders_end() {
     let sink = Sink::start(vec![Reply::status(200)]).await;
     let bench = Bench::new();
-    let calendar = Calendar {
-        digest: Some(budget::Weekly {
-            day: jiff::civil::Weekday::Monday,
-            time: time(9, 0, 0, 0),
-            zone: TimeZone::UTC,
-        }),
-        review: Some(budget::Monthly { time: time(9, 0, 0, 0), zone: TimeZone::UTC }),
-        ..Calendar::default()
-    };
-    let topics = [Topic::Digest, Topic::Review].into_iter().collect();
-    let wanted = Wanted { topics: Some(topics), severity: Severity::Critical };
-    let post = || Post { wanted: wanted.clone(), ..post("hook", webhook(&sink)) };
-    let courier = Courier { calendar: calendar.clone(), ..bench.courier(vec![post()]) };
-    let hook = &courier.posts[0];
-    bench.limit("100").await;
-    bench.spend("85").await;
-    courier.plan_calendar().await.unwrap();
-    courier.turn(hook).await.unwrap();
-    assert_eq!(bench.states().await, [], "the Monday before was before it");
-    let now = bench.hands.now();
-    let noted = NewDelivery::noted("alert/1".to_owned(), "IdlePod", "It idles.", now, now);
-    bench.store.plan("alertmanager", None, vec![noted], now).await.unwrap();
-    // Monday the 16th, in two processes.
-    bench.pass(4 * 86_400);
-    let other = Courier { calendar, ..bench.courier(vec![post()]) };
-    for _ in 0..2 {
-        courier.plan_calendar().await.unwrap();
-        other.plan_calendar().await.unwrap();
-        bench.pass(5);
-        courier.turn(hook).await.unwrap();
-    }
-    let [digest] = sink.taken().try_into().unwrap();
-    let digest = digest.json();
-    assert_eq!(digest["subject"], "The week in costs: $85.00 for AI");
-    let sections = &digest["items"][0]["facts"]["sections"];
-    assert_eq!(sections[0]["rows"][0][0], "acme");
-    assert_eq!(sections[1]["rows"][0][0], "budget threshold");
-    assert_eq!(sections[1]["rows"][0][1], "1");
-    assert_eq!(sections[2]["rows"][0], serde_json::json!(["IdlePod", "It idles."]));
-    // The first of December is a Tuesday; the digest of the day before comes with the review.
-    bench.pass(15 * 86_400);
-    courier.plan_calendar().await.unwrap();
-    bench.pass(5);
-    courier.turn(hook).await.unwrap();
-    let last = sink.taken().pop().unwrap().json();
-    let topics: Vec<_> = last["items"].as_array().unwrap().iter().map(|i| &i["topic"]).collect();
-    assert_eq!(topics, ["digest", "review"]);
-    assert_eq!(last["items"][1]["facts"]["spent"]["amount"], "85");
+    let pace = Pace { window: SignedDuration::ZERO, ..Pace::default() };
+    bench.limit("10").await;
+    let courier = bench.courier(vec![Post { pace, ..post("hook", webhook(&sink)) }]);
+    bench.store.follow("hook", bench.hands.now()).await.unwrap();
+    bench.spend("8.5").await;
+    let running = courier.start();
+    sink.wait_for(1).await;
+    running.stop().await;
+    let (_, state, _) = &bench.states().await[0];
+    assert_eq!(*state, DeliveryState::Delivered);
 }

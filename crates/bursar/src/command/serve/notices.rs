@@ -7,9 +7,8 @@ use budget::{Monthly, Quiet, Weekly};
 use focus::cost::Costs;
 use jiff::Timestamp;
 use notify::{
-    Calendar, Channel, Courier, Email, PagerDuty, Post, Slack, Teams, Templates, Webhook,
+    Calendar, Channel, Courier, Email, PagerDuty, Post, Running, Slack, Teams, Templates, Webhook,
 };
-use tokio::task::JoinSet;
 use tracing::info;
 
 use crate::{
@@ -18,20 +17,23 @@ use crate::{
     seed::Random,
 };
 
-/// Starts the channels that the config names. They end when what is returned is dropped.
-pub(super) fn start(
+/// Starts the channels that the config names, if it names any.
+pub(super) async fn start(
     store: &Store,
     costs: Option<Arc<dyn Costs>>,
     config: &Config,
-) -> anyhow::Result<JoinSet<()>> {
+) -> anyhow::Result<Option<Running>> {
     let notify = &config.notify;
     if notify.channels.is_empty() {
-        return Ok(JoinSet::new());
+        return Ok(None);
     }
     let mut posts = Vec::with_capacity(notify.channels.len());
     for channel in &notify.channels {
         let (name, kind) = (&channel.name, channel.target.kind());
         info!(name, kind, "notices go to a channel");
+        // A new channel begins here: what is told of the first request is told by it.
+        let following = store.follow(name, Timestamp::now()).await;
+        following.context("failed to read how far a channel has come")?;
         posts.push(post(channel)?);
     }
     let zone = notify.zone.clone();
@@ -54,9 +56,9 @@ pub(super) fn start(
         calendar,
         clock: Arc::new(Timestamp::now),
         luck: Box::new(luck),
-        planned: Mutex::default(),
+        memory: notify::Memory::default(),
     };
-    Ok(courier.start())
+    Ok(Some(courier.start()))
 }
 
 /// The words that are configured.
