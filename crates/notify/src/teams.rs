@@ -12,8 +12,11 @@ use crate::{Authority, Channel, Endpoint, Item, Message, SendError, format::cut,
 const GROUP_MOST: usize = 10;
 /// Characters of a text, at most.
 const TEXT_MOST: usize = 1_000;
-/// Facts of one thing, at most.
+/// Facts of one thing, at most, and the characters of each.
 const FACTS_MOST: usize = 12;
+const FACT_MOST: usize = 200;
+/// Bytes of a card, at most; with what Teams adds it stays below its limit.
+const CARD_MOST: usize = 26_000;
 
 /// A channel or chat in Teams.
 pub struct Teams {
@@ -39,14 +42,17 @@ impl Channel for Teams {
     }
 
     async fn send(&self, message: &Message) -> Result<(), SendError> {
-        let body = body(message).to_string();
+        let whole = body(message, true).to_string();
+        // Long filters can be too much for a card: then each thing is told in a line.
+        let is_small = whole.len() <= CARD_MOST;
+        let body = if is_small { whole } else { body(message, false).to_string() };
         self.http.post(&self.endpoint, &HeaderMap::new(), body.into()).await
     }
 }
 
 /// An Adaptive Card (<https://adaptivecards.io/explorer/AdaptiveCard.html>) of version 1.4, which
 /// every Teams shows.
-fn body(message: &Message) -> Value {
+fn body(message: &Message, is_whole: bool) -> Value {
     let color = match message.severity {
         Severity::Info => "default",
         Severity::Warning => "warning",
@@ -64,6 +70,9 @@ fn body(message: &Message) -> Value {
     for item in message.items.iter().take(GROUP_MOST) {
         if is_one_of_many {
             blocks.push(text(&item.subject, true));
+        }
+        if !is_whole {
+            continue;
         }
         blocks.push(text(&item.what, false));
         blocks.push(facts(item));
@@ -92,7 +101,9 @@ fn facts(item: &Item) -> Value {
         .iter()
         .chain(sections)
         .take(FACTS_MOST)
-        .map(|(name, value)| json!({ "title": plain(name), "value": plain(value) }))
+        .map(
+            |(name, value)| json!({ "title": plain(name), "value": plain(&cut(value, FACT_MOST)) }),
+        )
         .collect();
     json!({ "type": "FactSet", "facts": facts })
 }

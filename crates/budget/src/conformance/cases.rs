@@ -14,7 +14,8 @@ use super::{
         a_dead_delivery_is_tried_again_when_somebody_asks,
         a_key_is_planned_once_and_a_step_is_taken_once,
         a_lease_ends_and_the_batch_goes_out_again_as_it_was,
-        a_new_channel_begins_at_the_outboxs_end, what_is_due_is_claimed_once_and_in_one_batch,
+        a_new_channel_begins_at_the_outboxs_end, senders_that_fail_and_die_lose_nothing,
+        what_is_due_is_claimed_once_and_in_one_batch,
         what_was_delivered_is_forgotten_after_a_while,
     },
     kept::{
@@ -68,6 +69,7 @@ cases![
     a_dead_delivery_is_tried_again_when_somebody_asks,
     a_channel_sends_no_more_than_its_pace_allows,
     what_was_delivered_is_forgotten_after_a_while,
+    senders_that_fail_and_die_lose_nothing,
 ];
 
 fn strings(a: &str, b: &str, c: &str) -> (String, String, String) {

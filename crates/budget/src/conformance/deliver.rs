@@ -1,5 +1,7 @@
 //! Cases of deliveries.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use focus::Scope;
 use jiff::{SignedDuration, Timestamp};
 
@@ -247,4 +249,95 @@ pub(super) async fn what_was_delivered_is_forgotten_after_a_while(bench: &Bench)
     let kept = all(bench).await;
     let kept: Vec<&str> = kept.iter().map(|one| one.key.as_str()).collect();
     assert_eq!(kept, ["c", "b"]);
+}
+
+/// What senders have seen of deliveries.
+#[derive(Default)]
+struct Seen {
+    planned: u32,
+    /// The keys of each batch, as it was first claimed.
+    batches: BTreeMap<String, Vec<String>>,
+    /// Until when somebody is at a key.
+    leased: BTreeMap<String, Timestamp>,
+    delivered: BTreeSet<String>,
+    held: Vec<Claimed>,
+}
+
+impl Seen {
+    fn claimed(&mut self, claimed: Claimed, now: Timestamp) {
+        let names: Vec<String> = claimed.deliveries.iter().map(|one| one.key.clone()).collect();
+        let first = self.batches.entry(claimed.batch.clone()).or_insert_with(|| names.clone());
+        assert_eq!(*first, names, "a batch goes out as it did");
+        for one in &claimed.deliveries {
+            let until = self.leased.insert(one.key.clone(), one.leased_until.unwrap());
+            assert!(until.is_none_or(|until| until <= now), "{} is another's", one.key);
+            assert!(!self.delivered.contains(&one.key), "{} was delivered", one.key);
+        }
+        self.held.push(claimed);
+    }
+
+    async fn ended(&mut self, bench: &Bench, at: usize, choice: u64) {
+        let claimed = self.held.swap_remove(at);
+        let error = "no".to_owned();
+        let ended = match choice {
+            0 => Ended::Again { due_at: later(bench, 7), error },
+            1 => Ended::Dead { error },
+            _ => Ended::Delivered,
+        };
+        if finish(bench, &claimed, ended.clone()).await {
+            for one in &claimed.deliveries {
+                self.leased.remove(&one.key);
+                if ended == Ended::Delivered {
+                    self.delivered.insert(one.key.clone());
+                }
+            }
+        }
+    }
+}
+
+/// Senders that come and go at random: nothing is lost, nobody has what is another's, and what goes
+/// out again is what went out.
+pub(super) async fn senders_that_fail_and_die_lose_nothing(bench: &Bench) {
+    let pace = Pace { group_most: 3, burst: 1_000, ..Pace::default() };
+    let (mut seen, mut random) = (Seen::default(), 7_u64);
+    let mut draw = |below: u64| {
+        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963);
+        (random >> 33) % below
+    };
+    for _ in 0..300 {
+        match draw(8) {
+            0 | 1 => {
+                let key = format!("key-{:03}", seen.planned);
+                let recipient = (draw(3) == 0).then_some("admin@example.com");
+                let new = vec![new(bench, &key, recipient)];
+                bench.store.plan(CHANNEL, None, new, bench.hands.now()).await.unwrap();
+                seen.planned += 1;
+            }
+            2..=4 => {
+                if let Some(claimed) = claim(bench, &pace).await {
+                    seen.claimed(claimed, bench.hands.now());
+                }
+            }
+            5 if !seen.held.is_empty() => {
+                let at = usize::try_from(draw(seen.held.len() as u64)).unwrap();
+                let choice = draw(5);
+                // One in five dies without a word; its lease ends by itself.
+                match choice {
+                    4 => drop(seen.held.swap_remove(at)),
+                    choice => seen.ended(bench, at, choice).await,
+                }
+            }
+            6 => pass(bench, i64::try_from(draw(60)).unwrap()),
+            _ => drop(bench.store.retry(None, bench.hands.now()).await.unwrap()),
+        }
+    }
+    pass(bench, 3_600);
+    bench.store.retry(None, bench.hands.now()).await.unwrap();
+    seen.held.clear();
+    while let Some(claimed) = claim(bench, &pace).await {
+        seen.claimed(claimed, bench.hands.now());
+        seen.ended(bench, 0, 2).await;
+    }
+    assert!(seen.planned > 40, "{}", seen.planned);
+    assert_eq!(seen.delivered.len(), seen.planned as usize);
 }

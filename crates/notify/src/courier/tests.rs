@@ -2,7 +2,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use budget::{
     Budget, Defaults, Deliveries, DeliveryFilter, DeliveryState, Key, Memory as Model, Outbox,
-    Quote, Settle, Severity, Tenants, Topic,
+    Quote, Settle, Severity, Tenants,
     conformance::{Hands, call, quote, tenant, usd},
 };
 use focus::Scope;

@@ -18,3 +18,14 @@ async fn a_message_is_a_card_and_a_name_is_no_link() {
     assert_eq!(blocks[2]["facts"][0]["title"], "Spent");
     assert!(taken.body.len() < 28_000);
 }
+
+#[test]
+fn a_card_is_never_too_large() {
+    let mut message = message(10);
+    for item in &mut message.items {
+        item.what = "*".repeat(5_000);
+        item.subject = "x".repeat(900);
+    }
+    assert!(body(&message, true).to_string().len() > CARD_MOST);
+    assert!(body(&message, false).to_string().len() <= CARD_MOST);
+}
