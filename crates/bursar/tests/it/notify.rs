@@ -201,8 +201,7 @@ fn tells(database: &str, replicas: usize) {
         (0..replicas).map(|_| Server::start_with(database, &config).answering()).collect();
     let mut client = Client::connect(servers[0].address).expect("a service");
     let tenant = r#"{"tenant_id":"acme","name":"Acme","admin_email":"admin@acme.test"}"#;
-    let (status, text) = client.send("POST", "/api/v1/tenants", tenant).expect("an answer");
-    assert_eq!(status, 200, "{text}");
+    client.post("/api/v1/tenants", tenant, 201);
     bursar_json(database, &["budget", "set", "acme", "10"]);
     track(&mut client, 1, 2_700_000);
 
