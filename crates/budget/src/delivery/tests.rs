@@ -159,7 +159,7 @@ proptest! {
         let (mut now, mut remembered) = (at("2026-11-26T12:00:00Z"), None);
         let mut sent: Vec<Timestamp> = Vec::new();
         for gap in gaps {
-            now = now + SignedDuration::from_millis(gap);
+            now += SignedDuration::from_millis(gap);
             match pace.turn(remembered, now) {
                 Turn::Now(next) => {
                     remembered = Some(next);
