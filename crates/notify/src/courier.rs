@@ -344,9 +344,11 @@ where
 {
     while !*stopped.borrow() {
         turn().await;
-        // It ends as well when whoever would say so is gone.
         let told = stopped.wait_for(|stopped| *stopped);
-        let _ = tokio::time::timeout(pause, told).await;
+        // It ends as well when whoever would say so is gone.
+        if tokio::time::timeout(pause, told).await.is_ok() {
+            return;
+        }
     }
 }
 

@@ -19,6 +19,11 @@ use crate::support::{Client, Database, Server, bursar_json, program, sqlite};
 
 const SECRET: &str = "a secret of the receiver's";
 
+/// A mail's recipients and its text.
+type Mail = (Vec<String>, String);
+/// A request's headers and its body.
+type Attempt = (BTreeMap<String, String>, String);
+
 /// What has come in.
 struct Taken<T>(Arc<(Mutex<Vec<T>>, Condvar)>);
 
@@ -54,8 +59,8 @@ impl<T> Clone for Taken<T> {
     }
 }
 
-/// A mail server on this machine; recipients and text of each mail.
-fn mail_server() -> (SocketAddr, Taken<(Vec<String>, String)>) {
+/// A mail server on this machine.
+fn mail_server() -> (SocketAddr, Taken<Mail>) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let address = listener.local_addr().expect("an address");
     let taken = Taken::new();
@@ -69,7 +74,7 @@ fn mail_server() -> (SocketAddr, Taken<(Vec<String>, String)>) {
     (address, taken)
 }
 
-fn receive(stream: TcpStream, taken: &Taken<(Vec<String>, String)>) -> Option<()> {
+fn receive(stream: TcpStream, taken: &Taken<Mail>) -> Option<()> {
     let mut reader = BufReader::new(stream.try_clone().ok()?);
     let mut say = stream;
     let mut to = Vec::new();
@@ -105,8 +110,8 @@ fn receive(stream: TcpStream, taken: &Taken<(Vec<String>, String)>) -> Option<()
     }
 }
 
-/// A webhook that fails once, and takes everything from then on; headers and body of each attempt.
-fn webhook() -> (SocketAddr, Taken<(BTreeMap<String, String>, String)>) {
+/// A webhook that fails once, and takes everything from then on.
+fn webhook() -> (SocketAddr, Taken<Attempt>) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let address = listener.local_addr().expect("an address");
     let taken = Taken::new();
@@ -119,7 +124,7 @@ fn webhook() -> (SocketAddr, Taken<(BTreeMap<String, String>, String)>) {
     (address, taken)
 }
 
-fn answer(stream: TcpStream, taken: &Taken<(BTreeMap<String, String>, String)>) -> Option<()> {
+fn answer(stream: TcpStream, taken: &Taken<Attempt>) -> Option<()> {
     let mut reader = BufReader::new(stream.try_clone().ok()?);
     let mut headers = BTreeMap::new();
     loop {
