@@ -25,7 +25,9 @@ mod cloud_budget;
 mod collect;
 mod cost_source;
 pub mod file;
+mod notify;
 pub mod setting;
+mod table;
 #[cfg(test)]
 mod tests;
 mod upstream;
@@ -34,6 +36,7 @@ mod value;
 pub use collect::{Clickhouse, Collect};
 pub(crate) use cost_source::EXPLORER_ON_INVALID;
 pub use cost_source::{CostSource, Origin};
+pub use notify::{Notify, NotifyChannel, Target};
 use setting::{SETTINGS, Setting};
 pub use value::{account, address, resolution};
 use value::{
@@ -105,6 +108,8 @@ pub struct Config {
     pub aws_budgets_every: Option<Duration>,
     /// What storage is measured.
     pub collect: Collect,
+    /// What is told, and by which channels.
+    pub notify: Notify,
     /// The form of the log.
     pub log_format: LogFormat,
     /// What the log says.
@@ -141,6 +146,7 @@ impl Config {
             aws_calls: 100,
             aws_budgets_every: None,
             collect: Collect::default(),
+            notify: Notify::default(),
             log_format: LogFormat::Text,
             log_level: "info".to_owned(),
         }
@@ -219,6 +225,7 @@ impl Config {
                 self.collect.clickhouse.password_file = Some(PathBuf::from(text));
             }
             "collect.postgres_wal.url" => self.collect.postgres_wal = Some(postgres(text)?),
+            _ if key.starts_with("notify.") => self.notify.set(key, text)?,
             "log.format" => self.log_format = log_format(text)?,
             "log.level" => self.log_level = log_level(text)?,
             _ => return Err(format!("no setting is called {key}")),
@@ -369,6 +376,8 @@ pub fn load(
     config.cloud_budgets = budgets.filter_map(|one| cloud_budget::read(one, &mut faults)).collect();
     let sources = texts.cost_sources.iter();
     config.cost_sources = sources.filter_map(|one| cost_source::read(one, &mut faults)).collect();
+    let channels = texts.channels.iter();
+    config.notify.channels = channels.filter_map(|one| notify::read(one, &mut faults)).collect();
     if faults.is_empty() { Ok(Loaded { config, given }) } else { Err(ConfigError { faults }) }
 }
 

@@ -10,6 +10,8 @@ use thiserror::Error;
 pub struct Config {
     /// Makes its bearer an administrator. Without one, everybody is.
     pub admin_token: Option<SecretString>,
+    /// Lets its bearer tell alerts, and do nothing else.
+    pub alert_token: Option<SecretString>,
     /// Requests a second for each key; unlimited when `None` or without an admin token.
     pub rate_limit_per_second: Option<NonZeroU32>,
     /// How long a handler may take.
@@ -34,6 +36,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             admin_token: None,
+            alert_token: None,
             rate_limit_per_second: None,
             request_timeout: Duration::from_secs(30),
             body_timeout: Duration::from_secs(10),

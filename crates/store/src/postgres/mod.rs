@@ -11,6 +11,7 @@
 mod batch;
 mod budget;
 mod cloud_budget;
+mod delivery;
 mod key;
 mod load;
 mod migrations;
@@ -105,7 +106,7 @@ impl Postgres {
     }
 
     /// Takes no more commands, and waits for those that it has taken.
-    async fn finish(&self) {
+    async fn drain(&self) {
         if let Ok(mut queue) = self.queue.lock() {
             queue.take();
         }
