@@ -1,7 +1,7 @@
 //! What can be asked for.
 
 use crate::{
-    alerts, bench, ci, cost, program, prompts, sdk, services, simulate, soak, suite, tidy,
+    alerts, bench, ci, cost, panels, program, prompts, sdk, services, simulate, soak, suite, tidy,
 };
 
 /// The project's own tools.
@@ -36,6 +36,8 @@ pub(crate) enum Command {
     Sdk(sdk::Arguments),
     /// Prove the lake against DuckDB, kills and the official validator.
     Cost(cost::Arguments),
+    /// Read the dashboards as Grafana does, and ask every query of theirs.
+    Panels(panels::Arguments),
     /// Run the whole check, as a build machine does.
     Ci,
     #[command(flatten)]
@@ -58,6 +60,7 @@ impl Arguments {
             }
             Command::Sdk(arguments) => sdk::run(arguments),
             Command::Cost(arguments) => cost::run(arguments),
+            Command::Panels(arguments) => panels::run(arguments),
             Command::Ci => ci::run(),
             Command::Program(command) => program::run(command),
         }

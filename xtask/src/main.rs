@@ -12,6 +12,7 @@ mod clients;
 mod command;
 mod contract;
 mod cost;
+mod panels;
 mod program;
 mod prompts;
 mod sdk;

@@ -5,7 +5,7 @@
 use anyhow::{Context, Result};
 
 use crate::services::redis::{self, Redis};
-use crate::{alerts, clients, contract, cost, prompts, sdk, services, shell, workspace};
+use crate::{alerts, clients, contract, cost, panels, prompts, sdk, services, shell, workspace};
 
 /// What is off by default and tested all the same.
 pub(crate) const FEATURES: [&str; 2] = ["--features", "meter/redis"];
@@ -28,6 +28,9 @@ pub(crate) struct Arguments {
     /// Leave the proofs of the lake out; the whole check never does.
     #[arg(long)]
     pub(crate) no_cost: bool,
+    /// Leave the dashboards' queries out; the whole check never does.
+    #[arg(long)]
+    pub(crate) no_panels: bool,
     /// Seed of the API contract's requests, to repeat a failing run.
     #[arg(long, default_value_t = contract::SEED)]
     pub(crate) seed: u64,
@@ -84,6 +87,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Vec<String>> {
     }
     if !arguments.no_cost {
         cost::run(&cost::Arguments::default())?;
+    }
+    if !arguments.no_panels {
+        panels::run(&panels::Arguments::default())?;
     }
     if !arguments.no_clients {
         clients::run(&redis)?;

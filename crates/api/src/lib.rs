@@ -6,6 +6,7 @@
 #![deny(clippy::float_arithmetic)]
 
 mod ai_budget;
+mod alert;
 mod answered;
 mod budgets;
 mod cloud_budget;
@@ -26,6 +27,7 @@ pub use ai_budget::{
     BudgetLine, CheckRequest, CheckResponse, Consumer, Done, Health, SetRequest, TenantStatus,
     TopConsumers, TrackRequest, TrackResponse,
 };
+pub use alert::{AlertRequest, AlertsNoted, AlertsRequest};
 pub use answered::{Unreadable, moment};
 pub use budgets::{
     BudgetHistory, BudgetList, BudgetQuery, BudgetRequest, BudgetUpdate, BudgetView, PeriodView,

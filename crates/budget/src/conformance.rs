@@ -21,6 +21,8 @@ use crate::{Budget, EscrowError, Key, Line, Outcome, Quote, Release, Reserve, Se
 mod cases;
 #[expect(clippy::unwrap_used, reason = "a case that panics has failed, as it should")]
 mod cloud;
+#[expect(clippy::unwrap_used, reason = "a case that panics has failed, as it should")]
+mod deliver;
 mod history;
 #[expect(clippy::unwrap_used, reason = "a case that panics has failed, as it should")]
 mod kept;

@@ -1,10 +1,10 @@
 //! The rules of budgets: reserve, settle, release, expire.
 //!
 //! Owns what a [`Budget`] is, what a [`Reservation`] may become, and which [`Entry`] records it;
-//! what a [`CloudBudget`] watches and tells; and the roles ([`Escrow`], [`Budgets`], [`Records`] …)
-//! that a store plays for the doors. Every rule is a pure function, most over a tenant's [`Book`]:
-//! time is an argument, there is no clock, no I/O, no
-//! float. Knows nothing of databases, HTTP or how a price is found.
+//! what a [`CloudBudget`] watches and tells; when a [`Delivery`] of what is told goes out; and the
+//! roles ([`Escrow`], [`Budgets`], [`Records`] …) that a store plays for the doors. Every rule is a
+//! pure function, most over a tenant's [`Book`]: time is an argument, there is no clock, no I/O, no
+//! float. Knows nothing of databases, HTTP, mail or how a price is found.
 //!
 //! Invariant: on a hard budget, settled + held + unresolved exceeds the limit only by what settles
 //! recorded above their holds, or because the limit was lowered.
@@ -18,6 +18,7 @@ mod cloud_budget;
 mod command;
 #[cfg(feature = "conformance")]
 pub mod conformance;
+mod delivery;
 mod entry;
 mod event;
 #[cfg(feature = "conformance")]
@@ -35,6 +36,11 @@ pub use cloud_budget::{CloudBudget, CloudBudgetError, CloudEvent, CloudPeriod, C
 pub use command::{
     Command, CommandResult, EscrowError, Outcome, Quote, Refusal, Release, Reserve, Resolution,
     Resolve, Settle,
+};
+pub use delivery::{
+    AGE_MOST, Backlog, Claimed, Deliveries, Delivery, DeliveryFilter, DeliveryState, Ended,
+    Following, Lease, Monthly, NewDelivery, Outbox, Pace, Quiet, Severity, Step, Topic, Turn,
+    UnknownWord, Wanted, Weekly, delivery_key, is_stale, severity,
 };
 pub use entry::{Entry, EntryHash, EntryKind};
 pub use event::{Event, EventKind, Notice};

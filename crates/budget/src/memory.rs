@@ -22,6 +22,7 @@ use money::{Money, Price};
 use uuid::Uuid;
 
 mod cloud_budget;
+mod delivery;
 mod records;
 
 /// Tells the time.
@@ -40,6 +41,8 @@ struct Tables {
     prices: BTreeMap<(String, String), Price>,
     prices_revision: u64,
     batches: BTreeMap<String, VendorBatch>,
+    deliveries: Vec<delivery::Kept>,
+    followers: BTreeMap<String, delivery::Follower>,
 }
 
 /// Budgets, accounts and the ledger in memory.

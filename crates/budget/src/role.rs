@@ -12,8 +12,9 @@ use thiserror::Error;
 use uuid::Uuid;
 
 use crate::{
-    Account, Budget, BudgetId, CloudBudget, CloudEvent, Entry, EscrowError, Key, Line, Notice,
-    Outcome, Release, Reservation, Reserve, Resolve, Settle, Standing, State, Tier, VendorBatches,
+    Account, Budget, BudgetId, CloudBudget, CloudEvent, Deliveries, Entry, EscrowError, Key, Line,
+    Notice, Outbox, Outcome, Release, Reservation, Reserve, Resolve, Settle, Standing, State, Tier,
+    VendorBatches,
 };
 
 /// The store could not answer. What a caller may read is in the message; the cause is for the log.
@@ -338,11 +339,31 @@ pub trait Upkeep: Send + Sync {
 
 /// All roles in one.
 pub trait Store:
-    Escrow + Budgets + CloudBudgets + Records + Tenants + Keys + Prices + VendorBatches + Upkeep
+    Escrow
+    + Budgets
+    + CloudBudgets
+    + Records
+    + Outbox
+    + Deliveries
+    + Tenants
+    + Keys
+    + Prices
+    + VendorBatches
+    + Upkeep
 {
 }
 
 impl<T> Store for T where
-    T: Escrow + Budgets + CloudBudgets + Records + Tenants + Keys + Prices + VendorBatches + Upkeep
+    T: Escrow
+        + Budgets
+        + CloudBudgets
+        + Records
+        + Outbox
+        + Deliveries
+        + Tenants
+        + Keys
+        + Prices
+        + VendorBatches
+        + Upkeep
 {
 }

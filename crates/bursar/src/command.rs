@@ -11,6 +11,7 @@ pub mod gateway;
 pub mod key;
 pub mod ledger;
 pub mod man;
+pub mod notify;
 pub mod prices;
 pub mod replay;
 pub mod reservation;

@@ -25,7 +25,9 @@ mod cloud_budget;
 mod collect;
 mod cost_source;
 pub mod file;
+mod notify;
 pub mod setting;
+mod table;
 #[cfg(test)]
 mod tests;
 mod upstream;
@@ -34,6 +36,7 @@ mod value;
 pub use collect::{Clickhouse, Collect};
 pub(crate) use cost_source::EXPLORER_ON_INVALID;
 pub use cost_source::{CostSource, Origin};
+pub use notify::{Notify, NotifyChannel, Target};
 use setting::{SETTINGS, Setting};
 pub use value::{account, address, resolution};
 use value::{
@@ -77,6 +80,8 @@ pub struct Config {
     pub head_timeout: Duration,
     /// Requests a second that one key may make.
     pub rate_per_second: NonZeroU32,
+    /// Tenants that `/metrics` names apart.
+    pub metrics_tenants: u16,
     /// Networks whose word on who pays is believed.
     pub gateway_trusted: Option<Vec<IpNet>>,
     /// How long a call may wait for others to settle.
@@ -103,6 +108,8 @@ pub struct Config {
     pub aws_budgets_every: Option<Duration>,
     /// What storage is measured.
     pub collect: Collect,
+    /// What is told, and by which channels.
+    pub notify: Notify,
     /// The form of the log.
     pub log_format: LogFormat,
     /// What the log says.
@@ -125,6 +132,7 @@ impl Config {
             resolve_after: defaults.resolve_after,
             head_timeout: Duration::from_secs(60),
             rate_per_second: NonZeroU32::MIN.saturating_add(999),
+            metrics_tenants: 200,
             gateway_trusted: None,
             gateway_wait: Duration::from_secs(2),
             gateway_body_timeout: Duration::from_secs(60),
@@ -138,6 +146,7 @@ impl Config {
             aws_calls: 100,
             aws_budgets_every: None,
             collect: Collect::default(),
+            notify: Notify::default(),
             log_format: LogFormat::Text,
             log_level: "info".to_owned(),
         }
@@ -193,6 +202,9 @@ impl Config {
             "rate_limit.per_second" => {
                 self.rate_per_second = parsed(text, "a whole number from 1 to 4294967295")?;
             }
+            "metrics.tenants" => {
+                self.metrics_tenants = parsed(text, "a whole number from 0 to 65535")?;
+            }
             "gateway.trusted_networks" => self.gateway_trusted = Some(networks(text)?),
             "gateway.wait" => self.gateway_wait = wait(text)?,
             "gateway.body_timeout" => self.gateway_body_timeout = patience(text)?,
@@ -213,6 +225,7 @@ impl Config {
                 self.collect.clickhouse.password_file = Some(PathBuf::from(text));
             }
             "collect.postgres_wal.url" => self.collect.postgres_wal = Some(postgres(text)?),
+            _ if key.starts_with("notify.") => self.notify.set(key, text)?,
             "log.format" => self.log_format = log_format(text)?,
             "log.level" => self.log_level = log_level(text)?,
             _ => return Err(format!("no setting is called {key}")),
@@ -363,6 +376,8 @@ pub fn load(
     config.cloud_budgets = budgets.filter_map(|one| cloud_budget::read(one, &mut faults)).collect();
     let sources = texts.cost_sources.iter();
     config.cost_sources = sources.filter_map(|one| cost_source::read(one, &mut faults)).collect();
+    let channels = texts.channels.iter();
+    config.notify.channels = channels.filter_map(|one| notify::read(one, &mut faults)).collect();
     if faults.is_empty() { Ok(Loaded { config, given }) } else { Err(ConfigError { faults }) }
 }
 

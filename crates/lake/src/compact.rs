@@ -24,11 +24,11 @@ use crate::{
     aggregate,
     commit::LogError,
     import::blocking,
-    lake::Lake,
+    lake::{Answer, Lake},
     limit::Limits,
     manifest::{Commit, DataFile, Dataset, FORMAT, Import, Operation, State},
     partition::{Partitions, WriteError, Written},
-    publish::{path, write_days},
+    publish::place,
     schema,
     storage::{SCRATCH, StorageError},
 };
@@ -95,51 +95,59 @@ pub struct Swept {
 
 impl Lake {
     /// Puts the small files of each source and month together.
-    pub async fn compact(&self) -> Result<Compacted, CompactError> {
-        let mut done = Compacted::default();
-        for import in self.refreshed().await?.imports {
-            let Some((new, small)) = rewritten(self, &import).await? else { continue };
-            let counts = (small.len(), new.files.len() + small.len() - import.files.len());
-            let state = self.refreshed().await?;
-            let decide = |state: &State| Ok::<_, CompactError>(commit(state, &import, &new));
-            let (state, changed) = self.log().append(state, decide).await?;
-            self.set_state(state);
-            if changed {
-                done.before += counts.0;
-                done.after += counts.1;
+    pub fn compact(&self) -> Answer<'_, Result<Compacted, CompactError>> {
+        Box::pin(async move {
+            let mut done = Compacted::default();
+            for import in self.refreshed().await?.imports {
+                let Some((new, small)) = rewritten(self, &import).await? else { continue };
+                let counts = (small.len(), new.files.len() + small.len() - import.files.len());
+                let state = self.refreshed().await?;
+                let decide = |state: &State| Ok::<_, CompactError>(commit(state, &import, &new));
+                let (state, changed) = self.log().append(state, decide).await?;
+                self.set_state(state);
+                if changed {
+                    done.before += counts.0;
+                    done.after += counts.1;
+                }
             }
-        }
-        Ok(done)
+            Ok(done)
+        })
     }
 
     /// Forgets versions that are older than `keep`, and deletes files that no version needs once
     /// they are older than `grace`: an ingest that is still running has files that none needs yet.
-    pub async fn sweep(&self, keep: Duration, grace: Duration) -> Result<Swept, CompactError> {
-        let mut swept = Swept::default();
-        let now = Timestamp::now();
-        let before = |age: Duration| {
-            let age = SignedDuration::try_from(age).unwrap_or(SignedDuration::MAX);
-            now.checked_sub(age).unwrap_or(Timestamp::MIN)
-        };
-        let history = self.log().history().await?;
-        let old = history.iter().filter(|commit| commit.at <= before(keep));
-        // The newest of the old versions was the lake's state at that time: it stays.
-        if let Some(first) = old.max_by_key(|commit| commit.version) {
-            let state = self.log().at(focus::cost::AsOf::Version(first.version)).await?;
-            self.log().write_checkpoint(&state).await?;
-            swept.versions = self.log().forget_before(first.version).await?;
-        }
-        let needed = self.needed().await?;
-        for folder in ["data", "quarantine", SCRATCH] {
-            for stored in self.storage().list(folder, None).await? {
-                if !needed.contains(&stored.path) && stored.modified <= before(grace) {
-                    self.storage().delete(&stored.path).await?;
-                    swept.files += 1;
-                    swept.bytes += stored.bytes;
+    pub fn sweep(
+        &self,
+        keep: Duration,
+        grace: Duration,
+    ) -> Answer<'_, Result<Swept, CompactError>> {
+        Box::pin(async move {
+            let mut swept = Swept::default();
+            let now = Timestamp::now();
+            let before = |age: Duration| {
+                let age = SignedDuration::try_from(age).unwrap_or(SignedDuration::MAX);
+                now.checked_sub(age).unwrap_or(Timestamp::MIN)
+            };
+            let history = self.log().history().await?;
+            let old = history.iter().filter(|commit| commit.at <= before(keep));
+            // The newest of the old versions was the lake's state at that time: it stays.
+            if let Some(first) = old.max_by_key(|commit| commit.version) {
+                let state = self.log().at(focus::cost::AsOf::Version(first.version)).await?;
+                self.log().write_checkpoint(&state).await?;
+                swept.versions = self.log().forget_before(first.version).await?;
+            }
+            let needed = self.needed().await?;
+            for folder in ["data", "quarantine", SCRATCH] {
+                for stored in self.storage().list(folder, None).await? {
+                    if !needed.contains(&stored.path) && stored.modified <= before(grace) {
+                        self.storage().delete(&stored.path).await?;
+                        swept.files += 1;
+                        swept.bytes += stored.bytes;
+                    }
                 }
             }
-        }
-        Ok(swept)
+            Ok(swept)
+        })
     }
 
     /// Every path that some version names.
@@ -197,15 +205,7 @@ async fn rewritten(
         let written = rewrite(lake, import, &charges).await?;
         check(import, &charges, &written)?;
         for finished in written.files {
-            let path = path(Dataset::Charges, finished.period, &finished.provider);
-            lake.storage().publish(finished.file, &path).await?;
-            new.files.push(DataFile {
-                path,
-                dataset: Dataset::Charges,
-                provider: finished.provider,
-                rows: finished.rows,
-                bytes: finished.bytes,
-            });
+            new.files.push(place(lake, Dataset::Charges, finished).await?);
         }
     }
     if !days.is_empty() {
@@ -213,8 +213,11 @@ async fn rewritten(
         for file in &days {
             batches.extend(batches_of(read(lake, file).await?, schema::days())?);
         }
-        let merged = aggregate::regroup(&batches).map_err(WriteError::from)?;
-        new.files.push(write_days(lake, import.period, merged).await?);
+        let storage = lake.storage().clone();
+        let merged = blocking(move || aggregate::regroup(&storage, &batches)).await?;
+        if let Some(finished) = merged {
+            new.files.push(place(lake, Dataset::Days, finished).await?);
+        }
     }
     Ok(Some((new, [charges, days].concat())))
 }

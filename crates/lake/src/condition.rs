@@ -14,6 +14,7 @@ use arrow::{
     datatypes::i256,
 };
 use focus::{Condition, Format, Kind};
+use foldhash::fast::RandomState;
 
 /// Distinct texts whose format is remembered.
 const REMEMBERED: usize = 20_000;
@@ -35,24 +36,33 @@ pub(crate) trait Lookup<C> {
 #[derive(Default)]
 pub(crate) struct Formats {
     /// By the format and the list of allowed values.
-    known: RefCell<HashMap<(Format, usize), Known>>,
+    known: RefCell<HashMap<(Format, usize), Known, RandomState>>,
 }
 
 /// Whether a text is written as it should.
-type Known = HashMap<Box<str>, bool>;
+type Known = HashMap<Box<str>, bool, RandomState>;
 
 impl Formats {
-    fn is_written(&self, format: Format, allowed: &'static [&'static str], text: &str) -> bool {
+    /// Which texts of a column are written so.
+    fn written<C: Copy + 'static, L: Lookup<C>>(
+        &self,
+        format: Format,
+        allowed: &'static [&'static str],
+        columns: &L,
+        column: C,
+    ) -> BooleanBuffer {
         let mut known = self.known.borrow_mut();
         let known = known.entry((format, allowed.as_ptr() as usize)).or_default();
-        if let Some(known) = known.get(text) {
-            return *known;
-        }
-        let written = focus::value::fault(format, allowed, text).is_none();
-        if known.len() < REMEMBERED && text.len() <= 4_096 {
-            known.insert(text.into(), written);
-        }
-        written
+        texts(columns, column, |text| {
+            if let Some(known) = known.get(text) {
+                return *known;
+            }
+            let written = focus::value::fault(format, allowed, text).is_none();
+            if known.len() < REMEMBERED && text.len() <= 4_096 {
+                known.insert(text.into(), written);
+            }
+            written
+        })
     }
 }
 
@@ -245,7 +255,7 @@ fn formatted<C: Copy + 'static, L: Lookup<C>>(
     if columns.texts(column).is_none() {
         return BooleanBuffer::new_set(rows);
     }
-    let written = texts(columns, column, |text| formats.is_written(format, allowed, text));
+    let written = formats.written(format, allowed, columns, column);
     &written | &!&columns.valid(column)
 }
 

@@ -14,7 +14,7 @@ use focus::{Column, Decimal};
 
 use crate::{
     functions::share,
-    lake::Lake,
+    lake::{Answer, Lake},
     query::QueryError,
     rates::Exchange,
     report::{ReportError, filter, name, sql_of},
@@ -61,52 +61,55 @@ struct Line {
 
 impl Lake {
     /// Splits the change between two months.
-    pub async fn diff(&self, compared: &Compared) -> Result<Table, ReportError> {
-        let version = self.state_at(compared.as_of).await?.version;
-        let as_of = Some(AsOf::Version(version)).filter(|_| version > 0);
-        let before = self.sql(&sql(compared, compared.before), &[], as_of).await?;
-        let after = self.sql(&sql(compared, compared.after), &[], as_of).await?;
-        let width = compared.by.len() + 1;
-        let mut kinds: BTreeMap<Vec<String>, Pair> = BTreeMap::new();
-        for (table, late) in [(before, false), (after, true)] {
-            for row in table.rows {
-                let (key, side) = split(&row, width)?;
-                let kind = kinds.entry(key).or_insert_with(|| (row[..width].to_vec(), None, None));
-                if late { kind.2 = Some(side) } else { kind.1 = Some(side) }
-            }
-        }
-        let mut exchange = match &compared.currency {
-            Some(currency) => Some(Exchange::open(currency, self.rates())?),
-            None => None,
-        };
-        let mut lines: Lines = BTreeMap::new();
-        for (mut key, (mut values, mut before, mut after)) in kinds {
-            let mut moved = Decimal::ZERO;
-            if let Some(exchange) = &mut exchange {
-                let from = std::mem::replace(&mut values[width - 1], exchange.value());
-                key[width - 1] = format!("={}", exchange.to);
-                let from = from.to_string();
-                if let Some(side) = &mut before {
-                    let own = exchange.convert(side.cost, &from, compared.before)?;
-                    *side = side.converted(exchange, &from, compared.after)?;
-                    moved = side.cost.checked_sub(own).ok_or(ReportError::TooLarge)?;
-                }
-                if let Some(side) = &mut after {
-                    *side = side.converted(exchange, &from, compared.after)?;
+    pub fn diff<'a>(&'a self, compared: &'a Compared) -> Answer<'a, Result<Table, ReportError>> {
+        Box::pin(async move {
+            let version = self.state_at(compared.as_of).await?.version;
+            let as_of = Some(AsOf::Version(version)).filter(|_| version > 0);
+            let before = self.sql(&sql(compared, compared.before), &[], as_of).await?;
+            let after = self.sql(&sql(compared, compared.after), &[], as_of).await?;
+            let width = compared.by.len() + 1;
+            let mut kinds: BTreeMap<Vec<String>, Pair> = BTreeMap::new();
+            for (table, late) in [(before, false), (after, true)] {
+                for row in table.rows {
+                    let (key, side) = split(&row, width)?;
+                    let kind =
+                        kinds.entry(key).or_insert_with(|| (row[..width].to_vec(), None, None));
+                    if late { kind.2 = Some(side) } else { kind.1 = Some(side) }
                 }
             }
-            let line = lines.entry(key[..width].to_vec()).or_insert_with(|| Line {
-                values,
-                before: Decimal::ZERO,
-                after: Decimal::ZERO,
-                parts: [Decimal::ZERO; PARTS.len()],
-            });
-            add(line, before, after).ok_or(ReportError::TooLarge)?;
-            line.rate(moved).ok_or(ReportError::TooLarge)?;
-        }
-        let mut table = table(compared, version, lines)?;
-        table.rates = exchange.map(Exchange::used).unwrap_or_default();
-        Ok(table)
+            let mut exchange = match &compared.currency {
+                Some(currency) => Some(Exchange::open(currency, self.rates())?),
+                None => None,
+            };
+            let mut lines: Lines = BTreeMap::new();
+            for (mut key, (mut values, mut before, mut after)) in kinds {
+                let mut moved = Decimal::ZERO;
+                if let Some(exchange) = &mut exchange {
+                    let from = std::mem::replace(&mut values[width - 1], exchange.value());
+                    key[width - 1] = format!("={}", exchange.to);
+                    let from = from.to_string();
+                    if let Some(side) = &mut before {
+                        let own = exchange.convert(side.cost, &from, compared.before)?;
+                        *side = side.converted(exchange, &from, compared.after)?;
+                        moved = side.cost.checked_sub(own).ok_or(ReportError::TooLarge)?;
+                    }
+                    if let Some(side) = &mut after {
+                        *side = side.converted(exchange, &from, compared.after)?;
+                    }
+                }
+                let line = lines.entry(key[..width].to_vec()).or_insert_with(|| Line {
+                    values,
+                    before: Decimal::ZERO,
+                    after: Decimal::ZERO,
+                    parts: [Decimal::ZERO; PARTS.len()],
+                });
+                add(line, before, after).ok_or(ReportError::TooLarge)?;
+                line.rate(moved).ok_or(ReportError::TooLarge)?;
+            }
+            let mut table = table(compared, version, lines)?;
+            table.rates = exchange.map(Exchange::used).unwrap_or_default();
+            Ok(table)
+        })
     }
 }
 

@@ -20,7 +20,7 @@ use parquet::arrow::ArrowWriter;
 use tempfile::NamedTempFile;
 
 use crate::{
-    lake::Lake,
+    lake::{Answer, Lake},
     partition::properties,
     query::{self, QueryError},
 };
@@ -42,39 +42,41 @@ fn write(error: impl std::fmt::Display) -> QueryError {
 
 impl Lake {
     /// Writes an answer to a file, whatever its length; tells how many rows it has.
-    pub async fn export(
-        &self,
-        text: &str,
-        params: &[Value],
+    pub fn export<'a>(
+        &'a self,
+        text: &'a str,
+        params: &'a [Value],
         as_of: Option<AsOf>,
         format: Format,
-        path: &Path,
-    ) -> Result<u64, QueryError> {
-        let asked = self.ask(text, params, as_of).await?;
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-        let file = NamedTempFile::new_in(folder.unwrap_or(Path::new("."))).map_err(write)?;
-        let stored = asked.stream.schema();
-        let fields = stored.fields().iter().map(|field| {
-            let data = match field.data_type() {
-                DataType::Utf8View => DataType::Utf8,
-                data => data.clone(),
-            };
-            Field::new(asked.name(field.name()), data, true)
-        });
-        let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
-        let mut sink = Sink::open(format, file.reopen().map_err(write)?, &schema)?;
-        let mut stream = asked.stream;
-        let mut rows = 0;
-        while let Some(batch) = stream.try_next().await? {
-            rows += batch.num_rows() as u64;
-            let columns = batch.columns().iter().zip(schema.fields());
-            let columns = columns.map(|(column, field)| cast(column, field.data_type()));
-            let columns = columns.collect::<Result<Vec<ArrayRef>, _>>()?;
-            sink.write(&RecordBatch::try_new(Arc::clone(&schema), columns)?)?;
-        }
-        sink.close()?;
-        file.persist(path).map_err(write)?;
-        Ok(rows)
+        path: &'a Path,
+    ) -> Answer<'a, Result<u64, QueryError>> {
+        Box::pin(async move {
+            let asked = self.ask(text, params, as_of).await?;
+            let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+            let file = NamedTempFile::new_in(folder.unwrap_or(Path::new("."))).map_err(write)?;
+            let stored = asked.stream.schema();
+            let fields = stored.fields().iter().map(|field| {
+                let data = match field.data_type() {
+                    DataType::Utf8View => DataType::Utf8,
+                    data => data.clone(),
+                };
+                Field::new(asked.name(field.name()), data, true)
+            });
+            let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
+            let mut sink = Sink::open(format, file.reopen().map_err(write)?, &schema)?;
+            let mut stream = asked.stream;
+            let mut rows = 0;
+            while let Some(batch) = stream.try_next().await? {
+                rows += batch.num_rows() as u64;
+                let columns = batch.columns().iter().zip(schema.fields());
+                let columns = columns.map(|(column, field)| cast(column, field.data_type()));
+                let columns = columns.collect::<Result<Vec<ArrayRef>, _>>()?;
+                sink.write(&RecordBatch::try_new(Arc::clone(&schema), columns)?)?;
+            }
+            sink.close()?;
+            file.persist(path).map_err(write)?;
+            Ok(rows)
+        })
     }
 }
 

@@ -6,7 +6,6 @@
 //! the lake before it is committed.
 
 use std::{
-    collections::BTreeMap,
     path::PathBuf,
     sync::{
         Arc, Mutex, PoisonError,
@@ -31,7 +30,7 @@ use crate::{
     limit::Limits,
     odd::Odd,
     parquet::Foot,
-    partition::{Partitions, WriteError, Written},
+    partition::{Finished, Partitions, WriteError, Written},
     quarantine,
     source::{Bill, Form, SourceError},
     storage::{Storage, StorageError},
@@ -141,7 +140,8 @@ pub(crate) struct Work {
 #[derive(Default)]
 pub(crate) struct Outcome {
     pub(crate) written: Written,
-    pub(crate) days: BTreeMap<Month, Vec<RecordBatch>>,
+    /// Sums by day.
+    pub(crate) days: Vec<Finished>,
     pub(crate) quarantine: Option<quarantine::Finished>,
     /// Billing periods that rows in quarantine name.
     pub(crate) quarantined: std::collections::BTreeSet<Month>,
@@ -232,9 +232,9 @@ fn over(
         outcome.breaches += done.breaches;
         outcome.odd.add(done.odd)?;
         outcome.quarantined.extend(done.quarantined);
-        aggregates.push(done.aggregate);
+        aggregates.extend(done.aggregate);
     }
-    outcome.days = aggregate::merge(aggregates).map_err(WriteError::from)?;
+    outcome.days = aggregate::merge(&work.storage, aggregates, work.threads)?;
     outcome.hash = shared.counted.hash();
     outcome.rows = shared.rows.load(Ordering::Relaxed);
     let quarantine = shared.quarantine.into_inner().unwrap_or_else(PoisonError::into_inner);
@@ -281,6 +281,7 @@ struct Worker<'a> {
     work: &'a Work,
     shared: &'a Shared,
     partitions: Partitions,
+    aggregate: Aggregate,
     validator: Validator,
     done: Done,
 }
@@ -288,7 +289,7 @@ struct Worker<'a> {
 #[derive(Default)]
 struct Done {
     written: Written,
-    aggregate: Aggregate,
+    aggregate: Option<Aggregate>,
     quarantined: std::collections::BTreeSet<Month>,
     tally: Tally,
     breaches: u64,
@@ -303,6 +304,7 @@ impl<'a> Worker<'a> {
         Self {
             work,
             shared,
+            aggregate: Aggregate::new(storage.clone()),
             partitions: Partitions::new(storage, schema, memory, work.limits.partitions),
             validator: Validator::default(),
             done: Done::default(),
@@ -327,6 +329,8 @@ impl<'a> Worker<'a> {
             return Ok(Done::default());
         }
         self.done.written = self.partitions.finish()?;
+        self.aggregate.close();
+        self.done.aggregate = Some(self.aggregate);
         Ok(self.done)
     }
 
@@ -383,7 +387,7 @@ impl<'a> Worker<'a> {
             let accepted = part.accepted(&refused).map_err(WriteError::from)?;
             if accepted.num_rows() > 0 {
                 self.partitions.write(&accepted)?;
-                self.done.aggregate.add(&accepted).map_err(WriteError::from)?;
+                self.aggregate.add(&accepted)?;
             }
         }
         self.tell(columns.first().map_or(0, |column| column.len()) as u64);

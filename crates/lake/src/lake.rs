@@ -85,11 +85,15 @@ struct Inner {
     known: Mutex<BTreeMap<String, (String, String)>>,
 }
 
+/// What somebody waits for. It is in a box so that its code, DataFusion's included, is this crate's
+/// alone: every crate that waits for a future without one builds all of it once more.
+pub type Answer<'a, T> = futures_util::future::BoxFuture<'a, T>;
+
 impl Lake {
     /// Opens a lake, or makes one: in a folder (`/var/lib/bursar/lake`, `file://…`) or under a
     /// prefix of a bucket (`s3://bucket/lake`).
-    pub async fn open(url: &str, options: LakeOptions) -> Result<Self, LogError> {
-        Self::open_with(url, options, Faults::default()).await
+    pub fn open(url: &str, options: LakeOptions) -> Answer<'_, Result<Self, LogError>> {
+        Box::pin(Self::open_with(url, options, Faults::default()))
     }
 
     pub(crate) async fn open_with(
@@ -179,8 +183,12 @@ impl Lake {
     /// Takes in the bills that lie at a path (a file or folder) or at `s3://bucket/prefix`, as
     /// AWS's and Azure's exports put them there or as they are: each execution whole or, on an
     /// error, not at all.
-    pub async fn ingest(&self, path: &Path, options: &Options) -> Result<Ingested, IngestError> {
-        import::ingest(self, path, options).await
+    pub fn ingest<'a>(
+        &'a self,
+        path: &'a Path,
+        options: &'a Options,
+    ) -> Answer<'a, Result<Ingested, IngestError>> {
+        Box::pin(import::ingest(self, path, options))
     }
 
     /// What was ingested, by billing period and source.
@@ -218,17 +226,21 @@ impl Lake {
     }
 
     /// Rows of a quarantine, from an offset on.
-    pub async fn quarantined(
+    pub fn quarantined(
         &self,
         id: Uuid,
         offset: usize,
         limit: usize,
-    ) -> Result<Vec<Kept>, IngestError> {
-        crate::release::quarantined(self, id, offset, limit).await
+    ) -> Answer<'_, Result<Vec<Kept>, IngestError>> {
+        Box::pin(crate::release::quarantined(self, id, offset, limit))
     }
 
     /// Checks the rows of a quarantine again and takes in those that may be charges now.
-    pub async fn release(&self, id: Uuid, options: &Options) -> Result<Ingested, IngestError> {
-        crate::release::release(self, id, options).await
+    pub fn release<'a>(
+        &'a self,
+        id: Uuid,
+        options: &'a Options,
+    ) -> Answer<'a, Result<Ingested, IngestError>> {
+        Box::pin(crate::release::release(self, id, options))
     }
 }

@@ -60,7 +60,7 @@ pub use export::Format;
 pub use findings::{Finding, Tally};
 pub use import::{Ingested, OnInvalid, Options};
 pub use ingest::{IngestError, OnProgress, Progress};
-pub use lake::{Lake, LakeOptions, Step};
+pub use lake::{Answer, Lake, LakeOptions, Step};
 pub use limit::Limits;
 pub use manifest::{DataFile, Dataset, Import, Operation, Quarantine, Sums};
 pub use partition::WriteError;

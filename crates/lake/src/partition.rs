@@ -69,6 +69,19 @@ pub(crate) struct Finished {
     pub(crate) bytes: u64,
 }
 
+impl Finished {
+    pub(crate) fn new(
+        period: Month,
+        provider: String,
+        file: NamedTempFile,
+        rows: u64,
+    ) -> Result<Self, WriteError> {
+        let meta = file.as_file().metadata();
+        let bytes = meta.map_err(|e| crate::storage::file("read", file.path(), e))?.len();
+        Ok(Self { period, provider, file, rows, bytes })
+    }
+}
+
 /// How every file of the lake is written.
 pub(crate) fn properties(schema: &SchemaRef) -> WriterProperties {
     let level = ZstdLevel::try_new(1).unwrap_or_default();
@@ -230,15 +243,8 @@ impl Partitions {
     fn close(&mut self, key: &(Month, Arc<str>)) -> Result<(), WriteError> {
         let Some(open) = self.open.remove(key) else { return Ok(()) };
         open.writer.close()?;
-        let meta = open.file.as_file().metadata();
-        let bytes = meta.map_err(|e| crate::storage::file("read", open.file.path(), e))?.len();
-        self.finished.push(Finished {
-            period: key.0,
-            provider: key.1.to_string(),
-            file: open.file,
-            rows: open.rows,
-            bytes,
-        });
+        let finished = Finished::new(key.0, key.1.to_string(), open.file, open.rows)?;
+        self.finished.push(finished);
         Ok(())
     }
 

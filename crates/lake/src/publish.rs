@@ -6,20 +6,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use arrow::record_batch::RecordBatch;
 use focus::cost::Month;
-use futures_util::{FutureExt, StreamExt, TryStreamExt, future::BoxFuture, stream};
+use futures_util::{FutureExt, StreamExt, TryStreamExt, stream};
 use jiff::Timestamp;
-use parquet::arrow::ArrowWriter;
 use uuid::Uuid;
 
 use crate::{
-    import::{Ingested, OnInvalid, blocking},
+    import::{Ingested, OnInvalid},
     ingest::{IngestError, Outcome},
     lake::Lake,
     manifest::{Commit, DataFile, Dataset, FORMAT, Import, Operation, Quarantine, State},
-    partition::{WriteError, properties},
-    schema,
+    partition::{Finished, WriteError},
+    storage::StorageError,
 };
 
 /// Files on their way to their places at once: mostly they wait for the disk or the bucket.
@@ -223,23 +221,13 @@ async fn publish(
     facts: &Facts,
     report: &Ingested,
 ) -> Result<Vec<Import>, IngestError> {
-    let mut ways: Vec<BoxFuture<'static, Result<(Month, DataFile), IngestError>>> = Vec::new();
-    for (period, batches) in outcome.days {
-        let lake = lake.clone();
-        let way = async move { Ok((period, write_days(&lake, period, batches).await?)) };
-        ways.push(way.boxed());
-    }
-    for finished in outcome.written.files {
-        let lake = lake.clone();
-        let way = async move {
-            let path = path(Dataset::Charges, finished.period, &finished.provider);
-            lake.storage().publish(finished.file, &path).await?;
-            let (provider, rows, bytes) = (finished.provider, finished.rows, finished.bytes);
-            let dataset = Dataset::Charges;
-            Ok((finished.period, DataFile { path, dataset, provider, rows, bytes }))
-        };
-        ways.push(way.boxed());
-    }
+    let days = outcome.days.into_iter().map(|finished| (Dataset::Days, finished));
+    let charges = outcome.written.files.into_iter().map(|one| (Dataset::Charges, one));
+    let ways = days.chain(charges).map(|(dataset, finished)| {
+        let (lake, period) = (lake.clone(), finished.period);
+        async move { Ok::<_, IngestError>((period, place(&lake, dataset, finished).await?)) }
+            .boxed()
+    });
     let mut published = stream::iter(ways).buffered(PUBLISHED_AT_ONCE);
     let mut files: BTreeMap<Month, Vec<DataFile>> = BTreeMap::new();
     while let Some((period, file)) = published.try_next().await? {
@@ -265,36 +253,20 @@ async fn publish(
     Ok(imports.collect())
 }
 
-/// Writes the aggregates of a billing period to their place.
-pub(crate) async fn write_days(
+/// Moves a file to its place.
+pub(crate) async fn place(
     lake: &Lake,
-    period: Month,
-    batches: Vec<RecordBatch>,
-) -> Result<DataFile, WriteError> {
-    let storage = lake.storage().clone();
-    let rows = batches.iter().map(|batch| batch.num_rows() as u64).sum();
-    let (file, bytes) = blocking(move || {
-        let file = storage.scratch()?;
-        let schema = schema::days();
-        let handle = file.reopen().map_err(|e| crate::storage::file("open", file.path(), e))?;
-        let properties = properties(&schema);
-        let mut writer = ArrowWriter::try_new(handle, schema, Some(properties))?;
-        for batch in batches {
-            writer.write(&batch)?;
-        }
-        writer.close()?;
-        let meta = file.as_file().metadata();
-        let bytes = meta.map_err(|e| crate::storage::file("read", file.path(), e))?.len();
-        Ok::<_, WriteError>((file, bytes))
-    })
-    .await?;
-    let path = path(Dataset::Days, period, "");
-    lake.storage().publish(file, &path).await?;
-    Ok(DataFile { path, dataset: Dataset::Days, provider: String::new(), rows, bytes })
+    dataset: Dataset,
+    finished: Finished,
+) -> Result<DataFile, StorageError> {
+    let path = path(dataset, finished.period, &finished.provider);
+    lake.storage().publish(finished.file, &path).await?;
+    let (provider, rows, bytes) = (finished.provider, finished.rows, finished.bytes);
+    Ok(DataFile { path, dataset, provider, rows, bytes })
 }
 
 /// Where a new file goes.
-pub(crate) fn path(dataset: Dataset, period: Month, provider: &str) -> String {
+fn path(dataset: Dataset, period: Month, provider: &str) -> String {
     let (folder, id) = (dataset.folder(), Uuid::now_v7());
     match dataset {
         Dataset::Days => format!("data/{folder}/period={period}/{id}.parquet"),

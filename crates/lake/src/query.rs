@@ -27,7 +27,12 @@ use futures_util::TryStreamExt;
 use jiff::Timestamp;
 use thiserror::Error;
 
-use crate::{commit::LogError, engine, lake::Lake, sql};
+use crate::{
+    commit::LogError,
+    engine,
+    lake::{Answer, Lake},
+    sql,
+};
 
 /// Why there is no answer.
 #[derive(Debug, Error)]
@@ -126,32 +131,34 @@ impl From<arrow::error::ArrowError> for QueryError {
 impl Lake {
     /// Answers one `select` over `focus_data_table` (also `charges`), `charges_by_day` and
     /// `charges_by_month`. Places `?` are filled by `params`, in order.
-    pub async fn sql(
-        &self,
-        text: &str,
-        params: &[Value],
+    pub fn sql<'a>(
+        &'a self,
+        text: &'a str,
+        params: &'a [Value],
         as_of: Option<AsOf>,
-    ) -> Result<Table, QueryError> {
-        let options = &self.engine().options;
-        let (time_max, rows_max) = (options.time_max, options.rows_max);
-        let answered = async {
-            let asked = self.ask(text, params, as_of).await?;
-            let mut table =
-                Table { version: asked.version, columns: asked.headings(), ..Table::default() };
-            let mut stream = asked.stream;
-            while let Some(batch) = stream.try_next().await? {
-                if table.rows.len() + batch.num_rows() > rows_max {
-                    let say = format!("over {rows_max} rows; ask for sums, or set a limit");
-                    return Err(QueryError::Limit(say));
+    ) -> Answer<'a, Result<Table, QueryError>> {
+        Box::pin(async move {
+            let options = &self.engine().options;
+            let (time_max, rows_max) = (options.time_max, options.rows_max);
+            let answered = async {
+                let asked = self.ask(text, params, as_of).await?;
+                let mut table =
+                    Table { version: asked.version, columns: asked.headings(), ..Table::default() };
+                let mut stream = asked.stream;
+                while let Some(batch) = stream.try_next().await? {
+                    if table.rows.len() + batch.num_rows() > rows_max {
+                        let say = format!("over {rows_max} rows; ask for sums, or set a limit");
+                        return Err(QueryError::Limit(say));
+                    }
+                    append(&batch, &mut table.rows)?;
                 }
-                append(&batch, &mut table.rows)?;
+                Ok(table)
+            };
+            match tokio::time::timeout(time_max, answered).await {
+                Ok(answered) => answered,
+                Err(_) => Err(QueryError::Limit(format!("it ran over {} s", time_max.as_secs()))),
             }
-            Ok(table)
-        };
-        match tokio::time::timeout(time_max, answered).await {
-            Ok(answered) => answered,
-            Err(_) => Err(QueryError::Limit(format!("it ran over {} s", time_max.as_secs()))),
-        }
+        })
     }
 
     pub(crate) async fn ask(

@@ -8,7 +8,7 @@ use focus::cost::{Heading, InvoiceLine, Invoices, Table, Value, ValueKind};
 use std::{collections::BTreeMap, path::Path};
 
 use crate::{
-    lake::Lake,
+    lake::{Answer, Lake},
     report::{ReportError, text},
 };
 
@@ -56,41 +56,47 @@ pub fn read_invoice(path: &Path) -> Result<Vec<InvoiceLine>, ReportError> {
 impl Lake {
     /// Compares invoices with the billed cost that the lake has under their ids. With an issuer,
     /// ids that the lake has and the invoices have not are told too.
-    pub async fn reconcile(&self, invoices: &Invoices) -> Result<Table, ReportError> {
-        let Invoices { lines, issuer, as_of } = invoices;
-        let mut invoiced: BTreeMap<(String, String), Decimal> = BTreeMap::new();
-        for line in lines {
-            let sum = invoiced.entry((line.invoice.clone(), line.currency.clone())).or_default();
-            *sum = sum.checked_add(line.amount).ok_or(ReportError::TooLarge)?;
-        }
-        let filter = match issuer {
-            Some(issuer) => format!(r#"where "InvoiceIssuerName" = {} "#, text(issuer)),
-            None => String::new(),
-        };
-        let sql = format!(
-            r#"select "InvoiceId", "BillingCurrency", sum("BilledCost") from focus_data_table
+    pub fn reconcile<'a>(
+        &'a self,
+        invoices: &'a Invoices,
+    ) -> Answer<'a, Result<Table, ReportError>> {
+        Box::pin(async move {
+            let Invoices { lines, issuer, as_of } = invoices;
+            let mut invoiced: BTreeMap<(String, String), Decimal> = BTreeMap::new();
+            for line in lines {
+                let sum =
+                    invoiced.entry((line.invoice.clone(), line.currency.clone())).or_default();
+                *sum = sum.checked_add(line.amount).ok_or(ReportError::TooLarge)?;
+            }
+            let filter = match issuer {
+                Some(issuer) => format!(r#"where "InvoiceIssuerName" = {} "#, text(issuer)),
+                None => String::new(),
+            };
+            let sql = format!(
+                r#"select "InvoiceId", "BillingCurrency", sum("BilledCost") from focus_data_table
                {filter}group by 1, 2"#
-        );
-        let answer = self.sql(&sql, &[], *as_of).await?;
-        let mut charged: BTreeMap<(String, String), Decimal> = BTreeMap::new();
-        for row in &answer.rows {
-            if let [invoice, currency, cost] = row.as_slice() {
-                let key = (invoice.to_string(), currency.to_string());
-                charged.insert(key, cost.as_decimal().unwrap_or_default());
+            );
+            let answer = self.sql(&sql, &[], *as_of).await?;
+            let mut charged: BTreeMap<(String, String), Decimal> = BTreeMap::new();
+            for row in &answer.rows {
+                if let [invoice, currency, cost] = row.as_slice() {
+                    let key = (invoice.to_string(), currency.to_string());
+                    charged.insert(key, cost.as_decimal().unwrap_or_default());
+                }
             }
-        }
-        let mut rows = Vec::new();
-        for (key, amount) in &invoiced {
-            let exact = charged.remove(key);
-            rows.push(line(key, Some(*amount), exact)?);
-        }
-        if issuer.is_some() {
-            for (key, exact) in charged {
-                rows.push(line(&key, None, Some(exact))?);
+            let mut rows = Vec::new();
+            for (key, amount) in &invoiced {
+                let exact = charged.remove(key);
+                rows.push(line(key, Some(*amount), exact)?);
             }
-        }
-        let columns = headings();
-        Ok(Table { version: answer.version, columns, rows, ..Table::default() })
+            if issuer.is_some() {
+                for (key, exact) in charged {
+                    rows.push(line(&key, None, Some(exact))?);
+                }
+            }
+            let columns = headings();
+            Ok(Table { version: answer.version, columns, rows, ..Table::default() })
+        })
     }
 }
 

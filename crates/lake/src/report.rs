@@ -14,7 +14,7 @@ use thiserror::Error;
 
 use crate::{
     commit::LogError,
-    lake::Lake,
+    lake::{Answer, Lake},
     manifest::Sums,
     query::QueryError,
     rates::Exchange,
@@ -127,35 +127,37 @@ pub(crate) fn within(first: Month, last: Month) -> String {
 
 impl Lake {
     /// Sums by dimensions.
-    pub async fn report(&self, asked: &Asked) -> Result<Report, ReportError> {
-        let only = asked.only.iter().map(|(dimension, _)| dimension);
-        let days = asked.by.iter().chain(only).all(is_of_days);
-        let version = self.state_at(asked.as_of).await?.version;
-        let as_of = Some(AsOf::Version(version)).filter(|_| version > 0);
-        // Each month has its own rate, so that the lines are told apart by it first.
-        let by: Vec<Dimension> = match asked.currency {
-            Some(_) => [Dimension::Month].iter().chain(&asked.by).cloned().collect(),
-            None => asked.by.clone(),
-        };
-        let sql = report_sql(asked, &by, days);
-        let mut table = self.sql(&sql, &[], as_of).await?;
-        for (heading, dimension) in table.columns.iter_mut().zip(&by) {
-            heading.name = dimension.to_string();
-        }
-        table.version = version;
-        let mut sums = totals(&table)?;
-        if asked.only.is_empty() {
-            self.prove(asked, as_of, &sums).await?;
-        }
-        if let Some(currency) = &asked.currency {
-            let exchange = Exchange::open(currency, self.rates())?;
-            table = converted(table, exchange)?;
-            sums = totals(&table)?;
-        }
-        if let Some(top) = asked.top {
-            cut(&mut table, top)?;
-        }
-        Ok(Report { table, totals: sums })
+    pub fn report<'a>(&'a self, asked: &'a Asked) -> Answer<'a, Result<Report, ReportError>> {
+        Box::pin(async move {
+            let only = asked.only.iter().map(|(dimension, _)| dimension);
+            let days = asked.by.iter().chain(only).all(is_of_days);
+            let version = self.state_at(asked.as_of).await?.version;
+            let as_of = Some(AsOf::Version(version)).filter(|_| version > 0);
+            // Each month has its own rate, so that the lines are told apart by it first.
+            let by: Vec<Dimension> = match asked.currency {
+                Some(_) => [Dimension::Month].iter().chain(&asked.by).cloned().collect(),
+                None => asked.by.clone(),
+            };
+            let sql = report_sql(asked, &by, days);
+            let mut table = self.sql(&sql, &[], as_of).await?;
+            for (heading, dimension) in table.columns.iter_mut().zip(&by) {
+                heading.name = dimension.to_string();
+            }
+            table.version = version;
+            let mut sums = totals(&table)?;
+            if asked.only.is_empty() {
+                self.prove(asked, as_of, &sums).await?;
+            }
+            if let Some(currency) = &asked.currency {
+                let exchange = Exchange::open(currency, self.rates())?;
+                table = converted(table, exchange)?;
+                sums = totals(&table)?;
+            }
+            if let Some(top) = asked.top {
+                cut(&mut table, top)?;
+            }
+            Ok(Report { table, totals: sums })
+        })
     }
 
     /// Compares what lines add up to with what the imports said.

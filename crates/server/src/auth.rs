@@ -16,7 +16,7 @@ use governor::{
 };
 use jiff::Timestamp;
 use money::Money;
-use secrecy::ExposeSecret;
+use secrecy::{ExposeSecret, SecretString};
 use subtle::ConstantTimeEq;
 use uuid::Uuid;
 
@@ -89,20 +89,29 @@ impl<S: Sync> FromRequestParts<S> for Caller {
 /// Checks callers.
 pub(crate) struct Auth {
     admin: Option<[u8; 32]>,
+    alerts: Option<[u8; 32]>,
     limiter: Option<DefaultKeyedRateLimiter<Uuid>>,
 }
 
 impl Auth {
     pub(crate) fn new(config: &Config) -> Self {
-        let admin = config.admin_token.as_ref().map(|token| KeyRecord::hash(token.expose_secret()));
+        let hash = |token: &SecretString| KeyRecord::hash(token.expose_secret());
+        let admin = config.admin_token.as_ref().map(hash);
+        let alerts = config.alert_token.as_ref().map(hash);
         let limit = |rate: NonZeroU32| RateLimiter::keyed(Quota::per_second(rate));
         let limiter = config.rate_limit_per_second.filter(|_| admin.is_some()).map(limit);
-        Self { admin, limiter }
+        Self { admin, alerts, limiter }
     }
 
     /// Nobody has to say who they are.
     pub(crate) fn is_open(&self) -> bool {
         self.admin.is_none()
+    }
+
+    /// Whether these headers have the token of whoever tells alerts.
+    pub(crate) fn tells_alerts(&self, headers: &HeaderMap) -> bool {
+        let given = secret(headers).map(KeyRecord::hash);
+        self.alerts.zip(given).is_some_and(|(alerts, given)| bool::from(given.ct_eq(&alerts)))
     }
 
     /// Who sends these headers.

@@ -10,6 +10,8 @@ use thiserror::Error;
 pub struct Config {
     /// Makes its bearer an administrator. Without one, everybody is.
     pub admin_token: Option<SecretString>,
+    /// Lets its bearer tell alerts, and do nothing else.
+    pub alert_token: Option<SecretString>,
     /// Requests a second for each key; unlimited when `None` or without an admin token.
     pub rate_limit_per_second: Option<NonZeroU32>,
     /// How long a handler may take.
@@ -22,6 +24,8 @@ pub struct Config {
     pub body_limit: usize,
     /// Whether the API and the pages are answered; without them, probes and metrics alone are.
     pub has_api: bool,
+    /// Tenants that `/metrics` names apart, those that spend most; the others are summed up.
+    pub tenants_named: usize,
     /// Connections at a time; more wait to be accepted.
     pub connections_most: usize,
     /// How long requests in flight may take once the service is told to stop.
@@ -32,12 +36,14 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             admin_token: None,
+            alert_token: None,
             rate_limit_per_second: None,
             request_timeout: Duration::from_secs(30),
             body_timeout: Duration::from_secs(10),
             head_timeout: Duration::from_secs(60),
             body_limit: 1024 * 1024,
             has_api: true,
+            tenants_named: 200,
             connections_most: 10_000,
             drain_timeout: Duration::from_secs(30),
         }

@@ -13,9 +13,11 @@ use hyper::body::Incoming;
 use tower_service::Service as _;
 
 use crate::{
-    Beside, auth,
+    Beside,
+    auth::{self, Caller},
     fault::Fault,
     router::{self, Access, Index},
+    routes::alerts,
     service::{Service, Shared},
 };
 
@@ -88,8 +90,13 @@ impl Front {
             auth::guard_open(request.method(), request.headers())?;
         }
         if access == Access::Keyed {
-            let now = state.now();
-            let caller = state.auth.caller(request.headers(), &*state.store, now).await?;
+            let (now, headers) = (state.now(), request.headers());
+            // Elsewhere this token is nobody's.
+            let is_alert = request.uri().path() == alerts::PATH && state.auth.tells_alerts(headers);
+            let caller = match is_alert {
+                true => Caller::Admin,
+                false => state.auth.caller(headers, &*state.store, now).await?,
+            };
             request.extensions_mut().insert(caller);
         }
         Ok(request)

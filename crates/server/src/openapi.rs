@@ -14,7 +14,7 @@ use crate::{
     page,
     router::{self, Access},
     routes::{
-        ai_budget, budgets, cloud_budgets, cost, events, keys, ledger, prices, probes,
+        ai_budget, alerts, budgets, cloud_budgets, cost, events, keys, ledger, prices, probes,
         reservations, tenants, usage,
     },
     scrape,
@@ -41,7 +41,7 @@ use crate::{
         keys::list, keys::create, keys::rotate, keys::revoke,
         prices::list, prices::import, prices::show,
         cost::report, cost::diff, cost::tags, cost::imports, cost::reconcile, cost::query,
-        ledger::list, events::list, usage::report, usage::unpriced, usage::export,
+        ledger::list, events::list, alerts::note, usage::report, usage::unpriced, usage::export,
     ),
     components(schemas(api::Problem, api::PriceView)),
     modifiers(&Shared)

@@ -24,8 +24,6 @@ const READ_EVERY: Duration = Duration::from_secs(10);
 const READ_TIMEOUT: Duration = Duration::from_secs(5);
 /// From this age on a reading is not shown.
 const AGE_MOST: Duration = Duration::from_secs(300);
-/// Tenants that are shown apart; the others are summed up as `other`.
-const TENANTS_MOST: usize = 200;
 /// Tenants whose spending is known to `other`.
 const SPENDERS_MOST: usize = 100_000;
 /// Budgets of one tenant that are shown apart: unknown models may have made many.
@@ -101,14 +99,15 @@ impl Overview {
 
 async fn read(state: &Shared, now: Timestamp) -> Result<Reading, StoreError> {
     let spenders = state.store.top(now, SPENDERS_MOST).await?;
+    let most = state.config.tenants_named;
     let mut tenants: BTreeSet<TenantId> =
-        spenders.iter().take(TENANTS_MOST).map(|one| one.tenant.clone()).collect();
+        spenders.iter().take(most).map(|one| one.tenant.clone()).collect();
     state.usage.name(tenants.iter());
-    if tenants.len() < TENANTS_MOST {
+    if tenants.len() < most {
         let page = Page { after: None, limit: 1_000 };
         let budgets = state.store.list(BudgetFilter { tenant: None, page }).await?;
         for budget in budgets {
-            if tenants.len() < TENANTS_MOST {
+            if tenants.len() < most {
                 tenants.insert(budget.scope.tenant.clone());
             }
         }

@@ -8,7 +8,7 @@ use axum::{
 use crate::{
     page,
     routes::{
-        ai_budget, budgets, cloud_budgets, cost, events, keys, ledger, prices, probes,
+        ai_budget, alerts, budgets, cloud_budgets, cost, events, keys, ledger, prices, probes,
         reservations, tenants, usage,
     },
     scrape,
@@ -70,6 +70,7 @@ pub(crate) fn routes() -> Routes {
         // What has happened.
         .keyed("/api/v1/ledger", get(ledger::list))
         .keyed("/api/v1/events", get(events::list))
+        .keyed(alerts::PATH, post(alerts::note))
         .keyed("/api/v1/usage", get(usage::report))
         .keyed("/api/v1/usage/unpriced", get(usage::unpriced))
         .keyed("/api/v1/usage/export.csv", get(usage::export))

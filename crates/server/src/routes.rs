@@ -14,6 +14,7 @@ use uuid::Uuid;
 use crate::{fault::Fault, service::State};
 
 pub(crate) mod ai_budget;
+pub(crate) mod alerts;
 pub(crate) mod budgets;
 pub(crate) mod cloud_budgets;
 pub(crate) mod cost;

@@ -43,11 +43,11 @@ impl Service {
     pub fn new(store: Arc<dyn Store>, config: Config) -> Self {
         Self {
             store,
+            usage: Arc::new(UsageCounters::new(config.tenants_named)),
             config,
             clock: Arc::new(Timestamp::now),
             metrics: Metrics::new(),
             prices: Arc::new(PriceShelf::shipped()),
-            usage: Arc::new(UsageCounters::default()),
             beside: None,
             costs: None,
         }

@@ -23,6 +23,7 @@ use crate::{Config, Service, front::Front};
 use troubled::Troubled;
 
 mod access;
+mod alerts;
 mod amounts;
 mod cloud_budgets;
 mod contract;

@@ -17,10 +17,6 @@ use money::{Money, TokenUsage};
 /// What a label reads where nothing is named.
 pub(crate) const OTHER: &str = "other";
 
-/// Tenants that are named apart because they came first.
-const TENANTS_MOST: usize = 200;
-/// Tenants that are named apart when those that came later and spend most are among them.
-const TENANTS_MOST_WITH_TOP: usize = 2 * TENANTS_MOST;
 /// Samples of one tenant that have names of their own: models and report types come from callers.
 const SAMPLES_MOST: usize = 130;
 /// Samples of a report type: its cost and its calls.
@@ -66,12 +62,21 @@ pub(crate) struct Charged {
 pub(crate) type Tenants = BTreeMap<Label<TenantId>, Tenant>;
 
 /// The counters.
-#[derive(Debug, Default)]
-pub(crate) struct UsageCounters(Mutex<Tenants>);
+#[derive(Debug)]
+pub(crate) struct UsageCounters {
+    /// Tenants that are named apart because they came first; as many more may be, that came later
+    /// and spend most.
+    named: usize,
+    tenants: Mutex<Tenants>,
+}
 
 impl UsageCounters {
+    pub(crate) fn new(named: usize) -> Self {
+        Self { named, tenants: Mutex::default() }
+    }
+
     fn lock(&self) -> MutexGuard<'_, Tenants> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.tenants.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Counts what a settle has recorded. Tokens count when they are first told, which for a model
@@ -79,7 +84,7 @@ impl UsageCounters {
     pub(crate) fn count(&self, call: &Reservation, first_use: bool) {
         let names = &call.call;
         let mut tenants = self.lock();
-        let label = tenant_label(&tenants, &names.tenant);
+        let label = tenant_label(&tenants, &names.tenant, self.named);
         let tenant = tenants.entry(label).or_default();
         let label = tenant.model_label(&names.model);
         if first_use && let Some(actual) = call.actual {
@@ -100,7 +105,7 @@ impl UsageCounters {
     pub(crate) fn name<'a>(&self, tenants: impl Iterator<Item = &'a TenantId>) {
         let mut known = self.lock();
         for tenant in tenants.filter(|tenant| tenant.as_str() != OTHER) {
-            if known.len() >= TENANTS_MOST_WITH_TOP {
+            if known.len() >= 2 * self.named {
                 return;
             }
             known.entry(Label::Named(tenant.clone())).or_default();
@@ -113,13 +118,13 @@ impl UsageCounters {
     }
 }
 
-fn tenant_label(tenants: &Tenants, tenant: &TenantId) -> Label<TenantId> {
+fn tenant_label(tenants: &Tenants, tenant: &TenantId, named: usize) -> Label<TenantId> {
     // Who has the name of the sum goes into it: no two samples may look the same.
     if tenant.as_str() == OTHER {
         return Label::Other;
     }
     let label = Label::Named(tenant.clone());
-    if tenants.len() < TENANTS_MOST || tenants.contains_key(&label) { label } else { Label::Other }
+    if tenants.len() < named || tenants.contains_key(&label) { label } else { Label::Other }
 }
 
 impl Tenant {

@@ -5,6 +5,7 @@
 //! a database. Knows nothing of HTTP, of prices, or of what is decided: it loads, calls
 //! [`budget::Batch`], saves. Invariant: nothing is answered before it is durable.
 
+pub mod names;
 mod open;
 mod options;
 mod outbox;

@@ -143,11 +143,16 @@ pub(crate) fn scripts() -> PathBuf {
     workspace::root().join("xtask").join("cost")
 }
 
-/// Python in an environment of our own, filled anew when the requirements have changed.
+/// Python for the proofs.
 pub(crate) fn python() -> Result<PathBuf> {
-    let requirements = scripts().join("requirements.txt");
+    environment(&scripts(), "venv-cost")
+}
+
+/// Python in an environment of our own, with what a folder requires; filled anew when that has changed.
+pub(crate) fn environment(folder: &Path, name: &str) -> Result<PathBuf> {
+    let requirements = folder.join("requirements.txt");
     let wanted = std::fs::read_to_string(&requirements)?;
-    let environment = workspace::target()?.join("venv-cost");
+    let environment = workspace::target()?.join(name);
     let (program, stamp) = (environment.join("bin/python"), environment.join("requirements.txt"));
     if std::fs::read_to_string(&stamp).unwrap_or_default() == wanted {
         return Ok(program);

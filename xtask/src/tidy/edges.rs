@@ -55,6 +55,7 @@ const WALLS: &[(&str, &str)] = &[
     ("kube", "k8s"),
     ("k8s-openapi", "k8s"),
     ("lettre", "notify"),
+    ("minijinja", "notify"),
 ];
 
 /// Libraries with a clock, a socket or a disk behind them: nothing a word or a decision may name.

@@ -9,6 +9,15 @@ use super::{
     cloud::{
         a_cloud_budget_is_kept_by_its_name, what_a_cloud_budget_has_told_it_never_tells_again,
     },
+    deliver::{
+        a_channel_sends_no_more_than_its_pace_allows,
+        a_dead_delivery_is_tried_again_when_somebody_asks,
+        a_key_is_planned_once_and_a_step_is_taken_once,
+        a_lease_ends_and_the_batch_goes_out_again_as_it_was,
+        a_new_channel_begins_at_the_outboxs_end, senders_that_fail_and_die_lose_nothing,
+        what_is_due_is_claimed_once_and_in_one_batch,
+        what_was_delivered_is_forgotten_after_a_while,
+    },
     kept::{
         a_budget_keeps_what_it_wants_instead_of_a_refusal,
         a_vendors_batch_is_kept_until_it_is_settled, an_estimated_charge_is_marked,
@@ -53,6 +62,14 @@ cases![
     a_vendors_batch_is_kept_until_it_is_settled,
     a_cloud_budget_is_kept_by_its_name,
     what_a_cloud_budget_has_told_it_never_tells_again,
+    a_new_channel_begins_at_the_outboxs_end,
+    a_key_is_planned_once_and_a_step_is_taken_once,
+    what_is_due_is_claimed_once_and_in_one_batch,
+    a_lease_ends_and_the_batch_goes_out_again_as_it_was,
+    a_dead_delivery_is_tried_again_when_somebody_asks,
+    a_channel_sends_no_more_than_its_pace_allows,
+    what_was_delivered_is_forgotten_after_a_while,
+    senders_that_fail_and_die_lose_nothing,
 ];
 
 fn strings(a: &str, b: &str, c: &str) -> (String, String, String) {

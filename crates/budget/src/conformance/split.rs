@@ -10,11 +10,12 @@ use money::Price;
 use uuid::Uuid;
 
 use crate::{
-    Account, Budget, BudgetFilter, BudgetId, Budgets, CloudBudget, CloudBudgets, CloudEvent,
-    Consumer, Entry, Escrow, EscrowError, Key, KeyRecord, Keys, LedgerFilter, Line, Notice,
-    Outcome, Page, Prices, Records, Release, Reservation, ReservationFilter, Reserve, Resolve,
-    Settle, Standing, Store, StoreError, Tenant, Tenants, Upkeep, UsageQuery, UsageRow,
-    VendorBatch, VendorBatches, Verification,
+    Account, Backlog, Budget, BudgetFilter, BudgetId, Budgets, Claimed, CloudBudget, CloudBudgets,
+    CloudEvent, Consumer, Deliveries, Delivery, DeliveryFilter, Ended, Entry, Escrow, EscrowError,
+    Following, Key, KeyRecord, Keys, Lease, LedgerFilter, Line, NewDelivery, Notice, Outbox,
+    Outcome, Pace, Page, Prices, Records, Release, Reservation, ReservationFilter, Reserve,
+    Resolve, Settle, Standing, Step, Store, StoreError, Tenant, Tenants, Upkeep, UsageQuery,
+    UsageRow, VendorBatch, VendorBatches, Verification,
 };
 
 /// Each role is played by the part that is named for it.
@@ -66,6 +67,18 @@ role!(Records by rest or StoreError:
     entries(filter: LedgerFilter) -> Vec<Entry>,
     usage(query: UsageQuery) -> Vec<UsageRow>,
     events(page: Page<u64>) -> Vec<(u64, Notice)>,
+);
+role!(Outbox by rest or StoreError:
+    follow(channel: &str, now: Timestamp) -> Following,
+    plan(channel: &str, step: Option<Step>, new: Vec<NewDelivery>, now: Timestamp) -> u64,
+    claim(channel: &str, pace: &Pace, now: Timestamp) -> Option<Claimed>,
+    finish(lease: Lease, ended: Ended, now: Timestamp) -> bool,
+);
+role!(Deliveries by rest or StoreError:
+    deliveries(filter: DeliveryFilter) -> Vec<Delivery>,
+    retry(id: Option<u64>, now: Timestamp) -> u64,
+    backlog(now: Timestamp) -> Vec<Backlog>,
+    forget(before: Timestamp) -> u64,
 );
 role!(Tenants by rest or StoreError:
     put_tenant(tenant: Tenant) -> Tenant,

@@ -74,6 +74,12 @@ fn show(context: &Context) -> anyhow::Result<Exit> {
         let texts = [place.as_str(), &limit, "file", "", &about];
         report.rows.push(texts.map(Cell::text).to_vec());
     }
+    for channel in &loaded.config.notify.channels {
+        let (place, target) = (format!("notify.channel.{}", channel.name), &channel.target);
+        let about = format!("{}, from {} on", target.kind(), channel.wanted.severity);
+        let texts = [place.as_str(), target.place(), "file", "", &about];
+        report.rows.push(texts.map(Cell::text).to_vec());
+    }
     context.printer().print(&report)?;
     Ok(Exit::Done)
 }

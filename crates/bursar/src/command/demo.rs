@@ -91,7 +91,7 @@ impl Args {
         let collected = Config { cost_sources: vec![ledger_source()], ..config.clone() };
         let _collecting = collect::start(&lake, &store, &Arc::new(collected));
         let service = service.with_costs(lake);
-        serve::run(listener, service, store, shutdown).await?;
+        serve::run(listener, service, store, shutdown, None).await?;
         folder.close().context("failed to remove the demo's database")
     }
 

@@ -4,6 +4,7 @@ use std::{io::IsTerminal, net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use budget::CloudBudget;
+use focus::cost::Costs;
 use jiff::Timestamp;
 use lake::{Lake, LakeOptions};
 use server::{Service, check_listen};
@@ -24,6 +25,7 @@ use crate::{
 
 mod clickhouse;
 pub(super) mod collect;
+pub(super) mod notices;
 mod storage;
 
 /// Run the service
@@ -82,11 +84,17 @@ pub(crate) async fn serve(config: Config, is_gateway: bool) -> anyhow::Result<()
         set_cloud_budgets(&store, &config.cloud_budgets).await?;
     }
     let told = server::Config { has_api: !is_gateway, ..server_config(&config) };
-    let histograms = [(gateway::names::SECONDS, gateway::names::SECONDS_BUCKETS.as_slice())];
+    let histograms = [
+        (gateway::names::SECONDS, gateway::names::SECONDS_BUCKETS.as_slice()),
+        (store::names::COMMIT_COMMANDS, store::names::COMMIT_BUCKETS.as_slice()),
+    ];
     let metrics = server::Metrics::install(&histograms);
+    store::names::describe();
     let service = Service::new(store.clone(), told).with_metrics(metrics);
     let service = door::beside(service, &config, store.clone())?;
     let lake = if is_gateway { None } else { lake(&config).await? };
+    let costs = lake.clone().map(|lake| lake as Arc<dyn Costs>);
+    let telling = if is_gateway { None } else { notices::start(&store, costs, &config).await? };
     let (service, _collecting) = match lake {
         Some(lake) => {
             let collecting = collect::start(&lake, &store, &config);
@@ -95,7 +103,7 @@ pub(crate) async fn serve(config: Config, is_gateway: bool) -> anyhow::Result<()
         None => (service, JoinSet::new()),
     };
     let _beside = if is_gateway { None } else { Some(beside(&store, &config).await?) };
-    run(listener, service, store, shutdown).await
+    run(listener, service, store, shutdown, telling).await
 }
 
 /// What goes on beside bills: budgets from AWS, and the size of storage.
@@ -149,20 +157,27 @@ async fn lake(config: &Config) -> anyhow::Result<Option<Arc<Lake>>> {
 pub(crate) fn server_config(config: &Config) -> server::Config {
     server::Config {
         admin_token: config.admin_token.clone(),
+        alert_token: config.notify.alert_token.clone(),
         rate_limit_per_second: Some(config.rate_per_second),
         head_timeout: config.head_timeout,
+        tenants_named: config.metrics_tenants.into(),
         ..server::Config::default()
     }
 }
 
-/// Runs the service until it is told to stop, then closes the store.
+/// Runs the service until it is told to stop, lets notices arrive that are on their way, then
+/// closes the store.
 pub(crate) async fn run(
     listener: TcpListener,
     service: Service,
     store: Store,
     shutdown: impl Future<Output = ()> + Send + 'static,
+    telling: Option<notify::Running>,
 ) -> anyhow::Result<()> {
     let served = server::run(listener, service, shutdown).await;
+    if let Some(telling) = telling {
+        telling.stop().await;
+    }
     store.close().await;
     served.context("the service has failed")?;
     info!("stopped");

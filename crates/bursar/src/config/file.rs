@@ -30,6 +30,7 @@ pub struct Texts {
     pub(super) upstreams: Vec<TableText>,
     pub(super) cloud_budgets: Vec<TableText>,
     pub(super) cost_sources: Vec<TableText>,
+    pub(super) channels: Vec<TableText>,
 }
 
 /// Reads a file's text. What can't be read is added to the faults, everything else is answered.
@@ -48,6 +49,7 @@ pub fn read(path: &Path, text: &str, faults: &mut Vec<Fault>) -> Texts {
         let tables = match kind {
             UPSTREAM => &mut texts.upstreams,
             COST_SOURCE => &mut texts.cost_sources,
+            CHANNEL => &mut texts.channels,
             _ => &mut texts.cloud_budgets,
         };
         tables.push(table);
@@ -79,12 +81,9 @@ impl Reader<'_> {
             let at = name.span().start;
             let key = format!("{prefix}{}", name.get_ref());
             match (value.get_ref(), setting::by_key(&key)) {
-                (DeValue::Table(inner), None) if key == UPSTREAM => self.named(UPSTREAM, inner),
-                (DeValue::Table(inner), None) if key == CLOUD_BUDGET => {
-                    self.named(CLOUD_BUDGET, inner);
-                }
-                (DeValue::Table(inner), None) if key == COST_SOURCE => {
-                    self.named(COST_SOURCE, inner);
+                (DeValue::Table(inner), None) if NAMED.contains(&key.as_str()) => {
+                    let kind = NAMED.into_iter().find(|kind| *kind == key);
+                    self.named(kind.unwrap_or(UPSTREAM), inner);
                 }
                 (DeValue::Table(inner), None) if key == COST || is_table(&key) => {
                     self.table(&format!("{key}."), inner);
@@ -175,6 +174,12 @@ const COST: &str = "cost";
 const CLOUD_BUDGET: &str = "cost.budget";
 const COST_SOURCE: &str = "cost.source";
 
+/// The table of channels.
+const CHANNEL: &str = "notify.channel";
+
+/// Tables of tables that have names of the user's choice.
+const NAMED: [&str; 4] = [UPSTREAM, CLOUD_BUDGET, COST_SOURCE, CHANNEL];
+
 fn is_table(key: &str) -> bool {
     let inside =
         |setting: &Setting| setting.key.strip_prefix(key).is_some_and(|rest| rest.starts_with('.'));
@@ -195,7 +200,7 @@ fn unknown(prefix: &str) -> String {
             names.push(COST);
         }
     }
-    let inside = [CLOUD_BUDGET, COST_SOURCE].into_iter().filter(|_| prefix.len() > COST.len());
+    let inside = NAMED.into_iter().filter(|_| prefix.len() > COST.len());
     names.extend(inside.filter_map(|table| table.strip_prefix(prefix)));
     format!("unknown; there are {}", names.join(", "))
 }

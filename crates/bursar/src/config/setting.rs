@@ -100,6 +100,12 @@ pub const SETTINGS: &[Setting] = &[
         "Requests a second that one key may make",
     ),
     setting(
+        "metrics.tenants",
+        "BURSAR_METRICS_TENANTS",
+        "200",
+        "Tenants that /metrics names apart; the others are summed up",
+    ),
+    setting(
         "gateway.trusted_networks",
         "BURSAR_GATEWAY_TRUSTED_NETWORKS",
         "none; without an admin token, this machine",
@@ -194,6 +200,48 @@ pub const SETTINGS: &[Setting] = &[
         "BURSAR_COLLECT_POSTGRES_WAL_URL",
         "none",
         "Postgres server whose archived WAL is told in /metrics, as database.url",
+    ),
+    setting(
+        "notify.quiet_hours",
+        "BURSAR_NOTIFY_QUIET_HOURS",
+        "none",
+        "Hours in which only what is critical is told, as 22:00-07:00",
+    ),
+    setting(
+        "notify.time_zone",
+        "BURSAR_NOTIFY_TIME_ZONE",
+        "UTC",
+        "Time zone of quiet hours, digest, review and the times in notices",
+    ),
+    setting(
+        "notify.templates",
+        "BURSAR_NOTIFY_TEMPLATES",
+        "none",
+        "Folder of templates in the place of the built-in ones",
+    ),
+    setting(
+        "notify.digest",
+        "BURSAR_NOTIFY_DIGEST",
+        "monday 09:00",
+        "When the weekly digest goes out, or \"never\"",
+    ),
+    setting(
+        "notify.review",
+        "BURSAR_NOTIFY_REVIEW",
+        "09:00",
+        "When, on a month's first day, the review is called for, or \"never\"",
+    ),
+    setting(
+        "notify.ingest_stale",
+        "BURSAR_NOTIFY_INGEST_STALE",
+        "26h",
+        "After how long without bills from a source somebody is told, or \"never\"",
+    ),
+    setting(
+        "notify.alertmanager_token_file",
+        "BURSAR_NOTIFY_ALERTMANAGER_TOKEN_FILE",
+        "none",
+        "File of the token with which Alertmanager tells alerts for the digest",
     ),
     setting("log.format", "BURSAR_LOG_FORMAT", "text", "Form of the log on stderr: text or json"),
     setting(

@@ -57,7 +57,8 @@ fn every_fault_is_told_at_once_with_its_line() {
     let expected = "the config can't be used
   bursar.toml:6: budget.soft: unknown; there are default_limit_usd
   bursar.toml:2: listen_on: unknown; there are listen, data_dir, database, lake, cost, admin_token, \
-admin_token_file, budget, reservation, http, rate_limit, gateway, aws, collect, log, upstream
+admin_token_file, budget, reservation, http, rate_limit, metrics, gateway, aws, collect, notify, log, \
+upstream
   bursar.toml:9: log.level: must be a text or a number
   bursar.toml:5: budget.default_limit_usd: a limit is between 0 and 1000000000 USD
   bursar.toml:1: listen: \"here\" is not an address with a port, as 127.0.0.1:3010
@@ -262,4 +263,95 @@ fn what_is_collected_is_a_setting_like_others() {
     ] {
         assert!(error.contains(fault), "{fault}: {error}");
     }
+}
+
+#[test]
+fn a_channel_is_a_table_of_its_name_and_its_secret_may_lie_in_a_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("secret");
+    fs::write(&file, "0123456789abcdef\nfedcba9876543210\n").unwrap();
+    let text = format!(
+        r#"
+        [notify]
+        quiet_hours = "22:00-07:00"
+        time_zone = "Europe/Berlin"
+        digest = "friday 16:30"
+        review = "never"
+        [notify.channel.mail]
+        type = "email"
+        host = "127.0.0.1"
+        port = 1025
+        tls = "none"
+        from = "Bursar <bursar@example.com>"
+        to = ["ops@example.com", "cfo@example.com"]
+        severity = "warning"
+        [notify.channel.hook]
+        type = "webhook"
+        url = "https://example.com/hook"
+        secret_file = "{}"
+        events = ["budget_exhausted", "digest"]
+        per_minute = 6
+        group = "1m"
+        attempts = 3
+        [notify.channel.pager]
+        type = "pagerduty"
+        key = "R0123456789"
+        "#,
+        file.display()
+    );
+    let notify = loaded(&text, &[]).unwrap().config.notify;
+    assert_eq!(notify.zone.iana_name(), Some("Europe/Berlin"));
+    assert_eq!(
+        notify.digest.map(|(day, time)| format!("{day:?} {time}")).unwrap(),
+        "Friday 16:30:00"
+    );
+    assert_eq!(notify.review, None);
+    assert_eq!(notify.quiet.map(|(from, to)| (from.hour(), to.hour())), Some((22, 7)));
+    let [mail, hook, pager] = notify.channels.as_slice() else { panic!("{notify:?}") };
+    let Target::Email(settings) = &mail.target else { panic!("{mail:?}") };
+    assert_eq!((settings.port, settings.to.len()), (Some(1025), 2));
+    assert_eq!(mail.wanted.severity, budget::Severity::Warning);
+    let Target::Webhook(url, secrets) = &hook.target else { panic!("{hook:?}") };
+    assert_eq!((url.host(), secrets.len()), ("example.com", 2));
+    assert_eq!((hook.pace.per_minute, hook.pace.window.as_secs()), (6, 60));
+    assert_eq!((hook.pace.attempts_most, hook.wanted.topics.as_ref().unwrap().len()), (3, 2));
+    assert_eq!(pager.wanted.severity, budget::Severity::Critical);
+    let shown = format!("{notify:?}");
+    for secret in ["0123456789abcdef", "R0123456789", "/hook"] {
+        assert!(!shown.contains(secret), "{shown}");
+    }
+}
+
+#[test]
+fn a_channel_that_can_not_be_meant_is_told_with_its_line() {
+    let text = "[notify]\nquiet_hours = \"late\"\ntime_zone = \"Berlin\"\ndigest = \"monday\"\n\
+                colour = 1\n[notify.channel.a]\nseverity = \"loud\"\n\
+                [notify.channel.b]\ntype = \"fax\"\n\
+                [notify.channel.c]\ntype = \"slack\"\nurl = \"http://example.com/secret\"\n\
+                host = \"x\"\nevents = \"budgets\"\n\
+                [notify.channel.d]\ntype = \"email\"\nhost = \"mail.example.com\"\n\
+                from = \"b@example.com\"\ntls = \"none\"\n\
+                [notify.channel.e]\ntype = \"webhook\"\nurl = \"https://example.com\"\n\
+                secret = \"short\"\nsecret_file = \"/no/such\"\n\
+                [notify.channel.f]\ntype = \"teams\"\n";
+    let error = loaded(text, &[]).unwrap_err();
+    for fault in [
+        "bursar.toml:2: notify.quiet_hours: \"late\" is not 22:00-07:00",
+        "bursar.toml:3: notify.time_zone: \"Berlin\" is no time zone",
+        "bursar.toml:4: notify.digest: \"monday\" is no day and time",
+        "bursar.toml:5: notify.colour: unknown; there are quiet_hours, time_zone, templates, digest, \
+         review, ingest_stale, alertmanager_token_file, channel",
+        "bursar.toml:6: notify.channel.a: type is missing",
+        "bursar.toml:7: notify.channel.a.severity: \"loud\" is none of info, warning",
+        "bursar.toml:9: notify.channel.b.type: is none of email, slack",
+        "bursar.toml:12: notify.channel.c.url: has to begin with https://",
+        "bursar.toml:13: notify.channel.c.host: unknown; there are type, events",
+        "bursar.toml:14: notify.channel.c.events: \"budgets\" is none of budget_threshold",
+        "bursar.toml:15: notify.channel.d: mail through mail.example.com has to be encrypted",
+        "bursar.toml:20: notify.channel.e: has more than one of secret, secret_file, secret_env",
+        "bursar.toml:25: notify.channel.f: url, url_file or url_env is missing",
+    ] {
+        assert!(error.contains(fault), "{fault}: {error}");
+    }
+    assert!(!error.contains("com/secret"), "{error}");
 }

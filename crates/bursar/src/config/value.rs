@@ -105,11 +105,11 @@ pub(super) fn postgres(text: &str) -> Result<String, String> {
 
 pub(super) fn token(text: &str) -> Result<SecretString, String> {
     if text.len() < 16 {
-        return Err(format!("the admin token needs 16 characters or more, it has {}", text.len()));
+        return Err(format!("a token needs 16 characters or more, it has {}", text.len()));
     }
     let plain = |byte: u8| byte.is_ascii_graphic();
     if !text.bytes().all(plain) {
-        return Err("the admin token may hold ASCII letters, digits and signs alone".to_owned());
+        return Err("a token may hold ASCII letters, digits and signs alone".to_owned());
     }
     Ok(SecretString::from(text))
 }

@@ -13,6 +13,7 @@ mod faults;
 mod gateway;
 mod kill;
 mod meter;
+mod notify;
 mod operator;
 mod replay;
 mod service;

@@ -7,11 +7,12 @@ use std::sync::{
 
 use async_trait::async_trait;
 use budget::{
-    Account, Budget, BudgetFilter, BudgetId, Budgets, CloudBudget, CloudBudgets, CloudEvent,
-    Consumer, Entry, Escrow, EscrowError, Key, KeyRecord, Keys, LedgerFilter, Line, Memory, Notice,
-    Outcome, Page, Prices, Records, Release, Reservation, ReservationFilter, Reserve, Resolve,
-    Settle, Standing, StoreError, Tenant, Tenants, Upkeep, UsageQuery, UsageRow, VendorBatch,
-    VendorBatches, Verification,
+    Account, Backlog, Budget, BudgetFilter, BudgetId, Budgets, Claimed, CloudBudget, CloudBudgets,
+    CloudEvent, Consumer, Deliveries, Delivery, DeliveryFilter, Ended, Entry, Escrow, EscrowError,
+    Following, Key, KeyRecord, Keys, Lease, LedgerFilter, Line, Memory, NewDelivery, Notice,
+    Outbox, Outcome, Pace, Page, Prices, Records, Release, Reservation, ReservationFilter, Reserve,
+    Resolve, Settle, Standing, Step, StoreError, Tenant, Tenants, Upkeep, UsageQuery, UsageRow,
+    VendorBatch, VendorBatches, Verification,
 };
 use focus::TenantId;
 use jiff::Timestamp;
@@ -95,6 +96,18 @@ role!(Records, StoreError,
     entries(filter: LedgerFilter) -> Vec<Entry>,
     usage(query: UsageQuery) -> Vec<UsageRow>,
     events(page: Page<u64>) -> Vec<(u64, Notice)>,
+);
+role!(Outbox, StoreError,
+    follow(channel: &str, now: Timestamp) -> Following,
+    plan(channel: &str, step: Option<Step>, new: Vec<NewDelivery>, now: Timestamp) -> u64,
+    claim(channel: &str, pace: &Pace, now: Timestamp) -> Option<Claimed>,
+    finish(lease: Lease, ended: Ended, now: Timestamp) -> bool,
+);
+role!(Deliveries, StoreError,
+    deliveries(filter: DeliveryFilter) -> Vec<Delivery>,
+    retry(id: Option<u64>, now: Timestamp) -> u64,
+    backlog(now: Timestamp) -> Vec<Backlog>,
+    forget(before: Timestamp) -> u64,
 );
 role!(Tenants, StoreError,
     put_tenant(tenant: Tenant) -> Tenant,

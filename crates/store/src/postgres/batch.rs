@@ -10,7 +10,7 @@ mod aside;
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use ::budget::{Batch, Book, Command, CommandResult, EscrowError, Key, StoreError};
@@ -28,7 +28,7 @@ use super::{
     row::{column, corrupt, parsed},
     save,
 };
-use crate::{Moment, Options, queue::Job};
+use crate::{Moment, Options, names, queue::Job};
 use aside::{ASIDE_EVERY, Aside, named};
 
 /// How long a batch waits for the rows of its tenants: longer than replicas have them.
@@ -92,6 +92,7 @@ impl Committer {
                 tokio::time::sleep(ASIDE_EVERY).await;
             }
             let taken = aside.join(taken, self.options.queue_max);
+            names::waiting(jobs.len());
             if let Some(stuck) = self.serve(&mut seat, taken, LOCK_PATIENCE).await {
                 for (tenant, jobs) in self.by_tenant(stuck).await {
                     if let Some(stuck) = self.serve(&mut seat, jobs, LOCK_GLIMPSE).await {
@@ -123,9 +124,11 @@ impl Committer {
         }
         let (commands, replies): (Vec<_>, Vec<_>) =
             jobs.into_iter().map(|job| (job.command, job.reply)).unzip();
+        let since = Instant::now();
         // Who has stopped waiting hears nothing; what was asked is done all the same.
         match self.commit(seat, &commands, patience).await {
             Ok(Some(results)) => {
+                names::committed(results.len(), since);
                 for (reply, result) in replies.into_iter().zip(results) {
                     let _ = reply.send(result);
                 }

@@ -11,6 +11,7 @@
 mod batch;
 mod budget;
 mod cloud_budget;
+mod delivery;
 mod key;
 mod load;
 mod migrations;
@@ -101,11 +102,11 @@ impl Postgres {
     async fn submit(&self, command: Command) -> Result<Outcome, EscrowError> {
         let queue = self.queue.lock().ok().and_then(|queue| queue.clone());
         let queue = queue.ok_or(EscrowError::Store(StoreError::Closed))?;
-        queue::submit(&queue, command).await
+        queue::submit(&queue, command, std::convert::identity).await
     }
 
     /// Takes no more commands, and waits for those that it has taken.
-    async fn finish(&self) {
+    async fn drain(&self) {
         if let Ok(mut queue) = self.queue.lock() {
             queue.take();
         }

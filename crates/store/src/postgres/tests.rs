@@ -3,6 +3,7 @@
 //! Each test has a database of its own on the server that `BURSAR_TEST_POSTGRES_URL` names.
 
 mod contract;
+mod deliveries;
 mod locks;
 mod replicas;
 mod schema;

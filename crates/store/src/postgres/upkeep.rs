@@ -104,7 +104,7 @@ impl Upkeep for Postgres {
     }
 
     async fn close(&self) {
-        self.finish().await;
+        self.drain().await;
     }
 }
 

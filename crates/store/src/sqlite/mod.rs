@@ -10,6 +10,7 @@ mod batch;
 mod behind;
 mod budget;
 mod cloud_budget;
+mod delivery;
 mod key;
 mod load;
 mod log;

@@ -24,7 +24,10 @@ use super::{
     log::Checkpointer,
     unavailable,
 };
-use crate::{Options, queue::Job};
+use crate::{
+    Options, names,
+    queue::{self, Job},
+};
 
 /// So long a store counts as failing after a commit that did.
 const FAILING: Duration = Duration::from_secs(10);
@@ -93,9 +96,7 @@ impl Writer {
 
     /// Hands a command in and waits until it is durable.
     pub(super) async fn submit(&self, command: Command) -> CommandResult {
-        let (reply, outcome) = oneshot::channel();
-        self.try_send(Message::Command(Job { command, reply }))?;
-        outcome.await.unwrap_or(Err(EscrowError::Store(StoreError::Closed)))
+        queue::submit(&self.queue, command, Message::Command).await
     }
 
     /// Runs a change in a transaction of its own, and forgets the book of the tenant it concerns.
@@ -151,10 +152,7 @@ impl Writer {
     }
 
     fn try_send(&self, message: Message) -> Result<(), StoreError> {
-        self.queue.try_send(message).map_err(|error| match error {
-            mpsc::error::TrySendError::Full(_) => StoreError::Overloaded,
-            mpsc::error::TrySendError::Closed(_) => StoreError::Closed,
-        })
+        self.queue.try_send(message).map_err(|error| queue::refused(&error))
     }
 }
 
@@ -209,6 +207,7 @@ impl State {
             }
             asked_for.retain(|tenant| !self.books.contains_key(tenant));
             if !jobs.is_empty() || !asked_for.is_empty() {
+                names::waiting(waiting.len());
                 self.commit(&mut jobs, &asked_for);
                 asked_for.clear();
             }
@@ -241,12 +240,14 @@ impl State {
     }
 
     fn commit(&mut self, jobs: &mut Vec<Job>, asked_for: &[TenantId]) {
+        let since = Instant::now();
         let commands: Vec<&Command> = jobs.iter().map(|job| &job.command).collect();
         let done = batch::commit(self, &commands, asked_for);
         *self.failed.lock().unwrap_or_else(PoisonError::into_inner) =
             done.is_err().then(Instant::now);
         match done {
             Ok(results) => {
+                names::committed(results.len(), since);
                 for (job, result) in jobs.drain(..).zip(results) {
                     let _ = job.reply.send(result);
                 }

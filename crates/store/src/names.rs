@@ -1,0 +1,91 @@
+//! What the store counts, and under which names: an interface, told in
+//! `docs/reference/metrics.md`.
+
+use std::time::Instant;
+
+use budget::{Command, CommandResult, EscrowError, StoreError};
+
+/// Histogram in seconds by `command`: from the moment that it was handed in to its durable outcome.
+pub const COMMAND_SECONDS: &str = "bursar_store_command_seconds";
+/// Histogram: commands that one commit has made durable together.
+pub const COMMIT_COMMANDS: &str = "bursar_store_commit_commands";
+/// What is told apart of it.
+pub const COMMIT_BUCKETS: [f64; 10] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0];
+/// Histogram in seconds: a commit, its sync to disk included.
+pub const COMMIT_SECONDS: &str = "bursar_store_commit_seconds";
+/// Gauge: commands that wait for a commit, as the last one found them.
+pub const QUEUE: &str = "bursar_store_queue_commands";
+/// Counter: commands that were not carried out because of the store, by `reason`.
+pub const FAILURES: &str = "bursar_store_failures_total";
+
+/// Its reasons: the kinds of [`StoreError`].
+const REASONS: [&str; 4] = ["unavailable", "overloaded", "closed", "corrupt"];
+
+/// All of them, and what Prometheus is told of each.
+pub const ALL: [(&str, &str); 5] = [
+    (COMMAND_SECONDS, "Seconds from a command to its durable outcome"),
+    (COMMIT_COMMANDS, "Commands that one commit has made durable together"),
+    (COMMIT_SECONDS, "Seconds of a commit, its sync to disk included"),
+    (QUEUE, "Commands that wait for a commit"),
+    (FAILURES, "Commands that the store did not carry out"),
+];
+
+/// Tells the metrics' recorder what each shows.
+pub fn describe() {
+    for (name, help) in ALL {
+        match name {
+            QUEUE => metrics::describe_gauge!(name, help),
+            FAILURES => metrics::describe_counter!(name, help),
+            _ => metrics::describe_histogram!(name, help),
+        }
+    }
+    // From nothing to one is no increase: what counts up begins at 0.
+    for reason in REASONS {
+        metrics::counter!(FAILURES, "reason" => reason).absolute(0);
+    }
+}
+
+/// Records how long a command took, and why it failed where that is the store's doing.
+pub(crate) fn answered(command: &'static str, since: Instant, result: &CommandResult) {
+    let seconds = since.elapsed().as_secs_f64();
+    metrics::histogram!(COMMAND_SECONDS, "command" => command).record(seconds);
+    if let Err(EscrowError::Store(error)) = result {
+        metrics::counter!(FAILURES, "reason" => reason(error)).increment(1);
+    }
+}
+
+/// Records a commit of so many commands that was made.
+pub(crate) fn committed(commands: usize, since: Instant) {
+    metrics::histogram!(COMMIT_COMMANDS).record(count(commands));
+    metrics::histogram!(COMMIT_SECONDS).record(since.elapsed().as_secs_f64());
+}
+
+/// Records how many commands wait while others are carried out.
+pub(crate) fn waiting(commands: usize) {
+    metrics::gauge!(QUEUE).set(count(commands));
+}
+
+/// What a command does, as the label says it.
+pub(crate) fn verb(command: &Command) -> &'static str {
+    match command {
+        Command::Reserve(_) => "reserve",
+        Command::Settle(_) => "settle",
+        Command::Release(_) => "release",
+        Command::Resolve(_) => "resolve",
+        Command::Expire(_) => "expire",
+    }
+}
+
+fn reason(error: &StoreError) -> &'static str {
+    let [unavailable, overloaded, closed, corrupt] = REASONS;
+    match error {
+        StoreError::Unavailable(_) => unavailable,
+        StoreError::Overloaded => overloaded,
+        StoreError::Closed => closed,
+        StoreError::Corrupt(_) => corrupt,
+    }
+}
+
+fn count(commands: usize) -> f64 {
+    u32::try_from(commands).map_or(f64::INFINITY, f64::from)
+}
