@@ -6,7 +6,7 @@
 //! file early.
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeMap, HashMap},
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -26,7 +26,7 @@ use focus::{
 };
 use foldhash::fast::RandomState;
 use indexmap::IndexSet;
-use parquet::arrow::ArrowWriter;
+use parquet::arrow::{ArrowWriter, arrow_reader::ParquetRecordBatchReaderBuilder};
 
 use crate::{
     partition::{Finished, WriteError, column, properties},
@@ -37,9 +37,19 @@ use crate::{
 #[cfg(test)]
 mod tests;
 
-/// Groups of one worker in memory, at most: of those that it adds to, and of those set aside until
-/// the end, 51 MB of them.
-const GROUPS_MAX: (usize, usize) = (100_000, 400_000);
+/// How many groups are in memory at a time.
+#[derive(Debug, Clone, Copy)]
+struct Most {
+    /// Those that a worker adds to.
+    open: usize,
+    /// Those that a worker has set aside until the end.
+    aside: usize,
+    /// Rows of one billing period that are brought together in the end.
+    together: usize,
+}
+
+/// A group takes 128 bytes.
+const MOST: Most = Most { open: 100_000, aside: 400_000, together: 800_000 };
 /// Rows of one batch of a file.
 const BATCH_ROWS: usize = 65_536;
 const MICROS_OF_DAY: i64 = 86_400_000_000;
@@ -51,15 +61,6 @@ struct Group {
     period: i64,
     day: i32,
     keys: [u32; DAY_KEYS.len()],
-}
-
-impl Group {
-    fn renamed(mut self, known: &[Vec<u32>; DAY_KEYS.len()]) -> Self {
-        for (number, known) in self.keys.iter_mut().zip(known) {
-            *number = known[*number as usize];
-        }
-        self
-    }
 }
 
 #[derive(Clone, Copy, Default)]
@@ -98,6 +99,11 @@ impl Names {
             };
         }
         u32::try_from(self.last + 1).unwrap_or(u32::MAX)
+    }
+
+    fn text(&self, number: u32) -> Option<&str> {
+        let place = usize::try_from(number.checked_sub(1)?).ok()?;
+        Some(self.texts.get_index(place)?)
     }
 
     /// The names of these numbers, as a column.
@@ -158,14 +164,32 @@ impl Groups {
         self.aside.extend(self.open.drain());
     }
 
-    /// What this calls the names of another, by their numbers there; no name stays none.
-    fn translation(&mut self, other: &Self) -> [Vec<u32>; DAY_KEYS.len()] {
-        let mut own: [Vec<u32>; DAY_KEYS.len()] = Default::default();
-        for ((own, mine), theirs) in own.iter_mut().zip(&mut self.names).zip(&other.names) {
-            own.push(0);
-            own.extend(theirs.texts.iter().map(|text| mine.number(text)));
+    /// Takes rows of a file, as they are.
+    fn take(&mut self, batch: &RecordBatch) {
+        let periods = batch.column(0).as_primitive::<TimestampMicrosecondType>();
+        let days = batch.column(1).as_primitive::<Date32Type>();
+        let first = 2 + DAY_KEYS.len();
+        let costs: [&Decimal128Array; DAY_SUMS.len()] =
+            std::array::from_fn(|at| batch.column(first + at).as_primitive());
+        let charges = batch.column(first + DAY_SUMS.len()).as_primitive::<Int64Type>();
+        let keys: [&StringArray; DAY_KEYS.len()] =
+            std::array::from_fn(|at| batch.column(2 + at).as_string::<i32>());
+        for row in 0..batch.num_rows() {
+            let day = if days.is_valid(row) { days.value(row) } else { NO_DAY };
+            let group = Group { period: periods.value(row), day, keys: self.numbers(&keys, row) };
+            let sum = Sum { costs: costs.map(|cost| cost.value(row)), charges: charges.value(row) };
+            self.aside.push((group, sum));
         }
-        own
+    }
+
+    /// A group as it is called here, by what its numbers mean elsewhere.
+    fn renamed(&mut self, mut group: Group, names: &[Names; DAY_KEYS.len()]) -> Group {
+        for ((number, own), names) in group.keys.iter_mut().zip(&mut self.names).zip(names) {
+            if let Some(text) = names.text(*number) {
+                *number = own.number(text);
+            }
+        }
+        group
     }
 
     /// Those of one billing period. They have to be in the order of periods.
@@ -236,26 +260,26 @@ fn file(
 pub(crate) struct Aggregate {
     storage: Storage,
     groups: Groups,
-    files: Vec<Finished>,
-    groups_max: (usize, usize),
+    /// What has found no room in memory, by billing period.
+    early: Vec<(i64, Finished)>,
+    most: Most,
 }
 
 impl Aggregate {
     pub(crate) fn new(storage: Storage) -> Self {
-        let (groups, files) = (Groups::default(), Vec::new());
-        Self { storage, groups, files, groups_max: GROUPS_MAX }
+        Self { storage, groups: Groups::default(), early: Vec::new(), most: MOST }
     }
 
     /// Adds charges that have a billing period.
     pub(crate) fn add(&mut self, batch: &RecordBatch) -> Result<(), WriteError> {
-        let (open_max, aside_max) = self.groups_max;
-        self.groups.add(batch, open_max)?;
-        if self.groups.aside.len() > aside_max {
+        self.groups.add(batch, self.most.open)?;
+        if self.groups.aside.len() > self.most.aside {
             // Their names go with them: those are bounded, too.
             let groups = std::mem::take(&mut self.groups);
             let rows = folded(groups.aside)?;
             for rows in rows.chunk_by(|(one, _), (next, _)| one.period == next.period) {
-                self.files.extend(file(&self.storage, rows, &groups.names)?);
+                let file = file(&self.storage, rows, &groups.names)?;
+                self.early.extend(file.map(|file| (rows[0].0.period, file)));
             }
         }
         Ok(())
@@ -268,31 +292,31 @@ impl Aggregate {
     }
 }
 
-/// Adds up what several workers have, each closed: one row a group, as far as memory allowed.
+/// Adds up what several workers have, each closed: one row a group, where the rows of its billing
+/// period find room in memory together.
 pub(crate) fn merge(
     storage: &Storage,
     parts: Vec<Aggregate>,
     threads: usize,
 ) -> Result<Vec<Finished>, WriteError> {
-    let mut names = Groups::default();
-    let known: Vec<_> = parts.iter().map(|part| names.translation(&part.groups)).collect();
-    let rows = parts.iter().flat_map(|part| &part.groups.aside);
-    let periods: BTreeSet<i64> = rows.map(|(group, _)| group.period).collect();
+    let most = parts.first().map_or(MOST.together, |part| part.most.together);
+    let (mut periods, mut groups) = (BTreeMap::<i64, Vec<Finished>>::new(), Vec::new());
+    for part in parts {
+        for (period, file) in part.early {
+            periods.entry(period).or_default().push(file);
+        }
+        groups.push(part.groups);
+    }
+    for (group, _) in groups.iter().flat_map(|groups| &groups.aside) {
+        periods.entry(group.period).or_default();
+    }
     let count = periods.len();
     let waiting = Mutex::new(periods.into_iter());
     let next = || waiting.lock().unwrap_or_else(PoisonError::into_inner).next();
-    let sum_up = |period| {
-        let mut rows = Vec::new();
-        for (part, known) in parts.iter().zip(&known) {
-            let of = part.groups.of(period).iter();
-            rows.extend(of.map(|(group, sum)| (group.renamed(known), *sum)));
-        }
-        file(storage, &folded(rows)?, &names.names)
-    };
     let work = || -> Result<Vec<Finished>, WriteError> {
         let mut files = Vec::new();
-        while let Some(period) = next() {
-            files.extend(sum_up(period)?);
+        while let Some((period, early)) = next() {
+            files.extend(sum_up(storage, period, early, &groups, most)?);
         }
         Ok(files)
     };
@@ -302,9 +326,39 @@ pub(crate) fn merge(
         let done = joined.map(|done| done.unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
         done.collect::<Result<Vec<_>, _>>()
     })?;
-    let mut files: Vec<Finished> = summed.into_iter().flatten().collect();
-    files.extend(parts.into_iter().flat_map(|part| part.files));
-    Ok(files)
+    Ok(summed.into_iter().flatten().collect())
+}
+
+/// The files of one billing period: of those that were written early and of what is in memory one,
+/// unless both together have over so many rows.
+fn sum_up(
+    storage: &Storage,
+    period: i64,
+    mut early: Vec<Finished>,
+    groups: &[Groups],
+    most: usize,
+) -> Result<Vec<Finished>, WriteError> {
+    let rows = |file: &Finished| usize::try_from(file.rows).unwrap_or(usize::MAX);
+    let late: usize = groups.iter().map(|groups| groups.of(period).len()).sum();
+    let all = early.iter().map(rows).fold(late, usize::saturating_add);
+    let mut whole = Groups::default();
+    if all <= most {
+        for file in std::mem::take(&mut early) {
+            let handle = file.file.reopen();
+            let handle = handle.map_err(|e| crate::storage::file("open", file.file.path(), e))?;
+            for batch in ParquetRecordBatchReaderBuilder::try_new(handle)?.build()? {
+                whole.take(&batch?);
+            }
+        }
+    }
+    for groups in groups {
+        for (group, sum) in groups.of(period) {
+            let group = whole.renamed(*group, &groups.names);
+            whole.aside.push((group, *sum));
+        }
+    }
+    early.extend(file(storage, &folded(whole.aside)?, &whole.names)?);
+    Ok(early)
 }
 
 /// Writes rows of one billing period with one row a group.
@@ -313,21 +367,6 @@ pub(crate) fn regroup(
     batches: &[RecordBatch],
 ) -> Result<Option<Finished>, WriteError> {
     let mut whole = Groups::default();
-    for batch in batches {
-        let periods = batch.column(0).as_primitive::<TimestampMicrosecondType>();
-        let days = batch.column(1).as_primitive::<Date32Type>();
-        let first = 2 + DAY_KEYS.len();
-        let costs: [&Decimal128Array; DAY_SUMS.len()] =
-            std::array::from_fn(|at| batch.column(first + at).as_primitive());
-        let charges = batch.column(first + DAY_SUMS.len()).as_primitive::<Int64Type>();
-        let keys: [&StringArray; DAY_KEYS.len()] =
-            std::array::from_fn(|at| batch.column(2 + at).as_string::<i32>());
-        for row in 0..batch.num_rows() {
-            let day = if days.is_valid(row) { days.value(row) } else { NO_DAY };
-            let group = Group { period: periods.value(row), day, keys: whole.numbers(&keys, row) };
-            let sum = Sum { costs: costs.map(|cost| cost.value(row)), charges: charges.value(row) };
-            whole.aside.push((group, sum));
-        }
-    }
+    batches.iter().for_each(|batch| whole.take(batch));
     file(storage, &folded(whole.aside)?, &whole.names)
 }

@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 use arrow::array::{StringArray, new_null_array};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
@@ -87,12 +87,12 @@ struct Merged {
     _folder: tempfile::TempDir,
 }
 
-fn merged(groups_max: (usize, usize), seed: u64) -> Merged {
+fn merged(most: Most, seed: u64) -> Merged {
     let folder = tempfile::tempdir().unwrap();
     let url = folder.path().display().to_string();
     let storage = Storage::open(&url, &[], Faults::default()).unwrap();
     let (mut random, mut sums) = (fastrand::Rng::with_seed(seed), BTreeMap::new());
-    let worker = |_| Aggregate { groups_max, ..Aggregate::new(storage.clone()) };
+    let worker = |_| Aggregate { most, ..Aggregate::new(storage.clone()) };
     let mut workers: Vec<_> = (0..3).map(worker).collect();
     for block in 0..30 {
         workers[block % 3].add(&charges(&mut random, &mut sums)).unwrap();
@@ -104,7 +104,7 @@ fn merged(groups_max: (usize, usize), seed: u64) -> Merged {
 
 #[test]
 fn with_room_for_all_groups_each_has_one_row() {
-    let merged = merged(GROUPS_MAX, 1);
+    let merged = merged(MOST, 1);
     let count = merged.sums.len();
     assert_eq!(read(&merged.files), (merged.sums, count));
     assert_eq!(merged.files.len(), 3, "one file a billing period");
@@ -113,7 +113,7 @@ fn with_room_for_all_groups_each_has_one_row() {
 #[test]
 fn groups_that_find_no_room_are_written_early_and_nothing_is_lost() {
     for seed in 0..20 {
-        let merged = merged((7, 40), seed);
+        let merged = merged(Most { open: 7, aside: 40, together: 30 }, seed);
         let (found, rows) = read(&merged.files);
         assert!(merged.files.len() > 3 && rows > merged.sums.len(), "some were written early");
         assert_eq!(found, merged.sums, "seed {seed}");
@@ -121,8 +121,18 @@ fn groups_that_find_no_room_are_written_early_and_nothing_is_lost() {
 }
 
 #[test]
+fn what_was_written_early_is_brought_together_where_there_is_room() {
+    for seed in 0..20 {
+        let merged = merged(Most { open: 7, aside: 40, together: 800_000 }, seed);
+        let count = merged.sums.len();
+        assert_eq!(read(&merged.files), (merged.sums, count), "seed {seed}");
+        assert_eq!(merged.files.len(), 3, "one file a billing period");
+    }
+}
+
+#[test]
 fn rows_of_one_group_become_one_again() {
-    let merged = merged((7, 40), 5);
+    let merged = merged(Most { open: 7, aside: 40, together: 0 }, 5);
     let mut regrouped = Vec::new();
     let months: BTreeSet<Month> = merged.files.iter().map(|file| file.period).collect();
     for month in months {
