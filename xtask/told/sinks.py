@@ -46,6 +46,8 @@ class Sinks:
             tls_context=self.tls,
             require_starttls=True,
             auth_required=True,
+            # Alertmanager would take it first, and knows other prompts of it than aiosmtpd.
+            auth_exclude_mechanism=["LOGIN"],
             authenticator=self.login,
         )
         mail.start()

@@ -87,12 +87,12 @@ class Gateway:
     def __init__(self, stage):
         self.line = http.client.HTTPConnection("127.0.0.1", stage.ports["bursar"], timeout=30)
 
-    def call(self, tenant, used, stream=False):
+    def call(self, tenant, used, output=OUTPUT, stream=False):
         """The answer's status and headers, lower case."""
         messages = [{"role": "user", "content": "How are the costs?"}]
         body = {"model": MODEL, "max_tokens": OUTPUT, "messages": messages, "stream": stream}
         head = {"Content-Type": "application/json", "anthropic-version": "2023-06-01", "x-tenant-id": tenant}
-        head |= {"x-script-input": str(used), "x-script-output": str(OUTPUT)}
+        head |= {"x-script-input": str(used), "x-script-output": str(output)}
         self.line.request("POST", "/v1/messages", json.dumps(body), head)
         answer = self.line.getresponse()
         answer.read()
