@@ -1,7 +1,8 @@
 //! What can be asked for.
 
 use crate::{
-    bench, ci, cost, panels, program, prompts, sdk, services, simulate, soak, suite, tidy, told,
+    alerts, bench, ci, cost, panels, program, prompts, sdk, services, simulate, soak, suite, tidy,
+    told,
 };
 
 /// The project's own tools.
@@ -18,6 +19,8 @@ pub(crate) enum Command {
     Test(suite::Arguments),
     /// Check the architecture and the house rules.
     Tidy,
+    /// Check alert rules and routes with Prometheus' own tools, and run their tests.
+    Alerts(alerts::Arguments),
     /// Start, stop or show the services that tests need.
     #[command(subcommand)]
     Services(services::Command),
@@ -49,6 +52,7 @@ impl Arguments {
         match &self.command {
             Command::Test(arguments) => suite::run(arguments).map(drop),
             Command::Tidy => tidy::run(),
+            Command::Alerts(arguments) => alerts::run(arguments),
             Command::Services(command) => services::run(command),
             Command::Bench(command) => bench::run(command),
             Command::Soak(arguments) => soak::run(arguments),

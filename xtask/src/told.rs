@@ -189,7 +189,7 @@ impl Stage<'_> {
             .arg(format!("--config.file={}", self.folder.join("alertmanager.yaml").display()))
             .arg(format!("--storage.path={}", self.folder.join("alertmanager").display()))
             .arg(format!("--web.listen-address=127.0.0.1:{port}"))
-            .arg("--cluster.listen-address=").arg("--log.level=debug");
+            .arg("--cluster.listen-address=");
         contract::start(alertmanager, self.folder, "alertmanager", port)
     }
 

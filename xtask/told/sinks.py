@@ -57,7 +57,9 @@ class Sinks:
         user = told.login.decode()
         session.user = user
         known = self.stage.secrets["mail"].get(user)
-        return AuthResult(success=known is not None and known.encode() == told.password, auth_data=told)
+        is_right = known is not None and known.encode() == told.password
+        # A refusal is aiosmtpd's to say.
+        return AuthResult(success=is_right, handled=is_right, auth_data=told)
 
     def keep(self, kind, **told):
         with self.lock:

@@ -34,10 +34,12 @@ use crate::{
     storage::Storage,
 };
 
-/// Groups that one worker adds to.
-const OPEN_MAX: usize = 100_000;
-/// Groups of one worker that are set aside until the end: 51 MB.
-const ASIDE_MAX: usize = 400_000;
+#[cfg(test)]
+mod tests;
+
+/// Groups of one worker in memory, at most: of those that it adds to, and of those set aside until
+/// the end, 51 MB of them.
+const GROUPS_MAX: (usize, usize) = (100_000, 400_000);
 /// Rows of one batch of a file.
 const BATCH_ROWS: usize = 65_536;
 const MICROS_OF_DAY: i64 = 86_400_000_000;
@@ -116,7 +118,8 @@ struct Groups {
 }
 
 impl Groups {
-    fn add(&mut self, batch: &RecordBatch) -> Result<(), ArrowError> {
+    /// Adds charges to so many groups at most, and sets them aside to begin others.
+    fn add(&mut self, batch: &RecordBatch, open_max: usize) -> Result<(), ArrowError> {
         let periods = column(batch, Column::BillingPeriodStart);
         let periods = periods.as_primitive::<TimestampMicrosecondType>();
         let starts = column(batch, Column::ChargePeriodStart);
@@ -135,7 +138,7 @@ impl Groups {
             let sum = Sum { costs: costs.map(cost), charges: 1 };
             self.open.entry(group).or_default().add(&sum)?;
         }
-        if self.open.len() > OPEN_MAX {
+        if self.open.len() > open_max {
             self.set_aside();
         }
         Ok(())
@@ -234,17 +237,20 @@ pub(crate) struct Aggregate {
     storage: Storage,
     groups: Groups,
     files: Vec<Finished>,
+    groups_max: (usize, usize),
 }
 
 impl Aggregate {
     pub(crate) fn new(storage: Storage) -> Self {
-        Self { storage, groups: Groups::default(), files: Vec::new() }
+        let (groups, files) = (Groups::default(), Vec::new());
+        Self { storage, groups, files, groups_max: GROUPS_MAX }
     }
 
     /// Adds charges that have a billing period.
     pub(crate) fn add(&mut self, batch: &RecordBatch) -> Result<(), WriteError> {
-        self.groups.add(batch)?;
-        if self.groups.aside.len() > ASIDE_MAX {
+        let (open_max, aside_max) = self.groups_max;
+        self.groups.add(batch, open_max)?;
+        if self.groups.aside.len() > aside_max {
             // Their names go with them: those are bounded, too.
             let groups = std::mem::take(&mut self.groups);
             let rows = folded(groups.aside)?;

@@ -34,6 +34,12 @@ pub mod names {
     pub const TOKEN_USAGE: &str = "ai_token_usage_total";
     /// Counter: US dollars by `tenant_id`, `model` and `report_type`.
     pub const TOKEN_COST: &str = "ai_token_usage_cost_usd";
+    /// Counter: charged calls by `tenant_id`, `model` and `report_type`.
+    pub const TOKEN_CALLS: &str = "ai_token_usage_calls_total";
+    /// Gauge: charged in the running calendar month by `tenant_id`, US dollars.
+    pub const AI_MONTHLY: &str = "ai_cost_monthly_usd";
+    /// Gauge: tenants that were charged in the running calendar month.
+    pub const AI_TENANTS: &str = "ai_tenants_monthly";
     /// Gauge: US dollars billed by AWS by `month` (`current`, `previous`, `2026-10`), `region` and
     /// `service`.
     pub const AWS_MONTHLY: &str = "aws_cost_monthly_usd";
@@ -64,7 +70,7 @@ pub mod names {
     pub const CLOUD_AGE: &str = "cloud_cost_reading_age_seconds";
 
     /// All of them, and what Prometheus is told of each.
-    pub const ALL: [(&str, &str); 24] = [
+    pub const ALL: [(&str, &str); 27] = [
         (HTTP_REQUESTS, "Answers by route and class of status"),
         (HTTP_SECONDS, "Seconds from request to answer"),
         (HTTP_CONNECTIONS, "Open connections"),
@@ -76,6 +82,9 @@ pub mod names {
         (HARD_LIMIT_REACHED, "1 where requests are refused"),
         (TOKEN_USAGE, "Tokens of the calls that this process has recorded"),
         (TOKEN_COST, "Cost of the calls that this process has charged, US dollars"),
+        (TOKEN_CALLS, "Calls that this process has charged"),
+        (AI_MONTHLY, "Charged in the running calendar month (UTC), US dollars"),
+        (AI_TENANTS, "Tenants that were charged in the running calendar month (UTC)"),
         (AWS_MONTHLY, "Billed by AWS in a month, US dollars"),
         (AWS_DAILY, "Billed by AWS for the last whole day, US dollars"),
         (AWS_FORECAST, "What AWS will have billed at the end of the running month, US dollars"),

@@ -37,8 +37,12 @@ pub(crate) struct Reading {
     pub(crate) lines: Vec<Line>,
     /// What the models that are not among the lines have cost, by tenant.
     pub(crate) other_models: Vec<(TenantId, Money)>,
-    /// What the tenants that are not among the lines have spent this month.
+    /// What each tenant that is named has spent in the calendar month (UTC).
+    pub(crate) spent: Vec<(TenantId, Money)>,
+    /// What the tenants that are not named have spent in it.
     pub(crate) other_tenants: Money,
+    /// How many have spent something in it.
+    pub(crate) spenders: usize,
 }
 
 impl Reading {
@@ -109,12 +113,15 @@ async fn read(state: &Shared, now: Timestamp) -> Result<Reading, StoreError> {
         }
     }
     tenants.retain(|tenant| tenant.as_str() != OTHER);
-    let rest = spenders.iter().filter(|one| !tenants.contains(&one.tenant));
+    let (named, rest): (Vec<_>, Vec<_>) =
+        spenders.iter().partition(|one| tenants.contains(&one.tenant));
     let mut reading = Reading {
         at: now,
         lines: Vec::new(),
         other_models: Vec::new(),
-        other_tenants: sum(rest.map(|one| one.usage)),
+        spent: named.iter().map(|one| (one.tenant.clone(), one.usage)).collect(),
+        other_tenants: sum(rest.iter().map(|one| one.usage)),
+        spenders: spenders.iter().filter(|one| one.usage > Money::ZERO).count(),
     };
     for tenant in tenants {
         let (shown, rest) = select(in_force(state.store.status(&tenant, now).await?));

@@ -13,7 +13,7 @@ use crate::{
     metrics::names,
     overview::{Reading, age},
     service::Shared,
-    usage::{OTHER, Tenants},
+    usage::{Charged, OTHER, Tenants},
 };
 
 mod clouds;
@@ -56,6 +56,18 @@ fn budgets(text: &mut String, reading: Option<&Reading>, now: Timestamp) {
     family(text, names::HARD_LIMIT_REACHED, lines, |line| {
         u8::from(line.account.exhausted || line.account.settled >= line.budget.limit).to_string()
     });
+    month(text, reading);
+}
+
+/// What the running calendar month has cost, whatever the periods of the budgets are.
+fn month(text: &mut String, reading: &Reading) {
+    head(text, names::AI_MONTHLY, "gauge");
+    let named = reading.spent.iter().map(|(tenant, spent)| (tenant.as_str(), *spent));
+    for (tenant, spent) in named.chain([(OTHER, reading.other_tenants)]) {
+        sample(text, names::AI_MONTHLY, &[("tenant_id", tenant)], spent);
+    }
+    head(text, names::AI_TENANTS, "gauge");
+    sample(text, names::AI_TENANTS, &[], reading.spenders);
 }
 
 fn family(text: &mut String, name: &str, lines: &[Line], value: fn(&Line) -> String) {
@@ -89,14 +101,18 @@ fn usage(text: &mut String, tenants: &Tenants) {
             sample(text, names::TOKEN_USAGE, &labels, count);
         }
     }
-    head(text, names::TOKEN_COST, "counter");
-    for (tenant, name, model) in models() {
-        for (report_type, cost) in &model.costs {
-            let kind = report_type.text(|kind| kind.as_ref().map_or("", |kind| kind.as_str()));
-            let labels = [("tenant_id", tenant), ("model", name), ("report_type", kind)];
-            sample(text, names::TOKEN_COST, &labels, cost);
+    let mut charged = |metric: &str, value: fn(&Charged) -> String| {
+        head(text, metric, "counter");
+        for (tenant, name, model) in models() {
+            for (report_type, charged) in &model.charged {
+                let kind = report_type.text(|kind| kind.as_ref().map_or("", |kind| kind.as_str()));
+                let labels = [("tenant_id", tenant), ("model", name), ("report_type", kind)];
+                sample(text, metric, &labels, value(charged));
+            }
         }
-    }
+    };
+    charged(names::TOKEN_COST, |charged| charged.cost.to_string());
+    charged(names::TOKEN_CALLS, |charged| charged.calls.to_string());
 }
 
 fn head(text: &mut String, name: &str, kind: &str) {

@@ -18,9 +18,11 @@ use money::{Money, TokenUsage};
 pub(crate) const OTHER: &str = "other";
 
 /// Samples of one tenant that have names of their own: models and report types come from callers.
-const SAMPLES_MOST: usize = 100;
-/// Samples of a model: five classes of tokens, and a cost without a report type.
-const SAMPLES_OF_MODEL: usize = 6;
+const SAMPLES_MOST: usize = 130;
+/// Samples of a report type: its cost and its calls.
+const SAMPLES_OF_REPORT: usize = 2;
+/// Samples of a model: five classes of tokens, and what has no report type.
+const SAMPLES_OF_MODEL: usize = 5 + SAMPLES_OF_REPORT;
 
 /// A name, or all that are not named.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -47,7 +49,14 @@ pub(crate) struct Tenant {
 #[derive(Debug, Default)]
 pub(crate) struct Model {
     pub(crate) tokens: TokenUsage,
-    pub(crate) costs: BTreeMap<Label<Option<ReportType>>, Money>,
+    pub(crate) charged: BTreeMap<Label<Option<ReportType>>, Charged>,
+}
+
+/// What calls have cost, and how many they were.
+#[derive(Debug, Default)]
+pub(crate) struct Charged {
+    pub(crate) cost: Money,
+    pub(crate) calls: u64,
 }
 
 pub(crate) type Tenants = BTreeMap<Label<TenantId>, Tenant>;
@@ -86,8 +95,9 @@ impl UsageCounters {
         if let (State::Settled, Some(cost)) = (call.state, call.cost) {
             let report_type = tenant.report_label(&label, names.report_type.as_ref());
             let model = tenant.models.entry(label).or_default();
-            let sum = model.costs.entry(report_type).or_insert(Money::ZERO);
-            *sum = sum.checked_add(cost).unwrap_or(*sum);
+            let charged = model.charged.entry(report_type).or_default();
+            charged.cost = charged.cost.checked_add(cost).unwrap_or(charged.cost);
+            charged.calls = charged.calls.saturating_add(1);
         }
     }
 
@@ -144,13 +154,13 @@ impl Tenant {
             return Label::Other;
         }
         let label = Label::Named(Some(name.clone()));
-        if self.models.get(model).is_some_and(|model| model.costs.contains_key(&label)) {
+        if self.models.get(model).is_some_and(|model| model.charged.contains_key(&label)) {
             return label;
         }
-        if self.samples >= SAMPLES_MOST {
+        if self.samples + SAMPLES_OF_REPORT > SAMPLES_MOST {
             return Label::Other;
         }
-        self.samples += 1;
+        self.samples += SAMPLES_OF_REPORT;
         label
     }
 }

@@ -10,14 +10,16 @@ pub const COMMAND_SECONDS: &str = "bursar_store_command_seconds";
 /// Histogram: commands that one commit has made durable together.
 pub const COMMIT_COMMANDS: &str = "bursar_store_commit_commands";
 /// What is told apart of it.
-pub const COMMIT_BUCKETS: [f64; 10] =
-    [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0];
+pub const COMMIT_BUCKETS: [f64; 10] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0];
 /// Histogram in seconds: a commit, its sync to disk included.
 pub const COMMIT_SECONDS: &str = "bursar_store_commit_seconds";
 /// Gauge: commands that wait for a commit, as the last one found them.
 pub const QUEUE: &str = "bursar_store_queue_commands";
 /// Counter: commands that were not carried out because of the store, by `reason`.
 pub const FAILURES: &str = "bursar_store_failures_total";
+
+/// Its reasons: the kinds of [`StoreError`].
+const REASONS: [&str; 4] = ["unavailable", "overloaded", "closed", "corrupt"];
 
 /// All of them, and what Prometheus is told of each.
 pub const ALL: [(&str, &str); 5] = [
@@ -36,6 +38,10 @@ pub fn describe() {
             FAILURES => metrics::describe_counter!(name, help),
             _ => metrics::describe_histogram!(name, help),
         }
+    }
+    // From nothing to one is no increase: what counts up begins at 0.
+    for reason in REASONS {
+        metrics::counter!(FAILURES, "reason" => reason).absolute(0);
     }
 }
 
@@ -71,11 +77,12 @@ pub(crate) fn verb(command: &Command) -> &'static str {
 }
 
 fn reason(error: &StoreError) -> &'static str {
+    let [unavailable, overloaded, closed, corrupt] = REASONS;
     match error {
-        StoreError::Unavailable(_) => "unavailable",
-        StoreError::Overloaded => "overloaded",
-        StoreError::Closed => "closed",
-        StoreError::Corrupt(_) => "corrupt",
+        StoreError::Unavailable(_) => unavailable,
+        StoreError::Overloaded => overloaded,
+        StoreError::Closed => closed,
+        StoreError::Corrupt(_) => corrupt,
     }
 }
 

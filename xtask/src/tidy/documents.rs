@@ -62,7 +62,7 @@ fn broken(files: &[File], places: &BTreeSet<&str>, from: &File, link: &str) -> O
     }
     let document = files.iter().find(|file| file.path == target && target.ends_with(".md"))?;
     let heading = heading?;
-    (!headings(document).contains(heading))
+    (!has_heading(document.text(), heading))
         .then(|| format!("{target} has no heading `{heading}`: mend the link"))
 }
 
@@ -84,11 +84,16 @@ fn resolve(from: &str, link: &str) -> Option<String> {
     Some(parts.join("/"))
 }
 
+/// Whether a page has the heading that a link to it names.
+pub(crate) fn has_heading(page: &str, heading: &str) -> bool {
+    headings(page).contains(heading)
+}
+
 /// Headings as the links to them are written: lower case, words joined by hyphens, repeats numbered.
-fn headings(file: &File) -> BTreeSet<String> {
+fn headings(page: &str) -> BTreeSet<String> {
     let mut fenced = false;
     let mut slugs = BTreeSet::new();
-    for (_, line) in file.lines() {
+    for line in page.lines() {
         if line.trim_start().starts_with("```") {
             fenced = !fenced;
         }

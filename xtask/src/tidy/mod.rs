@@ -11,10 +11,13 @@ use crate::workspace;
 
 mod documents;
 mod edges;
+mod made;
 mod sizes;
 mod source;
 #[cfg(test)]
 mod tests;
+
+pub(crate) use documents::has_heading;
 
 /// A broken rule, or with `warning` one that is about to be.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -90,6 +93,7 @@ pub(crate) fn run() -> Result<()> {
     findings.extend(sizes::check(&files));
     findings.extend(source::check(&files));
     findings.extend(documents::check(&files));
+    findings.extend(made::check(&files));
     findings.sort();
 
     let (warnings, errors): (Vec<_>, Vec<_>) = findings.into_iter().partition(|f| f.warning);

@@ -40,6 +40,9 @@ async fn budgets_and_routes_are_shown() {
         r#"ai_budget_monthly_limit_usd{tenant_id="ac\"me",model="*"} 100"#,
         r#"ai_budget_hard_limit_reached{tenant_id="ac\"me",model="*"} 0"#,
         r#"bursar_http_requests_total{route="/api/ai-budget/track",status="2xx"} 1"#,
+        r#"ai_cost_monthly_usd{tenant_id="ac\"me"} 0.0105"#,
+        r#"ai_cost_monthly_usd{tenant_id="other"} 0"#,
+        "ai_tenants_monthly 1",
         "bursar_budgets_age_seconds 0",
     ] {
         assert!(text.lines().any(|found| found == line), "{line} in\n{text}");
@@ -70,6 +73,13 @@ async fn a_calls_tokens_and_cost_are_counted_once() {
         ),
         format!(
             r#"ai_token_usage_cost_usd{{tenant_id="acme",model="{SONNET}",report_type=""}} 0.000003"#
+        ),
+        "# TYPE ai_token_usage_calls_total counter".to_owned(),
+        format!(
+            r#"ai_token_usage_calls_total{{tenant_id="acme",model="{SONNET}",report_type="q2q"}} 1"#
+        ),
+        format!(
+            r#"ai_token_usage_calls_total{{tenant_id="acme",model="{SONNET}",report_type=""}} 1"#
         ),
     ] {
         assert!(text.lines().any(|found| found == line), "{line} in\n{text}");
@@ -153,6 +163,12 @@ async fn names_that_callers_choose_are_bounded_and_sums_stay_right() {
     };
     assert_eq!(total(&before, names::TOKEN_USAGE), f64::from(number - 1) * 1000.0);
     assert_eq!(total(&after, names::TOKEN_USAGE), f64::from(number) * 1000.0);
+    // Months are read at most every few seconds, so that the second scrape has the first one's.
+    let (month, counted) = (total(&before, names::AI_MONTHLY), total(&before, names::TOKEN_COST));
+    assert!((month - counted).abs() < 1e-9, "{month} and {counted}");
+    assert_eq!(before[names::AI_TENANTS], 301.0);
+    // Those with a price alone are charged.
+    assert_eq!(total(&after, names::TOKEN_CALLS), f64::from(120 + 300 + 40 + 1));
     assert!(named(names::TOKEN_USAGE) < 400 * 100, "{}", named(names::TOKEN_USAGE));
     assert!(named("tenant_id=\"big\"") < 300, "{}", named("tenant_id=\"big\""));
     let late = format!(r#"ai_token_usage_total{{tenant_id="t299",model="{SONNET}",type="input"}}"#);
