@@ -2,8 +2,9 @@
 
 usage: sinks.py STAGE
 
-Whatever arrives is kept, and told at /log. PUT /mood says how it is received: mail is `up` or `down`, the webhook
-`up`, `500` or `hang`. /metrics is an exporter that knows a load balancer which nobody uses.
+Whatever arrives is kept, and told at /log. PUT /mood says how it is received: mail is `up`, `down` or, under another
+certificate, `untrusted`; the webhook `up`, `500` or `hang`. /metrics is an exporter that knows, once `idle` is `shown`,
+a load balancer which nobody uses.
 """
 
 import email
@@ -23,7 +24,10 @@ from aiosmtpd.smtp import AuthResult
 
 from stage import Stage
 
-METRICS = "# TYPE aws_networkelb_processed_bytes_sum gauge\naws_networkelb_processed_bytes_sum{load_balancer=\"idle\"} 0\n"
+METRICS = """\
+# TYPE aws_networkelb_processed_bytes_sum gauge
+aws_networkelb_processed_bytes_sum{load_balancer="idle"} 0
+"""
 
 
 class Sinks:
@@ -31,19 +35,18 @@ class Sinks:
         self.stage = stage
         self.lock, self.turned = threading.Lock(), threading.Condition()
         self.log, self.taken = [], set()
-        self.hook = "up"
-        authority = trustme.CA()
-        authority.cert_pem.write_to_path(str(stage.folder / "authority.pem"))
-        self.tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-        authority.issue_cert("localhost").configure_cert(self.tls)
-        self.mail = self.listen()
+        self.hook, self.metrics = "up", ""
+        trusted = trustme.CA()
+        trusted.cert_pem.write_to_path(str(stage.folder / "authority.pem"))
+        self.tls = {"up": certified(trusted), "untrusted": certified(trustme.CA())}
+        self.mail = self.listen("up")
 
-    def listen(self):
+    def listen(self, mood):
         mail = Controller(
             Mailbox(self),
             "127.0.0.1",
             self.stage.ports["mail"],
-            tls_context=self.tls,
+            tls_context=self.tls[mood],
             require_starttls=True,
             auth_required=True,
             # Alertmanager would take it first, and knows other prompts of it than aiosmtpd.
@@ -69,12 +72,13 @@ class Sinks:
         with self.turned:
             self.hook = moods.get("hook", self.hook)
             self.turned.notify_all()
-        wanted = moods.get("mail")
-        if wanted == "down" and self.mail:
+        if "idle" in moods:
+            self.metrics = METRICS
+        if "mail" not in moods:
+            return
+        if self.mail:
             self.mail.stop()
-            self.mail = None
-        if wanted == "up" and not self.mail:
-            self.mail = self.listen()
+        self.mail = None if moods["mail"] == "down" else self.listen(moods["mail"])
 
     def receive(self, headers, body):
         """A notice from Bursar; its status, or none where nothing is ever answered."""
@@ -90,6 +94,12 @@ class Sinks:
             with self.turned:
                 self.turned.wait_for(lambda: self.hook != "hang")
         return status
+
+
+def certified(authority):
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert("localhost").configure_cert(tls)
+    return tls
 
 
 def signed(stage, headers, body):
@@ -126,7 +136,7 @@ class Web(http.server.BaseHTTPRequestHandler):
 
     def do_GET(self):
         if self.path == "/metrics":
-            return self.answer(200, METRICS, "text/plain; version=0.0.4")
+            return self.answer(200, self.sinks.metrics, "text/plain; version=0.0.4")
         with self.sinks.lock:
             return self.answer(200, json.dumps(self.sinks.log))
 

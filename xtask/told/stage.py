@@ -65,6 +65,9 @@ class Stage:
         firing = [one["labels"] for one in told if one["state"] == "firing"]
         return {(one["alertname"], one.get("tenant_id", "")) for one in firing}
 
+    def has_alertmanager(self):
+        return json.loads(self.ask("prometheus", "/api/v1/alertmanagers"))["data"]["activeAlertmanagers"]
+
     def muted(self):
         """What Alertmanager does not tell, as something worse of the same is told."""
         told = json.loads(self.ask("alertmanager", "/api/v2/alerts"))
