@@ -282,7 +282,8 @@ def once(stage):
         check(is_told_once, f"a pager hears {actions}")
     dead = stage.metric("bursar_notify_dead")
     check(dead == 0, f"{dead} notices were given up")
-    print(f"told: {len(ours)} mails, {len(hooks)} requests and {len(incidents)} incidents, none of them twice", flush=True)
+    counts = f"{len(ours)} mails, {len(hooks)} requests and {len(incidents)} incidents"
+    print(f"told: {counts}, none of them twice", flush=True)
 
 
 def month_end():
