@@ -17,7 +17,7 @@ pub(crate) struct Made {
 }
 
 /// All of them.
-pub(crate) const MADE: [Made; 2] = [
+pub(crate) const MADE: [Made; 3] = [
     Made {
         path: "deploy/kubernetes/alerts-operator/finops-alerts.prometheusrule.yaml",
         of: "deploy/prometheus/finops-alerts.yaml",
@@ -27,6 +27,11 @@ pub(crate) const MADE: [Made; 2] = [
         path: "deploy/kubernetes/alerts-operator/gateway.prometheusrule.yaml",
         of: "deploy/prometheus/gateway.rules.yml",
         name: "bursar-gateway",
+    },
+    Made {
+        path: "deploy/kubernetes/alerts-operator/service.prometheusrule.yaml",
+        of: "deploy/prometheus/service.rules.yml",
+        name: "bursar-service",
     },
 ];
 

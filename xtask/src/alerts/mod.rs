@@ -38,7 +38,12 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
 /// Fails on a rule that Prometheus would not load, one whose test fails, one that is not tested, a route that
 /// leads elsewhere than it should, and a ConfigMap that is not what was tested.
 pub(crate) fn check() -> Result<()> {
-    for (program, package) in [("promtool", "prometheus"), ("amtool", "prometheus-alertmanager")] {
+    let programs = [
+        ("promtool", "prometheus"),
+        ("amtool", "prometheus-alertmanager"),
+        ("kubectl", "kubernetes-client"),
+    ];
+    for (program, package) in programs {
         if shell::which(program).is_none() {
             shell::apt_install(&[package])?;
         }
