@@ -2,6 +2,7 @@
 
 use crate::{
     alerts, bench, ci, cost, panels, program, prompts, sdk, services, simulate, soak, suite, tidy,
+    told,
 };
 
 /// The project's own tools.
@@ -38,6 +39,8 @@ pub(crate) enum Command {
     Cost(cost::Arguments),
     /// Read the dashboards as Grafana does, and ask every query of theirs.
     Panels(panels::Arguments),
+    /// Run a budget out, and see who is told of it by Bursar, Prometheus and Alertmanager.
+    Told(told::Arguments),
     /// Run the whole check, as a build machine does.
     Ci,
     #[command(flatten)]
@@ -61,6 +64,7 @@ impl Arguments {
             Command::Sdk(arguments) => sdk::run(arguments),
             Command::Cost(arguments) => cost::run(arguments),
             Command::Panels(arguments) => panels::run(arguments),
+            Command::Told(arguments) => told::run(arguments),
             Command::Ci => ci::run(),
             Command::Program(command) => program::run(command),
         }

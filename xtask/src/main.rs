@@ -22,6 +22,7 @@ mod simulate;
 mod soak;
 mod suite;
 mod tidy;
+mod told;
 mod upstream;
 mod workspace;
 

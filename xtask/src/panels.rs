@@ -38,13 +38,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     if arguments.files {
         return Ok(());
     }
-    let bursar = match &arguments.bursar {
-        Some(bursar) => bursar.canonicalize().context("no such program")?,
-        None => {
-            suite::build()?;
-            workspace::target()?.join("debug").join("bursar")
-        }
-    };
+    let bursar = suite::program(arguments.bursar.as_deref())?;
     if shell::which("prometheus").is_none() {
         shell::apt_install(&["prometheus"])?;
     }
@@ -71,6 +65,15 @@ fn scripts() -> PathBuf {
     workspace::root().join("xtask").join("panels")
 }
 
+/// The library that moves the clock of one program. Who has built Bursar has a C compiler.
+pub(crate) fn moved_clock(folder: &Path) -> Result<PathBuf> {
+    let library = folder.join("clock.so");
+    let mut compile = Command::new("cc");
+    compile.args(["-shared", "-fPIC", "-O1", "-o"]).arg(&library);
+    shell::output(compile.arg(scripts().join("clock.c")))?;
+    Ok(library)
+}
+
 /// Where it all happens.
 struct Stage<'a> {
     bursar: PathBuf,
@@ -85,20 +88,11 @@ impl Stage<'_> {
         std::fs::write(&clock, "+0\n")?;
         let port = shell::free_port()?;
         let mut serve = self.serve(port);
-        serve.env("LD_PRELOAD", self.moved_clock()?).env("CLOCK_OFFSET_FILE", &clock);
+        serve.env("LD_PRELOAD", moved_clock(self.folder)?).env("CLOCK_OFFSET_FILE", &clock);
         let _service = contract::start(serve, self.folder, "past", port)?;
         calls(&port.to_string(), &clock).with_context(|| {
             format!("Bursar's log ends:\n{}", shell::tail(&self.folder.join("past.log")))
         })
-    }
-
-    /// The library that moves the clock of one program. Who has built Bursar has a C compiler.
-    fn moved_clock(&self) -> Result<PathBuf> {
-        let library = self.folder.join("clock.so");
-        let mut compile = Command::new("cc");
-        compile.args(["-shared", "-fPIC", "-O1", "-o"]).arg(&library);
-        shell::output(compile.arg(scripts().join("clock.c")))?;
-        Ok(library)
     }
 
     /// Two services on one database and one lake, and the vendor behind their gateways.

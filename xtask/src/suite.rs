@@ -2,10 +2,14 @@
 //!
 //! Invariant: a test that cannot run fails. Nothing here skips.
 
+use std::path::{Path, PathBuf};
+
 use anyhow::{Context, Result};
 
 use crate::services::redis::{self, Redis};
-use crate::{alerts, clients, contract, cost, panels, prompts, sdk, services, shell, workspace};
+use crate::{
+    alerts, clients, contract, cost, panels, prompts, sdk, services, shell, told, workspace,
+};
 
 /// What is off by default and tested all the same.
 pub(crate) const FEATURES: [&str; 2] = ["--features", "meter/redis"];
@@ -31,6 +35,9 @@ pub(crate) struct Arguments {
     /// Leave the dashboards' queries out; the whole check never does.
     #[arg(long)]
     pub(crate) no_panels: bool,
+    /// Leave out who is told of budgets; the whole check never does.
+    #[arg(long)]
+    pub(crate) no_told: bool,
     /// Seed of the API contract's requests, to repeat a failing run.
     #[arg(long, default_value_t = contract::SEED)]
     pub(crate) seed: u64,
@@ -91,6 +98,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Vec<String>> {
     if !arguments.no_panels {
         panels::run(&panels::Arguments::default())?;
     }
+    if !arguments.no_told {
+        told::run(&told::Arguments::default())?;
+    }
     if !arguments.no_clients {
         clients::run(&redis)?;
     }
@@ -104,6 +114,15 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Vec<String>> {
 pub(crate) fn build() -> Result<()> {
     let mut build = workspace::cargo();
     shell::run(build.args(["test", "--quiet", "--workspace", "--no-run"]).args(FEATURES))
+}
+
+/// The program that was built elsewhere, or the one that is built here.
+pub(crate) fn program(elsewhere: Option<&Path>) -> Result<PathBuf> {
+    if let Some(program) = elsewhere {
+        return program.canonicalize().context("no such program");
+    }
+    build()?;
+    Ok(workspace::target()?.join("debug").join("bursar"))
 }
 
 fn is_closing(line: &str) -> bool {

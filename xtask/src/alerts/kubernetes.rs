@@ -39,7 +39,11 @@ pub(crate) const MADE: [Made; 3] = [
 const CONFIG_MAPS: [(&str, &[&str]); 2] = [
     (
         "bursar-alert-rules",
-        &["deploy/prometheus/finops-alerts.yaml", "deploy/prometheus/gateway.rules.yml"],
+        &[
+            "deploy/prometheus/finops-alerts.yaml",
+            "deploy/prometheus/gateway.rules.yml",
+            "deploy/prometheus/service.rules.yml",
+        ],
     ),
     (
         "bursar-alertmanager",
