@@ -66,10 +66,6 @@ def typed(bills, parquet):
 
 def judged(folder, parquet):
     """How often each rule is broken that is not kept."""
-    # It opens a file of its own by a path from the working directory.
-    link = pathlib.Path(folder, "focus_validator")
-    if not link.exists():
-        link.symlink_to(pathlib.Path(focus_validator.__file__).parent)
     program = pathlib.Path(sys.executable).parent / "focus-validator"
     words = ["--data-file", parquet, "--validate-version", "1.2", "--block-download"]
     command = [program, *words, "--applicability-criteria", "ALL"]
@@ -98,6 +94,9 @@ def main():
         bursar("ingest", str(bill), "--source", bill.stem)
     columns = ", ".join(names)
     bursar("query", f"select {columns} from focus_data_table", "--to", after)
+    # The validator opens a file of its own by a path from the working directory.
+    link = pathlib.Path(folder, "focus_validator")
+    link.symlink_to(pathlib.Path(focus_validator.__file__).parent)
     with ThreadPoolExecutor(2) as pool:
         (_, given), (kept, found) = pool.map(lambda file: judged(folder, file), (before, after))
     parts = {rule: one for rule, one in found.items() if "failed child rules" not in one[1]}
