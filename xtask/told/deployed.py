@@ -13,7 +13,7 @@ import sys
 
 from stage import OPERATOR, Stage
 
-RULES = [(r"(?m)^( +for:) \w+$", r"\1 1s"), (r"(?m)^( +interval:) \w+$", r"\1 1s")]
+RULES = [(r"(?m)^( +(?:keep_firing_for|for|interval):) \w+$", r"\1 1s")]
 
 
 def main():

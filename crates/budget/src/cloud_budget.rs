@@ -9,9 +9,9 @@ use std::{collections::BTreeMap, fmt, str::FromStr};
 
 use focus::{
     Decimal,
-    cost::{Asked, Basis, Dimension, Month, Months},
+    cost::{Asked, Basis, Dimension, Month, Months, Table, Value},
 };
-use jiff::{Timestamp, tz::TimeZone};
+use jiff::{Timestamp, civil::Date, tz::TimeZone};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use thiserror::Error;
@@ -156,6 +156,22 @@ impl Watched {
         let only = self.filter.iter().map(|(dimension, value)| (dimension.clone(), value.clone()));
         let (basis, only) = (self.basis, only.collect());
         Asked { months: Some(months), basis, only, ..Asked::default() }
+    }
+
+    /// The question of what each day of some months has cost.
+    pub fn asked_by_day(&self, months: Months) -> Asked {
+        Asked { by: vec![Dimension::Day], ..self.asked(months) }
+    }
+
+    /// The days of its answer, in the currency.
+    pub fn days(&self, answer: &Table) -> Vec<(Date, Decimal)> {
+        let day = |row: &Vec<Value>| match row.as_slice() {
+            [Value::Date(day), currency, cost] if currency.to_string() == self.currency => {
+                Some((*day, cost.as_decimal().unwrap_or_default()))
+            }
+            _ => None,
+        };
+        answer.rows.iter().filter_map(day).collect()
     }
 }
 

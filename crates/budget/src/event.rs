@@ -30,6 +30,16 @@ pub enum EventKind {
     },
 }
 
+impl EventKind {
+    /// The reservation that it is about.
+    pub fn reservation(self) -> Option<Key> {
+        match self {
+            Self::Threshold { .. } | Self::Exhausted => None,
+            Self::Overrun { key } | Self::Unresolved { key } => Some(key),
+        }
+    }
+}
+
 /// A thing to tell, written in the commit that caused it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Event {

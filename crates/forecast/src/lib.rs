@@ -1,13 +1,15 @@
 //! What will be charged, from what was.
 //!
-//! Owns the forecast of a month's end and the error that it would have had before. Knows nothing of
+//! Owns the forecast of a period's end and the error that it would have had before. Knows nothing of
 //! where charges come from, and has no clock. Floats are allowed here: a forecast is no amount that
-//! anybody owes.
+//! anybody owes. Exact amounts come in by [`approximate`] and go out by [`rounded`] alone.
 
+mod amount;
 mod daily;
-mod month;
+mod period;
 #[cfg(test)]
 mod tests;
 
+pub use amount::{approximate, rounded};
 pub use daily::Daily;
-pub use month::{error, month_end};
+pub use period::{Foreseen, MONTHS_BACK, error, foresee, month_end};

@@ -1,9 +1,10 @@
+use focus::{Decimal, cost::Months};
 use jiff::{
     ToSpan,
     civil::{Date, Weekday, date},
 };
 
-use crate::{Daily, error, month_end};
+use crate::{Daily, Foreseen, error, foresee, month_end};
 
 /// Days from a first to a last, each at its cost.
 fn days(first: Date, last: Date, cost: impl Fn(i32, Date) -> f64) -> Daily {
@@ -66,4 +67,54 @@ fn days_that_are_not_named_cost_nothing() {
     assert_eq!((known.first(), known.last()), (date(2026, 10, 1), date(2026, 10, 3)));
     close(known.sum(date(2026, 10, 1), date(2026, 10, 31)), 3.0);
     assert_eq!(Daily::new([]), None);
+}
+
+/// Ten units a day from a first day to a last.
+fn steady(first: Date, last: Date) -> Vec<(Date, Decimal)> {
+    let days = first.series(1.day()).take_while(|day| *day <= last);
+    days.map(|day| (day, Decimal::new(100, 1))).collect()
+}
+
+fn months(first: &str, last: &str) -> Months {
+    (first.parse().unwrap(), last.parse().unwrap())
+}
+
+#[test]
+fn the_end_of_any_period_is_foreseen_from_its_days_and_those_before() {
+    let days = steady(date(2026, 8, 1), date(2026, 10, 12));
+    let whole = |number: i128| Decimal::new(number, 0);
+    // The running day has not ended: its 10 are spent, and are foreseen anew.
+    let today = date(2026, 10, 12);
+    let said = foresee(&days, months("2026-10", "2026-10"), today).unwrap();
+    assert_eq!((said.spent, said.end), (whole(120), whole(310)));
+    let quarter = foresee(&days, months("2026-10", "2026-12"), today).unwrap();
+    assert_eq!(quarter.end, whole(920));
+    let year = foresee(&days, months("2026-01", "2026-12"), today).unwrap();
+    assert_eq!((year.spent, year.end), (whole(730), whole(1_530)));
+}
+
+#[test]
+fn nothing_is_foreseen_of_two_days_or_of_a_period_without_bills() {
+    let days = steady(date(2026, 9, 1), date(2026, 10, 3));
+    let october = months("2026-10", "2026-10");
+    assert_eq!(foresee(&days, october, date(2026, 10, 3)), None);
+    assert!(foresee(&days, october, date(2026, 10, 4)).is_some());
+    let late = steady(date(2026, 8, 1), date(2026, 9, 30));
+    assert_eq!(foresee(&late, october, date(2026, 10, 12)), None);
+    assert_eq!(foresee(&[], october, date(2026, 10, 12)), None);
+}
+
+#[test]
+fn a_trend_is_followed_for_a_month_alone() {
+    let rising = |at: i32| Decimal::new(i128::from(100 + at), 0);
+    let first = date(2026, 8, 3);
+    let days: Vec<_> = (0..70).map(|at| (first.saturating_add(at.days()), rising(at))).collect();
+    // The 70th day is 11 October: the day costs 169, and one more each day for 31 days.
+    let today = date(2026, 10, 12);
+    let Foreseen { end, .. } = foresee(&days, months("2026-10", "2026-12"), today).unwrap();
+    let so_far: i128 = (59..70).map(|at| 100 + at).sum();
+    let month: i128 = (1..=31).map(|ahead| 169 + ahead).sum();
+    let rest = 50 * 200;
+    let error = end.checked_add(Decimal::new(-(so_far + month + rest), 0)).unwrap();
+    assert!(error.to_string().parse::<f64>().unwrap().abs() < 1.0, "{end}");
 }

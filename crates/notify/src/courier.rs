@@ -22,7 +22,7 @@ use jiff::{SignedDuration, Timestamp};
 use tokio::{sync::watch, task::JoinSet};
 use tracing::{info, warn};
 
-use crate::{Channel, SendError, Templates, names, plan};
+use crate::{Channel, Facts, SendError, Templates, names, plan};
 
 mod calendar;
 #[cfg(test)]
@@ -204,9 +204,14 @@ impl Courier {
             None => None,
         };
         let ends = self.ends(notice).await?;
+        let reservation = match notice.as_ai().and_then(|event| event.kind.reservation()) {
+            Some(key) => self.store.reservation(key).await?,
+            None => None,
+        };
+        let facts = Facts::of(notice, tenant.as_ref(), ends).about(reservation.as_ref());
         let admin = tenant.as_ref().and_then(|tenant: &Tenant| tenant.admin_email.as_deref());
         let mut new = Vec::new();
-        for told in plan::Told::of(notice, tenant.as_ref(), ends) {
+        for told in plan::Told::of(notice, facts) {
             let deliveries = plan::deliveries(post, &told, admin, self.quiet.as_ref(), now);
             new.extend(deliveries.map_err(|error| StoreError::Corrupt(error.to_string()))?);
         }

@@ -1,6 +1,6 @@
 //! What there is to say of one thing, before it is put into words.
 
-use budget::{CloudEvent, Crossing, Event, EventKind, Notice, Tenant};
+use budget::{CloudEvent, Crossing, Event, EventKind, Notice, Reservation, Tenant};
 use focus::Decimal;
 use jiff::{Timestamp, tz::TimeZone};
 use serde::{Deserialize, Serialize};
@@ -78,6 +78,15 @@ pub struct Facts {
     /// The reservation.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub request_id: Option<String>,
+    /// The call's model.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+    /// What was held for the call.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub held: Option<Amount>,
+    /// What the call has cost, where that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cost: Option<Amount>,
     /// A source of bills, or another system.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub source: Option<String>,
@@ -102,6 +111,17 @@ impl Facts {
         };
         let tenant_name = tenant.and_then(|tenant| tenant.name.clone());
         Self { name: notice.name(), tenant_name, ..facts }
+    }
+
+    /// With what is known of the reservation that it is about.
+    pub(crate) fn about(self, reservation: Option<&Reservation>) -> Self {
+        let Some(reservation) = reservation else { return self };
+        Self {
+            model: Some(reservation.call.model.to_string()),
+            held: Some(Amount::usd(reservation.hold)),
+            cost: reservation.cost.map(Amount::usd),
+            ..self
+        }
     }
 
     /// The tenant as people call it.
@@ -130,6 +150,9 @@ impl Facts {
             ("Period since", time(self.period_start)),
             ("Resets", time(self.resets_at)),
             ("Request", self.request_id.clone()),
+            ("Model", self.model.clone()),
+            ("Held", amount(&self.held)),
+            ("Cost", amount(&self.cost)),
             ("Source", self.source.clone()),
             ("Since", time(self.since)),
         ];
@@ -140,10 +163,10 @@ impl Facts {
 
 fn ai(event: &Event, ends: Option<Timestamp>) -> Facts {
     let scope = &event.scope;
-    let (percent, key) = match event.kind {
-        EventKind::Threshold { percent } => (Some(percent), None),
-        EventKind::Exhausted => (None, None),
-        EventKind::Overrun { key } | EventKind::Unresolved { key } => (None, Some(key)),
+    let key = event.kind.reservation();
+    let percent = match event.kind {
+        EventKind::Threshold { percent } => Some(percent),
+        _ => None,
     };
     let only = [
         scope.user.as_ref().map(|user| format!("user {user}")),

@@ -1,8 +1,7 @@
 //! Which deliveries follow from a thing: by one channel, to whom, when.
 
 use budget::{
-    DeliveryState, NewDelivery, Notice, Quiet, Severity, Tenant, Topic, delivery_key, is_stale,
-    severity,
+    DeliveryState, NewDelivery, Notice, Quiet, Severity, Topic, delivery_key, is_stale, severity,
 };
 use jiff::Timestamp;
 
@@ -18,13 +17,8 @@ pub(crate) struct Told {
 
 impl Told {
     /// What a row of the outbox tells, and that its budget's period will end.
-    pub(crate) fn of(
-        notice: &Notice,
-        tenant: Option<&Tenant>,
-        ends: Option<Timestamp>,
-    ) -> Vec<Self> {
+    pub(crate) fn of(notice: &Notice, facts: Facts) -> Vec<Self> {
         let topic = Topic::of(notice);
-        let facts = Facts::of(notice, tenant, ends);
         let is_standing = matches!(
             topic,
             Topic::BudgetThreshold

@@ -1,19 +1,19 @@
 //! Budgets for cloud cost against the bills: what each has spent, and what has to be told of it.
 //!
-//! Sums are asked once for each version of the lake and remembered; so is what was told, so that a
-//! turn in which nothing has changed writes nothing.
+//! Sums are asked once for each version of the lake and remembered, forecasts once for each day of it;
+//! so is what was told, so that a turn in which nothing has changed writes nothing.
 
 use std::{
     collections::{HashMap, HashSet},
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use budget::{BudgetId, CloudBudget, StoreError};
+use budget::{BudgetId, CloudBudget, CloudEvent, StoreError};
 use focus::{
     Decimal,
     cost::{AsOf, Costs, CostsError, Months},
 };
-
+use jiff::{civil::Date, tz::TimeZone};
 use tokio::sync::Semaphore;
 
 use crate::{jobs, metrics::Job, service::Shared};
@@ -27,6 +27,8 @@ const TOLD_MOST: usize = 100_000;
 struct Known {
     version: u64,
     sums: HashMap<(BudgetId, Months), Decimal>,
+    /// What is foreseen on a day.
+    ends: HashMap<(BudgetId, Date), Option<Decimal>>,
     told: HashSet<String>,
     /// How the budgets stood at the last turn of the job.
     standings: Vec<Standing>,
@@ -37,6 +39,8 @@ struct Known {
 pub(crate) struct Standing {
     pub(crate) budget: CloudBudget,
     pub(crate) spent: Decimal,
+    /// What will have been spent when the period ends, as far as that can be told.
+    pub(crate) end: Option<Decimal>,
 }
 
 /// What budgets for cloud cost have spent.
@@ -63,15 +67,8 @@ impl Spent {
         months: Months,
     ) -> Result<Decimal, CostsError> {
         let place = (budget.id, months);
-        {
-            let mut known = self.known();
-            if known.version != version {
-                known.version = version;
-                known.sums.clear();
-            }
-            if let Some(sum) = known.sums.get(&place) {
-                return Ok(*sum);
-            }
+        if let Some(sum) = self.of_version(version).sums.get(&place) {
+            return Ok(*sum);
         }
         let mut asked = budget.watched.asked(months);
         // Before the first bill there is no version that could be named.
@@ -85,6 +82,44 @@ impl Spent {
             known.sums.insert(place, sum);
         }
         Ok(sum)
+    }
+
+    /// What is known of a version of the lake; what was known of another one is forgotten.
+    fn of_version(&self, version: u64) -> MutexGuard<'_, Known> {
+        let mut known = self.known();
+        if known.version != version {
+            known.version = version;
+            known.sums.clear();
+            known.ends.clear();
+        }
+        known
+    }
+
+    /// What a budget will have spent at the end of some months, by a version of the lake.
+    async fn foreseen(
+        &self,
+        costs: &dyn Costs,
+        questions: &Semaphore,
+        version: u64,
+        budget: &CloudBudget,
+        (months, today): (Months, Date),
+    ) -> Result<Option<Decimal>, CostsError> {
+        let place = (budget.id, today);
+        if let Some(end) = self.of_version(version).ends.get(&place) {
+            return Ok(*end);
+        }
+        let since = (0..forecast::MONTHS_BACK).fold(months.0, |month, _| month.previous());
+        let mut asked = budget.watched.asked_by_day((since, months.1));
+        asked.as_of = (version > 0).then_some(AsOf::Version(version));
+        let _leave = questions.acquire().await;
+        let days = budget.watched.days(&costs.report(&asked).await?.table);
+        let end = forecast::foresee(&days, months, today).map(|foreseen| foreseen.end);
+        let mut known = self.known();
+        if known.version == version {
+            known.ends.retain(|(_, day), _| *day == today);
+            known.ends.insert(place, end);
+        }
+        Ok(end)
     }
 }
 
@@ -120,28 +155,45 @@ async fn turn(state: &Shared) -> Result<u64, Trouble> {
     let Some(costs) = &state.costs else { return Ok(0) };
     let budgets = state.store.cloud_budgets().await?;
     let (now, version) = (state.now(), costs.version().await?);
-    let (mut events, mut standings) = (Vec::new(), Vec::new());
+    let (mut events, mut running) = (Vec::new(), Vec::new());
     for budget in &budgets {
         for months in budget.periods(now) {
             match state.spent.of(&**costs, &state.questions, version, budget, months).await {
                 Ok(spent) => {
                     events.extend(budget.crossed(months, spent, now));
                     if budget.period(now) == Some(months) {
-                        standings.push(Standing { budget: budget.clone(), spent });
+                        running.push((budget, months, spent));
                     }
                 }
-                Err(error) => {
-                    state.metrics.failed(Job::CloudBudgets);
-                    let (name, cause) = (&budget.name, std::error::Error::source(&error));
-                    tracing::warn!(
-                        cause,
-                        "budget {name:?} for cloud cost can't be summed: {error}"
-                    );
-                }
+                Err(error) => unsummed(state, budget, &error),
             }
         }
     }
+    let told = tell(state, events).await;
+    // After what has to be told: a forecast may wait.
+    let today = now.to_zoned(TimeZone::UTC).date();
+    let mut standings = Vec::with_capacity(running.len());
+    for (budget, months, spent) in running {
+        let when = (months, today);
+        let end = state.spent.foreseen(&**costs, &state.questions, version, budget, when).await;
+        let end = end.unwrap_or_else(|error| {
+            unsummed(state, budget, &error);
+            None
+        });
+        standings.push(Standing { budget: budget.clone(), spent, end });
+    }
     state.spent.known().standings = standings;
+    told
+}
+
+fn unsummed(state: &Shared, budget: &CloudBudget, error: &CostsError) {
+    state.metrics.failed(Job::CloudBudgets);
+    let (name, cause) = (&budget.name, std::error::Error::source(error));
+    tracing::warn!(cause, "budget {name:?} for cloud cost can't be summed: {error}");
+}
+
+/// Writes into the outbox what was not told before. How many that were.
+async fn tell(state: &Shared, mut events: Vec<CloudEvent>) -> Result<u64, Trouble> {
     let mut names: Vec<String> = Vec::new();
     events.retain(|event| {
         let name = event.name();

@@ -21,8 +21,11 @@ use crate::{jobs, metrics::Job, service::Shared};
 const MONTHS_MOST: usize = 13;
 /// Billing periods that a forecast looks back on.
 const MONTHS_OF_DAYS: usize = 5;
-/// Lines of a provider's month or day.
-const LINES_MOST: usize = 100;
+/// Lines of a provider's month or day that are named apart.
+const LINES_MOST: usize = 99;
+/// The tag that says whose a charge is: Bursar's own charges have it, and clouds' where somebody
+/// has tagged what they bill so.
+pub(crate) const TENANT: &str = "tenant";
 /// Providers that are shown apart.
 const PROVIDERS_MOST: usize = 20;
 
@@ -40,6 +43,8 @@ pub(crate) type Place = (String, String);
 pub(crate) type Payee = (String, String);
 /// What places have cost.
 pub(crate) type Lines = Vec<(Place, Decimal)>;
+/// What tenants have cost; what no tenant is named for is `none`.
+pub(crate) type Tenants = Vec<(String, Decimal)>;
 
 /// What the clouds cost, as it was read.
 #[derive(Debug, Default)]
@@ -49,6 +54,8 @@ pub(crate) struct Picture {
     /// The day on which it was read: months become past ones.
     today: Date,
     pub(crate) months: BTreeMap<(Payee, Month), Lines>,
+    /// What tenants have cost in the running month and the one before.
+    pub(crate) tenants: BTreeMap<(Payee, Word), Tenants>,
     pub(crate) days: BTreeMap<Payee, LastDay>,
     /// By source, when charges last came in.
     pub(crate) ingested: BTreeMap<String, Timestamp>,
@@ -65,11 +72,31 @@ pub(crate) struct LastDay {
     pub(crate) error: Option<f64>,
 }
 
+/// What a month is called, seen from today.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Word {
+    Current,
+    Previous,
+}
+
+impl Word {
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Current => "current",
+            Self::Previous => "previous",
+        }
+    }
+}
+
 impl Picture {
-    /// The month of a day on which it was read, and the one before.
-    pub(crate) fn running(&self) -> Option<(Month, Month)> {
-        let month = Month::new(self.today.year(), self.today.month())?;
-        Some((month, month.previous()))
+    /// The month of the day on which it was read, or the one before.
+    pub(crate) fn word(&self, month: Month) -> Option<Word> {
+        let current = Month::of_day(self.today)?;
+        match month {
+            month if month == current => Some(Word::Current),
+            month if month == current.previous() => Some(Word::Previous),
+            _ => None,
+        }
     }
 }
 
@@ -92,7 +119,8 @@ impl Clouds {
 pub(crate) async fn look(state: Shared) {
     let Some(costs) = &state.costs else { return };
     let now = state.now();
-    match read(&**costs, state.clouds.latest().as_deref(), now).await {
+    let named = state.config.tenants_named;
+    match read(&**costs, state.clouds.latest().as_deref(), named, now).await {
         Ok(Some(picture)) => state.clouds.keep(picture),
         Ok(None) => {}
         Err(error) => jobs::failed(&state, Job::Clouds, &error),
@@ -102,6 +130,7 @@ pub(crate) async fn look(state: Shared) {
 async fn read(
     costs: &dyn Costs,
     known: Option<&Picture>,
+    tenants_named: usize,
     now: Timestamp,
 ) -> Result<Option<Picture>, CostsError> {
     let version = costs.version().await?;
@@ -126,8 +155,17 @@ async fn read(
     let asked = Asked { by, months: Some((*first, *last)), ..Asked::default() };
     picture.months = months_of(costs.report(&asked).await?.table);
     for lines in picture.months.values_mut() {
-        bound(lines);
+        bound(lines, LINES_MOST, &elsewhere());
     }
+    picture.tenants = match tenants_of(costs, &picture, tenants_named).await {
+        // The sums by day don't know tags, so that charges are read: of very many it may be too
+        // much, which is no reason to show nothing else.
+        Err(CostsError::Limit(why)) => {
+            tracing::warn!("the clouds' cost by tenant is not shown: {why}");
+            BTreeMap::new()
+        }
+        tenants => tenants?,
+    };
     let since = months.get(MONTHS_OF_DAYS - 1).unwrap_or(first);
     let months = Some((*since, *last));
     let by = vec![provider.clone(), Dimension::Day];
@@ -149,7 +187,7 @@ async fn read(
             _ => None,
         });
         last.lines = lines.collect();
-        bound(&mut last.lines);
+        bound(&mut last.lines, LINES_MOST, &elsewhere());
         picture.days.insert(payee, last);
     }
     Ok(Some(picture))
@@ -173,6 +211,32 @@ fn months_of(table: Table) -> BTreeMap<(Payee, Month), Lines> {
     months
 }
 
+/// What tenants have cost, by the tag that a tenant's key is shown its charges by.
+async fn tenants_of(
+    costs: &dyn Costs,
+    picture: &Picture,
+    named: usize,
+) -> Result<BTreeMap<(Payee, Word), Tenants>, CostsError> {
+    let Some(current) = Month::of_day(picture.today) else { return Ok(BTreeMap::new()) };
+    let provider = Dimension::Column(Column::ServiceProviderName);
+    let by = vec![provider, Dimension::Month, Dimension::Tag(TENANT.to_owned())];
+    let months = Some((current.previous(), current));
+    let table = costs.report(&Asked { by, months, ..Asked::default() }).await?.table;
+    let mut tenants: BTreeMap<(Payee, Word), Tenants> = BTreeMap::new();
+    for row in table.rows {
+        let [provider, month, tenant, currency, cost] = row.as_slice() else { continue };
+        let month = month.as_text().and_then(|month| month.parse().ok());
+        let Some(word) = month.and_then(|month| picture.word(month)) else { continue };
+        let payee = (name(provider), currency.to_string());
+        let lines = tenants.entry((payee, word)).or_default();
+        lines.push((name(tenant), amount(cost)));
+    }
+    for lines in tenants.values_mut() {
+        bound(lines, named, &crate::usage::OTHER.to_owned());
+    }
+    Ok(tenants)
+}
+
 fn days_of(table: Table) -> BTreeMap<Payee, Vec<(Date, f64)>> {
     let mut days: BTreeMap<Payee, Vec<(Date, f64)>> = BTreeMap::new();
     for row in table.rows {
@@ -181,7 +245,7 @@ fn days_of(table: Table) -> BTreeMap<Payee, Vec<(Date, f64)>> {
             continue;
         };
         let payee = (provider.clone(), currency.to_string());
-        days.entry(payee).or_default().push((*day, approximate(amount(cost))));
+        days.entry(payee).or_default().push((*day, forecast::approximate(amount(cost))));
     }
     days
 }
@@ -200,16 +264,25 @@ fn last_day(days: Vec<(Date, f64)>, today: Date) -> Option<LastDay> {
     })
 }
 
-/// Keeps the most costly lines; the others become one.
-fn bound(lines: &mut Lines) {
+/// Keeps the most costly lines, so many; the others become one. A name has one line: what is called
+/// as the others are is one of them.
+fn bound<N: Ord + Clone>(lines: &mut Vec<(N, Decimal)>, most: usize, others: &N) {
+    let mut sums: BTreeMap<N, Decimal> = BTreeMap::new();
+    let mut add = |name: N, cost: Decimal| {
+        let sum = sums.entry(name).or_default();
+        // Beyond 38 digits it is no sum; the report would have refused it.
+        *sum = sum.checked_add(cost).unwrap_or_default();
+    };
     lines.sort_by(|(a, more), (b, less)| less.cmp(more).then_with(|| a.cmp(b)));
-    if lines.len() <= LINES_MOST {
-        return;
+    for (place, (name, cost)) in lines.drain(..).enumerate() {
+        add(if place < most { name } else { others.clone() }, cost);
     }
-    let rest = lines.split_off(LINES_MOST - 1);
-    let sum = rest.iter().try_fold(Decimal::ZERO, |sum, (_, cost)| sum.checked_add(*cost));
-    // Beyond 38 digits it is no sum; the report would have refused it.
-    lines.push(((OTHER.to_owned(), OTHER.to_owned()), sum.unwrap_or_default()));
+    lines.extend(sums);
+}
+
+/// The place of what is not named apart.
+fn elsewhere() -> Place {
+    (OTHER.to_owned(), OTHER.to_owned())
 }
 
 fn name(value: &Value) -> String {
@@ -221,9 +294,4 @@ fn name(value: &Value) -> String {
 
 fn amount(value: &Value) -> Decimal {
     value.as_decimal().unwrap_or_default()
-}
-
-/// An amount as a float, for forecasts alone.
-fn approximate(amount: Decimal) -> f64 {
-    amount.to_string().parse().unwrap_or_default()
 }

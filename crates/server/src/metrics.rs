@@ -20,7 +20,7 @@ pub mod names {
     pub const HTTP_CONNECTIONS: &str = "bursar_http_connections";
     /// Counter: tracked calls whose model has no price.
     pub const UNPRICED_CALLS: &str = "bursar_unpriced_calls_total";
-    /// Counter: failed background jobs by `job`.
+    /// Counter: failed turns of background jobs by `task`; `job` is a label of Prometheus' own.
     pub const JOB_FAILURES: &str = "bursar_job_failures_total";
     /// Gauge: how long ago the budgets' gauges were read from the store.
     pub const BUDGETS_AGE: &str = "bursar_budgets_age_seconds";
@@ -49,6 +49,8 @@ pub mod names {
     pub const AWS_FORECAST: &str = "aws_cost_forecast_usd";
     /// Gauge: billed by `provider`, `currency`, `month`, `region` and `service`.
     pub const CLOUD_MONTHLY: &str = "cloud_cost_monthly";
+    /// Gauge: billed by `provider`, `currency`, `month` (`current`, `previous`) and `tenant_id`.
+    pub const CLOUD_TENANTS: &str = "cloud_cost_tenant_monthly";
     /// Gauge: billed for the last whole day by `provider`, `currency`, `region` and `service`.
     pub const CLOUD_DAILY: &str = "cloud_cost_daily";
     /// Gauge: billed at the running month's end by `provider` and `currency`.
@@ -66,11 +68,13 @@ pub mod names {
     pub const CLOUD_BUDGET: &str = "cloud_cost_budget_limit";
     /// Gauge: spent of budgets for cloud cost by `budget`, `currency` and `period`.
     pub const CLOUD_SPENT: &str = "cloud_cost_budget_spent";
+    /// Gauge: what they will have spent by `budget`, `currency` and `period`.
+    pub const CLOUD_END: &str = "cloud_cost_budget_forecast";
     /// Gauge: how long ago the costs above were read from the lake.
     pub const CLOUD_AGE: &str = "cloud_cost_reading_age_seconds";
 
     /// All of them, and what Prometheus is told of each.
-    pub const ALL: [(&str, &str); 27] = [
+    pub const ALL: [(&str, &str); 29] = [
         (HTTP_REQUESTS, "Answers by route and class of status"),
         (HTTP_SECONDS, "Seconds from request to answer"),
         (HTTP_CONNECTIONS, "Open connections"),
@@ -89,6 +93,7 @@ pub mod names {
         (AWS_DAILY, "Billed by AWS for the last whole day, US dollars"),
         (AWS_FORECAST, "What AWS will have billed at the end of the running month, US dollars"),
         (CLOUD_MONTHLY, "Billed in a month"),
+        (CLOUD_TENANTS, "Billed in a month for what is tagged with a tenant"),
         (CLOUD_DAILY, "Billed for the last whole day"),
         (CLOUD_FORECAST, "What will have been billed at the end of the running month"),
         (CLOUD_ERROR, "Mean error of forecasts made in the middle of the last months"),
@@ -97,6 +102,7 @@ pub mod names {
         (AWS_BUDGET, "Limits of monthly budgets for what AWS bills, US dollars"),
         (CLOUD_BUDGET, "Limits of budgets for cloud cost"),
         (CLOUD_SPENT, "Spent of budgets for cloud cost in their running period"),
+        (CLOUD_END, "What budgets for cloud cost will have spent at their period's end"),
         (CLOUD_AGE, "Seconds since the costs above were read from the lake"),
     ];
 
@@ -190,7 +196,8 @@ impl Metrics {
             };
             let routes = router::routes();
             let paths = routes.paths().iter().copied().chain(["unmatched"]);
-            let failures = |job: Job| metrics::counter!(names::JOB_FAILURES, "job" => job.as_str());
+            let failures =
+                |job: Job| metrics::counter!(names::JOB_FAILURES, "task" => job.as_str());
             Self(Arc::new(Inner {
                 handle: recorder.handle(),
                 routes: paths.map(route).collect(),

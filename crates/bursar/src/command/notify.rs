@@ -2,7 +2,10 @@
 
 use anyhow::Context as _;
 use budget::{Delivery, DeliveryFilter, DeliveryState, Page, Topic};
-use clap::Subcommand;
+use clap::{
+    Subcommand,
+    builder::{PossibleValuesParser, TypedValueParser},
+};
 use jiff::Timestamp;
 use uuid::Uuid;
 
@@ -71,11 +74,18 @@ struct RetryArgs {
 
 #[derive(Debug, clap::Args)]
 struct PreviewArgs {
-    /// What it is about: `budget_threshold`, `budget_exhausted`, `digest`, …
+    /// What it is about
+    #[arg(value_parser = topics())]
     event: Topic,
     /// The page instead of the plain text
     #[arg(long)]
     html: bool,
+}
+
+/// Takes the names of all that is told.
+fn topics() -> impl TypedValueParser<Value = Topic> {
+    PossibleValuesParser::new(Topic::ALL.iter().map(|topic| topic.as_str()))
+        .try_map(|name| name.parse::<Topic>())
 }
 
 #[derive(Debug, clap::Args)]

@@ -3,14 +3,11 @@
 use std::collections::BTreeMap;
 
 use budget::{
-    CloudBudget, CloudPeriod, DeliveryFilter, DeliveryState, Monthly, Page, StoreError, Topic,
-    UsageGroup, UsageQuery, UsageRow, Weekly,
+    CloudBudget, DeliveryFilter, DeliveryState, Monthly, Page, StoreError, Topic, UsageGroup,
+    UsageQuery, UsageRow, Weekly,
 };
-use focus::{
-    Decimal,
-    cost::{AsOf, Costs, CostsError, Dimension, Months, Value},
-};
-use forecast::Daily;
+use focus::cost::{AsOf, Costs, CostsError, Months};
+use forecast::Foreseen;
 use jiff::{SignedDuration, Timestamp, civil::Date, tz::TimeZone};
 use money::Money;
 use tracing::warn;
@@ -25,10 +22,6 @@ use crate::{
 const LINES_MOST: usize = 10;
 /// Events of a week that are counted, at most.
 const EVENTS_MOST: usize = 10_000;
-/// Months that a forecast looks back on.
-const MONTHS_BACK: usize = 2;
-/// Days of the month that have to be known before it is foreseen.
-const DAYS_LEAST: i8 = 3;
 
 /// What comes by itself, and when.
 #[derive(Debug, Clone, Default)]
@@ -249,7 +242,7 @@ impl Courier {
         Ok(Ok(()))
     }
 
-    /// Tells of monthly budgets for cloud cost that will be exceeded, as their days go on.
+    /// Tells of budgets for cloud cost that will be exceeded in their period, as its days go on.
     async fn forecasts(
         &self,
         costs: &dyn Costs,
@@ -267,9 +260,6 @@ impl Courier {
         }
         for budget in self.store.cloud_budgets().await? {
             let Some(months) = budget.period(now) else { continue };
-            if budget.watched.period != CloudPeriod::Month {
-                continue;
-            }
             let foreseen = match foreseen(costs, version, &budget, months, today).await {
                 Ok(Some(foreseen)) => foreseen,
                 Ok(None) => continue,
@@ -289,12 +279,6 @@ impl Courier {
     }
 }
 
-/// What a budget has spent, and will have at the end of its month.
-struct Foreseen {
-    spent: Decimal,
-    end: Decimal,
-}
-
 async fn foreseen(
     costs: &dyn Costs,
     version: u64,
@@ -302,30 +286,11 @@ async fn foreseen(
     months: Months,
     today: Date,
 ) -> Result<Option<Foreseen>, CostsError> {
-    let since = (0..MONTHS_BACK).fold(months.0, |month, _| month.previous());
-    let mut asked = budget.watched.asked((since, months.1));
-    asked.by = vec![Dimension::Day];
+    let since = (0..forecast::MONTHS_BACK).fold(months.0, |month, _| month.previous());
+    let mut asked = budget.watched.asked_by_day((since, months.1));
     asked.as_of = (version > 0).then_some(AsOf::Version(version));
-    let mut days: Vec<(Date, Decimal)> = Vec::new();
-    for row in costs.report(&asked).await?.table.rows {
-        let [Value::Date(day), currency, cost] = row.as_slice() else { continue };
-        if currency.to_string() == budget.watched.currency {
-            days.push((*day, cost.as_decimal().unwrap_or_default()));
-        }
-    }
-    let of_month = days.iter().filter(|(day, _)| *day >= months.0.first_day());
-    let spent =
-        of_month.fold(Decimal::ZERO, |sum, (_, cost)| sum.checked_add(*cost).unwrap_or(sum));
-    let days: Vec<(Date, f64)> =
-        days.into_iter().map(|(day, cost)| (day, approximate(cost))).collect();
-    let over = Daily::new(days).zip(today.yesterday().ok());
-    let over = over.and_then(|(known, yesterday)| known.until(yesterday));
-    let is_told = |known: &Daily| {
-        let last = known.last();
-        last >= months.0.first_day() && last.day() >= DAYS_LEAST
-    };
-    let end = over.filter(is_told).and_then(|known| back(forecast::month_end(&known)));
-    Ok(end.map(|end| Foreseen { spent, end }))
+    let days = budget.watched.days(&costs.report(&asked).await?.table);
+    Ok(forecast::foresee(&days, months, today))
 }
 
 fn facts(budget: &CloudBudget, foreseen: &Foreseen, months: Months) -> Facts {
@@ -343,16 +308,6 @@ fn facts(budget: &CloudBudget, foreseen: &Foreseen, months: Months) -> Facts {
         resets_at: start(months.1.next()),
         ..Facts::default()
     }
-}
-
-/// An amount as a float, for forecasts alone.
-fn approximate(amount: Decimal) -> f64 {
-    amount.to_string().parse().unwrap_or_default()
-}
-
-/// What was foreseen, to the cent: it is nothing that anybody owes.
-fn back(amount: f64) -> Option<Decimal> {
-    Decimal::parse(&format!("{amount:.2}"))
 }
 
 #[cfg(test)]

@@ -96,6 +96,37 @@ pub(super) fn webhook(sink: &Sink) -> Webhook {
 }
 
 #[tokio::test]
+async fn what_was_held_and_what_it_cost_is_told_of_an_overrun() {
+    let sink = Sink::start(Vec::new()).await;
+    let bench = Bench::new();
+    bench.limit("10").await;
+    let courier = bench.courier(vec![post("hook", webhook(&sink))]);
+    courier.turn(&courier.posts[0]).await.unwrap();
+    let key = Key::from_u64_pair(8, 8);
+    let reserve = budget::Reserve {
+        key,
+        call: call("m", None, None),
+        estimate: quote(100, Some("0.5")),
+        timeout: None,
+    };
+    budget::Escrow::reserve(&*bench.store, reserve).await.unwrap();
+    let actual = quote(300, Some("1.25"));
+    let settle = Settle { key, call: None, actual };
+    budget::Escrow::settle(&*bench.store, settle).await.unwrap();
+    courier.turn(&courier.posts[0]).await.unwrap();
+
+    let all = bench.store.deliveries(DeliveryFilter::default()).await.unwrap();
+    let told: Vec<_> = all.iter().filter(|one| one.topic == budget::Topic::Overrun).collect();
+    let [one] = told.as_slice() else { panic!("{all:?}") };
+    let facts: crate::Facts = serde_json::from_str(&one.facts).unwrap();
+    let shown = |amount: &Option<crate::Amount>| amount.as_ref().map(crate::Amount::shown);
+    assert_eq!(shown(&facts.held).as_deref(), Some("$0.50"));
+    assert_eq!(shown(&facts.cost).as_deref(), Some("$1.25"));
+    assert_eq!(facts.model.as_deref(), Some("m"));
+    assert_eq!(facts.request_id, Some(key.to_string()));
+}
+
+#[tokio::test]
 async fn a_threshold_reaches_the_admin_by_mail_once_and_the_operator_too() {
     let (certificate, key) = authority();
     let server = Mail::start(MailTls::None, &certificate, &key, crate::testing::Post::default());

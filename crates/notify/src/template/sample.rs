@@ -44,7 +44,9 @@ impl Facts {
             }
             Topic::Overrun | Topic::Unresolved => {
                 let id = "2f1c1b1e-5a52-4d3c-9a55-0c6a4e0f7d11".to_owned();
-                Self { request_id: Some(id), ..ai }
+                let cost = amount(73_125, 6, "USD").filter(|_| topic == Topic::Overrun);
+                let (model, held) = (Some("claude-sonnet-4-5".to_owned()), amount(525, 4, "USD"));
+                Self { request_id: Some(id), model, held, cost, ..ai }
             }
             Topic::CloudThreshold => Self { percent: Some(80), ..cloud },
             Topic::CloudExhausted => Self { spent: amount(51_302, 2, "USD"), ..cloud },

@@ -48,6 +48,23 @@ Sent by Bursar.";
 }
 
 #[test]
+fn a_hold_is_told_with_its_amount_and_without_where_nothing_is_known() {
+    let say = |topic: Topic, facts: &Facts| {
+        templates().item(topic, Severity::Warning, facts).unwrap().what
+    };
+    let known = Facts::sample(Topic::Unresolved);
+    let text = say(Topic::Unresolved, &known);
+    assert!(text.contains("held for it, $0.0525, counts as spent in the budget for"), "{text}");
+    let text = say(Topic::Overrun, &Facts::sample(Topic::Overrun));
+    assert!(text.contains("has cost $0.073125 where $0.0525 was held for it. All of"), "{text}");
+    let unknown = Facts { held: None, cost: None, model: None, ..known };
+    let text = say(Topic::Unresolved, &unknown);
+    assert!(text.contains("What was held for it counts as spent"), "{text}");
+    let text = say(Topic::Overrun, &unknown);
+    assert!(text.contains("has cost more than its estimate. All of"), "{text}");
+}
+
+#[test]
 fn a_page_is_escaped_and_needs_nothing_from_elsewhere() {
     let templates = templates();
     let name = "<script>alert(1)</script> & \"Sons\"".to_owned();

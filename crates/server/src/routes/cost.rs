@@ -19,6 +19,7 @@ use focus::{
 use super::page;
 use crate::{
     auth::Caller,
+    clouds::TENANT,
     extract::{Json, Query},
     fault::Fault,
     service::{Shared, State as Service},
@@ -69,10 +70,6 @@ fn only(text: Option<&str>) -> Result<Vec<(Dimension, String)>, Fault> {
     });
     few("only", conditions.collect::<Result<_, Fault>>()?)
 }
-
-/// The tag that says whose a charge is: Bursar's own charges have it, and clouds' where somebody
-/// has tagged what they bill so.
-const TENANT: &str = "tenant";
 
 /// Which charges a caller may add up: an administrator those that were asked for, a tenant those
 /// among them that are its own.

@@ -10,7 +10,7 @@ use jiff::{Timestamp, civil::Date, tz::TimeZone};
 use super::{head, sample};
 use crate::{
     cloud_budget::Standing,
-    clouds::{self, Lines, Payee, Picture},
+    clouds::{self, Lines, Payee, Picture, Word},
     metrics::names,
     overview::age,
 };
@@ -22,6 +22,7 @@ pub(super) fn clouds(text: &mut String, picture: Option<&Picture>, now: Timestam
     let is_read = picture.is_some();
     let picture = picture.unwrap_or(&none);
     months(text, picture);
+    tenants(text, picture);
     days(text, picture);
     forecasts(text, picture);
     head(text, names::CLOUD_INGESTED, "gauge");
@@ -50,13 +51,8 @@ fn end_of(day: Date) -> Timestamp {
 }
 
 fn months(text: &mut String, picture: &Picture) {
-    let running = picture.running();
     let labels = |month: Month| {
-        let word = match running {
-            Some((current, _)) if current == month => Some("current"),
-            Some((_, previous)) if previous == month => Some("previous"),
-            _ => None,
-        };
+        let word = picture.word(month).map(Word::as_str);
         word.map(str::to_owned).into_iter().chain([month.to_string()])
     };
     head(text, names::AWS_MONTHLY, "gauge");
@@ -70,6 +66,21 @@ fn months(text: &mut String, picture: &Picture) {
         for month in labels(*month) {
             let labels = [("provider", provider), ("currency", currency), ("month", &month)];
             places(text, names::CLOUD_MONTHLY, &labels.map(|(a, b)| (a, b.as_str())), lines);
+        }
+    }
+}
+
+fn tenants(text: &mut String, picture: &Picture) {
+    head(text, names::CLOUD_TENANTS, "gauge");
+    for (((provider, currency), word), tenants) in &picture.tenants {
+        for (tenant, cost) in tenants {
+            let labels = [
+                ("provider", provider.as_str()),
+                ("currency", currency),
+                ("month", word.as_str()),
+                ("tenant_id", tenant),
+            ];
+            sample(text, names::CLOUD_TENANTS, &labels, cost);
         }
     }
 }
@@ -110,18 +121,23 @@ pub(super) fn budgets(text: &mut String, standings: &[Standing]) {
     for Standing { budget, .. } in standings.iter().filter(|standing| is_of_aws(standing)) {
         sample(text, names::AWS_BUDGET, &[("budget", &budget.name)], budget.limit);
     }
-    for (metric, is_limit) in [(names::CLOUD_BUDGET, true), (names::CLOUD_SPENT, false)] {
+    let mut family = |metric: &str, value: fn(&Standing) -> Option<Decimal>| {
         head(text, metric, "gauge");
-        for Standing { budget, spent } in standings {
-            let watched = &budget.watched;
+        for standing in standings {
+            let (name, watched) = (&standing.budget.name, &standing.budget.watched);
             let labels = [
-                ("budget", budget.name.as_str()),
+                ("budget", name.as_str()),
                 ("currency", &watched.currency),
                 ("period", watched.period.as_str()),
             ];
-            sample(text, metric, &labels, if is_limit { budget.limit } else { *spent });
+            if let Some(value) = value(standing) {
+                sample(text, metric, &labels, value);
+            }
         }
-    }
+    };
+    family(names::CLOUD_BUDGET, |standing| Some(standing.budget.limit));
+    family(names::CLOUD_SPENT, |standing| Some(standing.spent));
+    family(names::CLOUD_END, |standing| standing.end);
 }
 
 /// A monthly budget in dollars that is not another provider's.

@@ -212,7 +212,7 @@ async fn a_store_in_trouble_breaks_no_scrape_and_old_numbers_are_not_shown_for_e
     service.pass(Duration::from_secs(240));
     let old = scrape(&service).await;
     assert_eq!((old.get(LIMIT), old[names::BUDGETS_AGE]), (None, 300.0));
-    assert_eq!(old[r#"bursar_job_failures_total{job="metrics"}"#], 3.0);
+    assert_eq!(old[r#"bursar_job_failures_total{task="metrics"}"#], 3.0);
     store.hang(false);
     service.pass(Duration::from_secs(10));
     assert_eq!(scrape(&service).await[LIMIT], 100.0);

@@ -1,8 +1,11 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use budget::{CloudBudgets, NewDelivery, Outbox, Severity, Wanted, Watched};
-use focus::cost::{Asked, Basis, Imported, Question, Report, Table};
+use budget::{CloudBudgets, CloudPeriod, NewDelivery, Outbox, Severity, Wanted, Watched};
+use focus::{
+    Decimal,
+    cost::{Asked, Basis, Dimension, Imported, Question, Report, Table, Value},
+};
 use jiff::civil::{Weekday, date, time};
 
 use super::*;

@@ -1,17 +1,46 @@
-//! A month's end: what it has cost so far, and its other days by their weekday and the trend.
+//! A period's end: what it has cost so far, and its other days by their weekday and the trend.
 
+use focus::{Decimal, cost::Months};
 use jiff::{ToSpan, civil::Date};
 
-use crate::Daily;
+use crate::{Daily, approximate, rounded};
 
 /// Days that a forecast looks back on: eight of each weekday.
 const LOOK_BACK: usize = 56;
+/// Billing months before a period whose days a forecast may need.
+pub const MONTHS_BACK: usize = 2;
 /// Fewer days than this have no season and no trend worth the name.
 const SEASON_AFTER: usize = 14;
 /// Passes over line and season: each leaves a small part of the error of the one before.
 const PASSES: usize = 5;
+/// So far ahead a trend is followed; nobody knows whether it goes on after that.
+const TREND_DAYS: i64 = 31;
+/// Days of a period that have to be known before its end is foreseen.
+const DAYS_LEAST: i64 = 3;
 /// Months that the error is measured over.
 const MONTHS: i32 = 3;
+
+/// What a period has cost, and will have at its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Foreseen {
+    /// So far, the running day included.
+    pub spent: Decimal,
+    /// At the end, to the cent.
+    pub end: Decimal,
+}
+
+/// The end of some billing months, from what each day has cost, also before them. `None` where less
+/// than three of their days have come in and are over.
+pub fn foresee(days: &[(Date, Decimal)], months: Months, today: Date) -> Option<Foreseen> {
+    let (first, last) = (months.0.first_day(), months.1.first_day().last_of_month());
+    let of_period = days.iter().filter(|(day, _)| (first..=last).contains(day));
+    let spent = of_period.fold(Some(Decimal::ZERO), |sum, (_, cost)| sum?.checked_add(*cost))?;
+    let known = Daily::new(days.iter().map(|(day, cost)| (*day, approximate(*cost))))?;
+    let over = known.until(today.yesterday().ok()?)?;
+    let is_told = over.last() >= first.saturating_add((DAYS_LEAST - 1).days());
+    let end = is_told.then(|| rounded(period_end(&over, first, last)))??;
+    Some(Foreseen { spent, end })
+}
 
 /// What the month of the last known day will have cost at its end.
 ///
@@ -19,9 +48,15 @@ const MONTHS: i32 = 3;
 /// last eight weeks, never less than nothing. With less than two weeks of days they cost the mean.
 pub fn month_end(known: &Daily) -> f64 {
     let last = known.last();
-    let so_far = known.sum(last.first_of_month(), last);
+    period_end(known, last.first_of_month(), last.last_of_month())
+}
+
+/// The same of any period that has begun; a trend goes on for a month at most.
+fn period_end(known: &Daily, first: Date, end: Date) -> f64 {
+    let last = known.last();
+    let so_far = known.sum(first, last.min(end));
     let model = Model::of(known);
-    let left = i64::from(last.days_in_month() - last.day());
+    let left = end.duration_since(last).as_hours() / 24;
     let rest = (1..=left).map(|ahead| model.day(last.saturating_add(ahead.days()), ahead));
     so_far + rest.sum::<f64>()
 }
@@ -79,7 +114,7 @@ impl Model {
     }
 
     fn day(&self, day: Date, ahead: i64) -> f64 {
-        let ahead = steps(usize::try_from(ahead).unwrap_or_default());
+        let ahead = steps(usize::try_from(ahead.min(TREND_DAYS)).unwrap_or_default());
         (self.level + self.trend * ahead + self.season[weekday(day)]).max(0.0)
     }
 }
