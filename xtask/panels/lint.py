@@ -179,7 +179,7 @@ class Lint:
                 self.say("target-counter-agg", f"{metric} is a {kind}", panel)
             if is_rate and window != "[$__rate_interval]":
                 self.say("target-rate-interval", f"{metric} is asked over {window}", panel)
-            if metric.endswith("_cost_monthly") and "month=" not in labels:
+            if re.search("cost(_tenant)?_monthly$", metric) and "month=" not in labels:
                 self.say("target-month", "months have two names: ask for one", panel)
 
     def sql(self, panel, query):

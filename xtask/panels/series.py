@@ -127,6 +127,15 @@ class Bills:
             if one["period"] == "month" and one["currency"] == currency and self.fits(budget=one["name"])
         }
 
+    def customers(self):
+        """The five whose tagged charges have cost most in the running month."""
+        found = collections.Counter()
+        for row in self.api.table("/api/v1/cost/report", by="tag:tenant,provider", month=self.current):
+            tenant, provider, *_ = row.values()
+            if tenant and row["BillingCurrency"] == self.choice.get("currency", "USD") and self.fits(provider=provider):
+                found[tenant,] += Decimal(row["BilledCost"])
+        return dict(found.most_common(5))
+
     def tenants(self):
         lines = self.api.json("/api/v1/usage", group_by="tenant")["rows"]
         return [Decimal(line["cost_usd"]) for line in lines if Decimal(line["cost_usd"]) > 0]
@@ -174,6 +183,7 @@ QUERIES = {
     ),
     ("Cost per customer", "A"): ((), lambda b: alone(b.total(b.current) / len(b.tenants()))),
     ("Cost per customer", "B"): ((), lambda b: alone(sum(b.tenants()) / len(b.tenants()))),
+    ("Cost per customer", "C"): (("tenant_id",), lambda b: b.customers()),
     ("Spend trend against budget and forecast ($currency)", "A"): ((), lambda b: alone(b.total(b.current))),
     ("Spend trend against budget and forecast ($currency)", "B"): ((), lambda b: alone(limits(b))),
     ("Spend trend against budget and forecast ($currency)", "C"): ((), None),

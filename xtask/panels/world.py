@@ -10,6 +10,7 @@ three weeks; `today` are the calls of this day. Bills are FOCUS, of four provide
 
 import csv
 import datetime
+import json
 import pathlib
 import sys
 
@@ -120,6 +121,8 @@ def charges(provider, first, past_it, day, back):
             "ProviderName": provider,
             "ServiceName": service,
             "RegionId": region,
+            # Some of it is nobody's, and some is somebody's whose name needs quoting.
+            "Tags": ("", '{"tenant":"acme"}', json.dumps({"tenant": QUOTED}))[number % 3],
         }
 
 

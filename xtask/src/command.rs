@@ -19,6 +19,8 @@ pub(crate) enum Command {
     Test(suite::Arguments),
     /// Check the architecture and the house rules.
     Tidy,
+    /// Write the tables of docs/reference/metrics.md anew, from what the code says of each metric.
+    Metrics,
     /// Check alert rules and routes with Prometheus' own tools, and run their tests.
     Alerts(alerts::Arguments),
     /// Start, stop or show the services that tests need.
@@ -52,6 +54,7 @@ impl Arguments {
         match &self.command {
             Command::Test(arguments) => suite::run(arguments).map(drop),
             Command::Tidy => tidy::run(),
+            Command::Metrics => tidy::write_metrics(),
             Command::Alerts(arguments) => alerts::run(arguments),
             Command::Services(command) => services::run(command),
             Command::Bench(command) => bench::run(command),

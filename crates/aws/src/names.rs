@@ -1,10 +1,11 @@
 //! The names of what is counted: an interface, told in `docs/reference/metrics.md`.
 
-/// Counter: requests by `api` and `result` (`ok`, `throttled`, `refused`, `failed`).
+/// Counter by `api` and `result`: requests to `cost-explorer`, `budgets`, `cloudwatch`, `s3` and
+/// `sts`: `ok`, `throttled`, `refused` or `failed`.
 pub const REQUESTS: &str = "bursar_aws_requests_total";
-/// Gauge: paid calls that were made today (UTC).
+/// Gauge: paid calls of Cost Explorer that were made in the UTC day of the last one.
 pub const PAID: &str = "bursar_aws_paid_calls_today";
-/// Gauge: paid calls that may be made in a day.
+/// Gauge: paid calls of Cost Explorer that may be made in a day.
 pub const PAID_MOST: &str = "bursar_aws_paid_calls_most";
 
 /// Tells the recorder what each of them shows.

@@ -106,6 +106,8 @@ words!(
         CloudExhausted = "cloud_exhausted",
         /// A budget for cloud cost will be exceeded, as its days go on.
         CloudForecast = "cloud_forecast",
+        /// A day has cost far more than was to be expected of it.
+        Anomaly = "anomaly",
         /// A source of bills has not come in for long.
         IngestStale = "ingest_stale",
         /// What the week has brought.
@@ -152,7 +154,10 @@ impl Topic {
 
     /// Whether a tenant's own admin is told, too.
     pub const fn concerns_tenant(self) -> bool {
-        matches!(self, Self::BudgetThreshold | Self::BudgetExhausted | Self::BudgetReset)
+        matches!(
+            self,
+            Self::BudgetThreshold | Self::BudgetExhausted | Self::BudgetReset | Self::Anomaly
+        )
     }
 
     /// How much it matters where nothing more is known.
@@ -162,6 +167,7 @@ impl Topic {
             Self::BudgetThreshold
             | Self::CloudThreshold
             | Self::CloudForecast
+            | Self::Anomaly
             | Self::IngestStale
             | Self::Unresolved => Severity::Warning,
             Self::Overrun

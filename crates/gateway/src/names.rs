@@ -1,11 +1,12 @@
 //! What the gateway counts, and under which names: an interface, told in
 //! `docs/reference/metrics.md`.
 
-/// Counter: calls by `api`, `upstream` and `ending`.
+/// Counter by `api`, `upstream` and `ending`: calls by how they ended: `whole`, `cut`, `lost`,
+/// `rejected` or `unsent`.
 pub const CALLS: &str = "bursar_gateway_calls_total";
-/// Counter: calls that no vendor has seen, by `reason`.
+/// Counter by `reason`: calls that no vendor has seen, by the error's code.
 pub const REFUSED: &str = "bursar_gateway_refused_total";
-/// Histogram in seconds by `upstream`: from the request to the head of the answer.
+/// Histogram by `upstream`: seconds from the request to the head of the answer.
 pub const SECONDS: &str = "bursar_gateway_upstream_seconds";
 /// What is told apart of it: a long answer that is not streamed takes minutes to begin.
 pub const SECONDS_BUCKETS: [f64; 13] =
@@ -14,19 +15,19 @@ pub const SECONDS_BUCKETS: [f64; 13] =
 pub const IN_FLIGHT: &str = "bursar_gateway_calls_in_flight";
 /// Gauge: calls that wait for others to settle.
 pub const WAITING: &str = "bursar_gateway_calls_waiting";
-/// Counter: further attempts of calls by `upstream`.
+/// Counter by `upstream`: further attempts.
 pub const RETRIES: &str = "bursar_gateway_retries_total";
-/// Counter: calls charged by what was seen, as their vendor told no usage, by `upstream`.
+/// Counter by `upstream`: calls charged by what was seen, as no usage was told.
 pub const ESTIMATED: &str = "bursar_gateway_estimated_total";
-/// Counter: calls that have cost more than was held for them, by `upstream`.
+/// Counter by `upstream`: calls that have cost more than was held for them.
 pub const OVERRUNS: &str = "bursar_gateway_overruns_total";
-/// Counter: calls let through while the budget store was down.
+/// Counter: calls let through while the store was down: alert on any.
 pub const FAIL_OPEN: &str = "bursar_gateway_fail_open_total";
-/// Counter: charges and releases that were spooled, as the store could not take them.
+/// Counter: charges and releases that the store could not take.
 pub const SPOOLED: &str = "bursar_gateway_spooled_total";
-/// Gauge: charges and releases in the spool.
+/// Gauge: charges and releases in the spool, still on disk.
 pub const SPOOL: &str = "bursar_gateway_spool_records";
-/// Counter: spooled charges that the ledger has refused for good.
+/// Counter: spooled charges and releases that the ledger has refused: they are in `rejected.jsonl`.
 pub const SPOOL_REJECTED: &str = "bursar_gateway_spool_rejected_total";
 /// Gauge by `upstream`: 1 while it is left alone after repeated failures.
 pub const CIRCUIT_OPEN: &str = "bursar_gateway_circuit_open";

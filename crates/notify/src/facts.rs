@@ -2,7 +2,7 @@
 
 use budget::{CloudEvent, Crossing, Event, EventKind, Notice, Reservation, Tenant};
 use focus::Decimal;
-use jiff::{Timestamp, tz::TimeZone};
+use jiff::{Timestamp, civil::Date, tz::TimeZone};
 use serde::{Deserialize, Serialize};
 
 use crate::format;
@@ -87,6 +87,18 @@ pub struct Facts {
     /// What the call has cost, where that is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cost: Option<Amount>,
+    /// Who has billed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub provider: Option<String>,
+    /// For which service.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub service: Option<String>,
+    /// The day that it is about.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub day: Option<Date>,
+    /// What was to be expected.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expected: Option<Amount>,
     /// A source of bills, or another system.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub source: Option<String>,
@@ -141,9 +153,13 @@ impl Facts {
         let amount = |amount: &Option<Amount>| amount.as_ref().map(Amount::shown);
         let rows = [
             ("Tenant", self.tenant_id.clone()),
+            ("Provider", self.provider.clone()),
+            ("Service", self.service.clone()),
+            ("Day", self.day.map(format::day)),
             ("Budget", self.budget.clone()),
             ("Only", self.only.clone()),
             ("Spent", amount(&self.spent)),
+            ("Expected", amount(&self.expected)),
             ("Limit", amount(&self.limit)),
             ("Used", self.used()),
             ("Forecast", amount(&self.forecast)),

@@ -1,7 +1,7 @@
 //! Amounts, times and bytes as people and wires read them.
 
 use focus::Decimal;
-use jiff::{Timestamp, tz::TimeZone};
+use jiff::{Timestamp, civil::Date, tz::TimeZone};
 
 /// An amount for people: `$1,234.50`, `1,234.50 EUR`; below one with up to six decimals. Rounds
 /// half-even.
@@ -35,6 +35,11 @@ pub(crate) fn percent(amount: Decimal, limit: Decimal) -> Option<String> {
 /// `26 Nov 2026, 14:05 UTC`.
 pub(crate) fn time(at: Timestamp, zone: &TimeZone) -> String {
     at.to_zoned(zone.clone()).strftime("%-d %b %Y, %H:%M %Z").to_string()
+}
+
+/// `26 Nov 2026`.
+pub(crate) fn day(day: Date) -> String {
+    day.strftime("%-d %b %Y").to_string()
 }
 
 fn grouped(digits: &str) -> String {

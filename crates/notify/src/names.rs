@@ -1,13 +1,15 @@
 //! The names of the metrics, told in `docs/reference/metrics.md`.
 
-/// Counter by `channel` and `result` (`delivered`, `failed`, `dead`): attempts to send a message,
-/// by how they have ended.
+/// Counter by `channel` and `result`: attempts to send a message: `delivered`, `failed` (tried
+/// again) or `dead` (given up).
 pub const DELIVERIES: &str = "bursar_notify_deliveries_total";
-/// Gauge by `channel`: deliveries that are due and were not taken yet.
+/// Gauge by `channel`: notices that are due and were not taken yet.
 pub const PENDING: &str = "bursar_notify_pending";
-/// Gauge by `channel`: deliveries that nobody tries any more.
+/// Gauge by `channel`: notices that nobody tries any more: alert on any, see `bursar notify list
+/// --state dead`.
 pub const DEAD: &str = "bursar_notify_dead";
-/// Gauge by `channel`, in seconds: how long the oldest pending delivery has been due.
+/// Gauge by `channel`: how long the oldest of those pending has been due: alert from ten minutes
+/// on.
 pub const OLDEST: &str = "bursar_notify_oldest_pending_seconds";
 
 /// How an attempt ends, as the label says it.

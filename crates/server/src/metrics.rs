@@ -12,65 +12,81 @@ use crate::router;
 
 /// The names of all metrics of the service: an interface, told in `docs/reference/metrics.md`.
 pub mod names {
-    /// Counter: answers by `route` and `status` class.
+    /// Counter by `route` and `status`: answers; `status` is `2xx` and so on, `route` a path of the
+    /// API or `unmatched`.
     pub const HTTP_REQUESTS: &str = "bursar_http_requests_total";
-    /// Histogram in seconds by `route`.
+    /// Histogram by `route`: seconds from request to answer.
     pub const HTTP_SECONDS: &str = "bursar_http_request_duration_seconds";
     /// Gauge: open connections.
     pub const HTTP_CONNECTIONS: &str = "bursar_http_connections";
-    /// Counter: tracked calls whose model has no price.
+    /// Counter: calls whose model had no price when they were tracked.
     pub const UNPRICED_CALLS: &str = "bursar_unpriced_calls_total";
-    /// Counter: failed turns of background jobs by `task`; `job` is a label of Prometheus' own.
+    /// Counter by `task`: failed turns of `sweep` (time-outs), `maintain` (the database's upkeep),
+    /// `prices` (imported prices), `metrics` (reading the budgets above), `clouds` (reading the
+    /// lake) and `cloud_budgets` (summing what budgets for cloud cost watch).
     pub const JOB_FAILURES: &str = "bursar_job_failures_total";
-    /// Gauge: how long ago the budgets' gauges were read from the store.
+    /// Gauge: how long ago budgets and months were read; `+Inf` before the first time.
     pub const BUDGETS_AGE: &str = "bursar_budgets_age_seconds";
-    /// Gauge: charged in the running period by `tenant_id` and `model`.
+    /// Gauge by `tenant_id` and `model`: US dollars charged in the running period, holds charged by
+    /// policy included.
     pub const CURRENT_USAGE: &str = "ai_budget_current_usage_usd";
-    /// Gauge: the period's limit by `tenant_id` and `model`.
+    /// Gauge by `tenant_id` and `model`: the period's limit in US dollars.
     pub const MONTHLY_LIMIT: &str = "ai_budget_monthly_limit_usd";
-    /// Gauge: 1 where requests are refused, by `tenant_id` and `model`.
+    /// Gauge by `tenant_id` and `model`: 1 where requests are refused.
     pub const HARD_LIMIT_REACHED: &str = "ai_budget_hard_limit_reached";
-    /// Counter: tokens by `tenant_id`, `model` and `type`.
+    /// Counter by `tenant_id`, `model` and `type`: tokens; `type` is `input`, `output`,
+    /// `cache_read`, `cache_write_5m` or `cache_write_1h`, and no token is in two of them.
     pub const TOKEN_USAGE: &str = "ai_token_usage_total";
-    /// Counter: US dollars by `tenant_id`, `model` and `report_type`.
+    /// Counter by `tenant_id`, `model` and `report_type`: US dollars charged; `report_type` is
+    /// empty where a call named none.
     pub const TOKEN_COST: &str = "ai_token_usage_cost_usd";
-    /// Counter: charged calls by `tenant_id`, `model` and `report_type`.
+    /// Counter by `tenant_id`, `model` and `report_type`: calls charged: with the costs, what one
+    /// of a kind costs on average.
     pub const TOKEN_CALLS: &str = "ai_token_usage_calls_total";
-    /// Gauge: charged in the running calendar month by `tenant_id`, US dollars.
+    /// Gauge by `tenant_id`: US dollars charged in the running calendar month (UTC), whatever the
+    /// periods of the budgets are.
     pub const AI_MONTHLY: &str = "ai_cost_monthly_usd";
-    /// Gauge: tenants that were charged in the running calendar month.
+    /// Gauge: how many tenants were charged something in it.
     pub const AI_TENANTS: &str = "ai_tenants_monthly";
-    /// Gauge: US dollars billed by AWS by `month` (`current`, `previous`, `2026-10`), `region` and
-    /// `service`.
+    /// Gauge by `month`, `region` and `service`: US dollars billed by AWS; `month` is `current`,
+    /// `previous` and each of the last 13 as `2026-10`.
     pub const AWS_MONTHLY: &str = "aws_cost_monthly_usd";
-    /// Gauge: US dollars billed by AWS for the last whole day by `region` and `service`.
+    /// Gauge by `region` and `service`: US dollars billed by AWS for the last day that is over and
+    /// has charges.
     pub const AWS_DAILY: &str = "aws_cost_daily_usd";
-    /// Gauge: what AWS will have billed at the running month's end, US dollars.
+    /// Gauge: US dollars that AWS will have billed at the end of the running month.
     pub const AWS_FORECAST: &str = "aws_cost_forecast_usd";
-    /// Gauge: billed by `provider`, `currency`, `month`, `region` and `service`.
+    /// Gauge by `provider`, `currency`, `month`, `region` and `service`: billed by each provider,
+    /// as above.
     pub const CLOUD_MONTHLY: &str = "cloud_cost_monthly";
-    /// Gauge: billed by `provider`, `currency`, `month` (`current`, `previous`) and `tenant_id`.
+    /// Gauge by `provider`, `currency`, `month` and `tenant_id`: billed for what is tagged with a
+    /// `tenant`, in the months `current` and `previous`; what has no such tag is `none`.
     pub const CLOUD_TENANTS: &str = "cloud_cost_tenant_monthly";
-    /// Gauge: billed for the last whole day by `provider`, `currency`, `region` and `service`.
+    /// Gauge by `provider`, `currency`, `region` and `service`: billed for the last day that is
+    /// over.
     pub const CLOUD_DAILY: &str = "cloud_cost_daily";
-    /// Gauge: billed at the running month's end by `provider` and `currency`.
+    /// Gauge by `provider` and `currency`: billed at the end of the running month.
     pub const CLOUD_FORECAST: &str = "cloud_cost_forecast";
-    /// Gauge: the mean error of past forecasts by `provider` and `currency`.
+    /// Gauge by `provider` and `currency`: how far forecasts in the middle of the last three whole
+    /// months were off, as a share of the cost.
     pub const CLOUD_ERROR: &str = "cloud_cost_forecast_error_ratio";
-    /// Gauge: when charges last came in, by `source`.
+    /// Gauge by `source`: when charges of a source last came in.
     pub const CLOUD_INGESTED: &str = "cloud_cost_last_ingest_timestamp_seconds";
-    /// Gauge: the end of the last whole day with charges, by `provider` and `currency`.
+    /// Gauge by `provider` and `currency`: the end of the last day that has charges.
     pub const CLOUD_UNTIL: &str = "cloud_cost_data_until_timestamp_seconds";
 
-    /// Gauge: limits of monthly budgets for cloud cost in US dollars, by `budget`.
+    /// Gauge by `budget`: limits of the monthly budgets in US dollars that are not for another
+    /// provider.
     pub const AWS_BUDGET: &str = "aws_budget_monthly_limit_usd";
-    /// Gauge: limits of budgets for cloud cost by `budget`, `currency` and `period`.
+    /// Gauge by `budget`, `currency` and `period`: limits of all budgets for cloud cost.
     pub const CLOUD_BUDGET: &str = "cloud_cost_budget_limit";
-    /// Gauge: spent of budgets for cloud cost by `budget`, `currency` and `period`.
+    /// Gauge by `budget`, `currency` and `period`: spent of them in the running `month`, `quarter`
+    /// or `year`.
     pub const CLOUD_SPENT: &str = "cloud_cost_budget_spent";
-    /// Gauge: what they will have spent by `budget`, `currency` and `period`.
+    /// Gauge by `budget`, `currency` and `period`: what they will have spent when their period
+    /// ends; from the third day of it that is over and has charges.
     pub const CLOUD_END: &str = "cloud_cost_budget_forecast";
-    /// Gauge: how long ago the costs above were read from the lake.
+    /// Gauge: how long ago the lake was read, because it or the day had changed.
     pub const CLOUD_AGE: &str = "cloud_cost_reading_age_seconds";
 
     /// All of them, and what Prometheus is told of each.

@@ -5,17 +5,19 @@ use std::time::Instant;
 
 use budget::{Command, CommandResult, EscrowError, StoreError};
 
-/// Histogram in seconds by `command`: from the moment that it was handed in to its durable outcome.
+/// Histogram by `command`: seconds from a `reserve`, `settle`, `release`, `resolve` or `expire` to
+/// its durable outcome.
 pub const COMMAND_SECONDS: &str = "bursar_store_command_seconds";
-/// Histogram: commands that one commit has made durable together.
+/// Histogram: commands that one commit, with one sync to disk, has made durable together.
 pub const COMMIT_COMMANDS: &str = "bursar_store_commit_commands";
 /// What is told apart of it.
 pub const COMMIT_BUCKETS: [f64; 10] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0];
-/// Histogram in seconds: a commit, its sync to disk included.
+/// Histogram: seconds of a commit.
 pub const COMMIT_SECONDS: &str = "bursar_store_commit_seconds";
-/// Gauge: commands that wait for a commit, as the last one found them.
+/// Gauge: commands that waited when the last commit began.
 pub const QUEUE: &str = "bursar_store_queue_commands";
-/// Counter: commands that were not carried out because of the store, by `reason`.
+/// Counter by `reason`: commands that were not carried out: the database is `unavailable`, the
+/// queue `overloaded` or `closed`, a row `corrupt`.
 pub const FAILURES: &str = "bursar_store_failures_total";
 
 /// Its reasons: the kinds of [`StoreError`].

@@ -12,12 +12,14 @@ use crate::workspace;
 mod documents;
 mod edges;
 mod made;
+mod metrics;
 mod sizes;
 mod source;
 #[cfg(test)]
 mod tests;
 
 pub(crate) use documents::has_heading;
+pub(crate) use metrics::write as write_metrics;
 
 /// A broken rule, or with `warning` one that is about to be.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -94,6 +96,7 @@ pub(crate) fn run() -> Result<()> {
     findings.extend(source::check(&files));
     findings.extend(documents::check(&files));
     findings.extend(made::check(&files));
+    findings.extend(metrics::check(&files));
     findings.sort();
 
     let (warnings, errors): (Vec<_>, Vec<_>) = findings.into_iter().partition(|f| f.warning);

@@ -1,5 +1,5 @@
 use super::edges::{self, Dependency, Member};
-use super::{File, documents, sizes, source};
+use super::{File, documents, metrics, sizes, source};
 
 /// The findings as text, one a line, for what they say to be read in the test.
 fn shown(findings: Vec<super::Finding>) -> Vec<String> {
@@ -216,4 +216,19 @@ fn links_in_code_are_left_alone() {
     let text = "`[a](b.md)`\n```\n[a](b.md)\n```\n[a](b.md)\n";
     let findings = documents::check(&[File::of("README.md", text)]);
     assert_eq!(findings.iter().map(|f| f.line).collect::<Vec<_>>(), [5]);
+}
+
+#[test]
+fn a_row_of_the_page_of_metrics_says_what_the_constant_says() {
+    let said = |page: &str| {
+        let code = "    /// Gauge by `tenant_id` and\n    /// `model`: US dollars.\n    pub const A: &str = \
+                    \"ai_usd\";\n/// Other: words.\nconst B: &str = \"b_c\";\n";
+        let page = File::of("docs/reference/metrics.md", page);
+        shown(metrics::check(&[File::of("crates/server/src/metrics.rs", code), page]))
+    };
+    assert_eq!(said("| `ai_usd` | gauge | `tenant_id`, `model` | US dollars |\n"), [""; 0]);
+    let [stale] = said("| `ai_usd` | gauge | | dollars |\n").try_into().unwrap();
+    assert!(stale.contains("cargo xtask metrics"), "{stale}");
+    let [gone, missing] = said("| `ai_eur` | gauge | | x |\n").try_into().unwrap();
+    assert!(gone.contains("ai_eur") && missing.contains("ai_usd"), "{gone} {missing}");
 }

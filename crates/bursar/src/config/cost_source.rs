@@ -11,7 +11,7 @@ use super::{Fault, file::TableText, value};
 
 /// The keys of a source's table.
 const KEYS: &str = "path, every, on_invalid, lacking, accounts, profile";
-const EVERY: Duration = Duration::from_secs(60 * 60);
+const EVERY: Duration = Duration::from_secs(30 * 60);
 /// AWS counts anew up to three times a day, and each look is paid.
 const EVERY_EXPLORER: Duration = Duration::from_secs(6 * 60 * 60);
 

@@ -3,6 +3,7 @@
 use std::{fs, path::PathBuf};
 
 use budget::{Pace, Severity, Topic, Wanted};
+use focus::Decimal;
 use jiff::{SignedDuration, civil::Time, civil::Weekday, tz::TimeZone};
 use notify::{Authority, Email, EmailSettings, Endpoint, MailTls, PagerDuty};
 use secrecy::SecretString;
@@ -30,6 +31,8 @@ pub struct Notify {
     pub review: Option<Time>,
     /// After how long without bills from a source somebody is told.
     pub ingest_stale: Option<SignedDuration>,
+    /// How much more than was to be expected a day costs that somebody is told of.
+    pub anomaly: Option<Decimal>,
     /// The token with which Alertmanager tells alerts, and nothing else.
     pub alert_token: Option<SecretString>,
     /// The channels, in the order of the file.
@@ -99,6 +102,7 @@ impl Default for Notify {
             digest: Some((Weekday::Monday, Time::constant(9, 0, 0, 0))),
             review: Some(Time::constant(9, 0, 0, 0)),
             ingest_stale: Some(SignedDuration::from_hours(26)),
+            anomaly: Some(Decimal::new(10, 0)),
             alert_token: None,
             channels: Vec::new(),
         }
@@ -138,6 +142,12 @@ impl Notify {
                     _ => Some(super::value::duration(text)?),
                 };
             }
+            "notify.anomaly" => {
+                self.anomaly = match text {
+                    "never" => None,
+                    _ => Some(least(text)?),
+                };
+            }
             "notify.alertmanager_token_file" => {
                 let read = fs::read_to_string(text).map_err(|error| format!("{text}: {error}"))?;
                 self.alert_token = Some(super::value::token(read.trim_end())?);
@@ -146,6 +156,13 @@ impl Notify {
         }
         Ok(())
     }
+}
+
+/// An amount in any currency.
+fn least(text: &str) -> Result<Decimal, String> {
+    Decimal::parse(text)
+        .filter(|amount| !amount.is_negative())
+        .ok_or_else(|| format!("{text:?} is neither an amount, as 10 or 0.50, nor never"))
 }
 
 fn hours(text: &str) -> Result<(Time, Time), String> {

@@ -238,6 +238,12 @@ pub const SETTINGS: &[Setting] = &[
         "After how long without bills from a source somebody is told, or \"never\"",
     ),
     setting(
+        "notify.anomaly",
+        "BURSAR_NOTIFY_ANOMALY",
+        "10",
+        "How much more than usual a day costs that somebody is told of, or \"never\"",
+    ),
+    setting(
         "notify.alertmanager_token_file",
         "BURSAR_NOTIFY_ALERTMANAGER_TOKEN_FILE",
         "none",

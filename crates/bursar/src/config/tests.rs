@@ -194,7 +194,7 @@ fn a_source_of_bills_is_a_table_of_its_name() {
     let [aws, ai, focus] = sources.as_slice() else { panic!("{sources:?}") };
     assert_eq!((aws.name.as_str(), aws.every.as_secs()), ("aws", 6 * 60 * 60));
     assert_eq!((aws.on_invalid, ai.on_invalid), (OnInvalid::Quarantine, OnInvalid::Accept));
-    assert_eq!((&ai.origin, ai.every.as_secs()), (&Origin::Ledger, 60 * 60));
+    assert_eq!((&ai.origin, ai.every.as_secs()), (&Origin::Ledger, 30 * 60));
     assert_eq!(focus.origin, Origin::Delivered("s3://billing/exports/focus".into()));
 
     let text = "[cost.source.a]\nevery = \"0s\"\nlacking = \"maybe\"\nwhere = 1\n";
@@ -340,7 +340,7 @@ fn a_channel_that_can_not_be_meant_is_told_with_its_line() {
         "bursar.toml:3: notify.time_zone: \"Berlin\" is no time zone",
         "bursar.toml:4: notify.digest: \"monday\" is no day and time",
         "bursar.toml:5: notify.colour: unknown; there are quiet_hours, time_zone, templates, digest, \
-         review, ingest_stale, alertmanager_token_file, channel",
+         review, ingest_stale, anomaly, alertmanager_token_file, channel",
         "bursar.toml:6: notify.channel.a: type is missing",
         "bursar.toml:7: notify.channel.a.severity: \"loud\" is none of info, warning",
         "bursar.toml:9: notify.channel.b.type: is none of email, slack",

@@ -134,7 +134,10 @@ fn bills_are_taken_in_and_watched_as_the_config_file_says() {
     let text = client.get("/metrics", 200);
     let spent = samples(&text, "cloud_cost_budget_spent", "budget=\"whole\"");
     let current = samples(&text, "cloud_cost_monthly", "month=\"current\"");
-    assert_eq!(spent, [sum(current)]);
+    let whole = sum(current);
+    assert_eq!(spent, [whole.clone()]);
+    let tenants = samples(&text, "cloud_cost_tenant_monthly", "month=\"current\"");
+    assert_eq!(sum(tenants), whole);
     assert_eq!(samples(&text, "aws_budget_monthly_limit_usd", "whole"), ["16.5"]);
     assert_eq!(samples(&text, "bursar_cost_ingest_failures_total", "main"), ["0"]);
     // Ingested again and again, it is still the first version.

@@ -1,4 +1,4 @@
-//! What comes by itself: the digest, the review, bills that stay away, and forecasts.
+//! What comes by itself: the digest, the review, bills that stay away, forecasts and anomalies.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,10 @@ use budget::{
     CloudBudget, DeliveryFilter, DeliveryState, Monthly, Page, StoreError, Topic, UsageGroup,
     UsageQuery, UsageRow, Weekly,
 };
-use focus::cost::{AsOf, Costs, CostsError, Months};
+use focus::{
+    Decimal,
+    cost::{AsOf, Costs, CostsError, Months},
+};
 use forecast::Foreseen;
 use jiff::{SignedDuration, Timestamp, civil::Date, tz::TimeZone};
 use money::Money;
@@ -17,6 +20,8 @@ use crate::{
     Amount, Facts, Section,
     plan::{self, Told},
 };
+
+mod anomalies;
 
 /// Lines of a section, at most.
 const LINES_MOST: usize = 10;
@@ -34,6 +39,9 @@ pub struct Calendar {
     pub stale: Option<SignedDuration>,
     /// Whether somebody is told that a budget for cloud cost will be exceeded.
     pub forecast: bool,
+    /// How much more than was to be expected a day has to cost for somebody to be told, in its
+    /// currency.
+    pub anomaly: Option<Decimal>,
 }
 
 impl Courier {
@@ -56,7 +64,15 @@ impl Courier {
                 self.tell(posts, Topic::Review, at, Facts { name, ..facts }).await?;
             }
         }
+        if let Some(least) = self.calendar.anomaly {
+            self.anomalies_of_tenants(least, now).await?;
+        }
         let Some(costs) = &self.costs else { return Ok(()) };
+        if let Some(least) = self.calendar.anomaly
+            && let Err(error) = self.anomalies_of_clouds(&**costs, least, now).await?
+        {
+            warn!("failed to look for days that cost far more than usual: {error}");
+        }
         if let Err(error) = self.stale(&**costs, now).await? {
             warn!("failed to look for bills that stay away: {error}");
         }
@@ -98,10 +114,22 @@ impl Courier {
         at: Timestamp,
         facts: Facts,
     ) -> Result<(), StoreError> {
+        self.tell_admin(posts, topic, at, facts, None).await
+    }
+
+    /// Tells channels of a thing, and a tenant's admin.
+    async fn tell_admin(
+        &self,
+        posts: Vec<&Post>,
+        topic: Topic,
+        at: Timestamp,
+        facts: Facts,
+        admin: Option<&str>,
+    ) -> Result<(), StoreError> {
         let now = self.now();
         let told = Told { topic, severity: topic.severity(), at, facts };
         for post in posts {
-            let new = plan::deliveries(post, &told, None, self.quiet.as_ref(), now);
+            let new = plan::deliveries(post, &told, admin, self.quiet.as_ref(), now);
             let new = new.map_err(|error| StoreError::Corrupt(error.to_string()))?;
             self.store.plan(&post.name, None, new, now).await?;
             self.has_planned(budget::delivery_key(&told.facts.name, &post.name, None));

@@ -51,6 +51,14 @@ impl Facts {
             Topic::CloudThreshold => Self { percent: Some(80), ..cloud },
             Topic::CloudExhausted => Self { spent: amount(51_302, 2, "USD"), ..cloud },
             Topic::CloudForecast => Self { forecast: amount(56_890, 2, "USD"), ..cloud },
+            Topic::Anomaly => Self {
+                tenant_id: ai.tenant_id,
+                tenant_name: ai.tenant_name,
+                day: Some(jiff::civil::date(2026, 11, 25)),
+                spent: amount(412_37, 2, "USD"),
+                expected: amount(58_20, 2, "USD"),
+                ..alone
+            },
             Topic::IngestStale => Self {
                 source: Some("aws-main".to_owned()),
                 since: at("2026-11-24T06:00:00Z"),

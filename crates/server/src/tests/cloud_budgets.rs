@@ -8,8 +8,11 @@ use std::{
 use async_trait::async_trait;
 use focus::{
     Decimal,
-    cost::{AsOf, Asked, Costs, CostsError, Imported, Question, Report, Table},
+    cost::{
+        AsOf, Asked, Costs, CostsError, Dimension, Imported, Question, Report, Table, Value as Cell,
+    },
 };
+use jiff::{ToSpan, civil::date};
 
 use super::*;
 
@@ -50,7 +53,10 @@ impl Costs for Bills {
         }
         let spent = self.spent.lock().unwrap().get(service).copied().unwrap_or_default();
         let totals = BTreeMap::from([("USD".to_owned(), spent)]);
-        Ok(Report { table: Table { version, ..Table::default() }, totals })
+        let row = |day| vec![Cell::Date(day), Cell::Text("USD".to_owned()), Cell::Decimal(spent)];
+        let days = date(2026, 11, 1).series(1.day()).take(11);
+        let rows = if asked.by == [Dimension::Day] { days.map(row).collect() } else { Vec::new() };
+        Ok(Report { table: Table { version, rows, ..Table::default() }, totals })
     }
 
     async fn answer(&self, _: &Question) -> Result<Table, CostsError> {
@@ -118,10 +124,32 @@ async fn sums_are_asked_once_for_each_version_of_the_lake() {
         watched(&service).await;
         admin(&service, "GET", BUDGETS, None).await;
     }
-    assert_eq!(bills.asked.load(Ordering::Relaxed), 1);
+    // What was spent, and on which days.
+    assert_eq!(bills.asked.load(Ordering::Relaxed), 2);
     bills.restate("AWS Lambda", "9");
     watched(&service).await;
-    assert_eq!(bills.asked.load(Ordering::Relaxed), 2);
+    assert_eq!(bills.asked.load(Ordering::Relaxed), 4);
+}
+
+#[tokio::test]
+async fn what_a_budget_will_have_spent_is_shown_from_its_days() {
+    let bills = Arc::new(Bills::default());
+    let service = Harness::billed(bills.clone());
+    // Eleven days of eight dollars each.
+    bills.restate("AWS Lambda", "8");
+    create(&service, "lambda", "AWS Lambda", "200").await;
+    watched(&service).await;
+    let shown = async || {
+        let text = admin(&service, "GET", "/metrics", None).await.text;
+        let is_end = |line: &&str| line.starts_with("cloud_cost_budget_forecast{");
+        text.lines().filter(is_end).map(str::to_owned).collect::<Vec<_>>()
+    };
+    let labels = r#"{budget="lambda",currency="USD",period="month"}"#;
+    assert_eq!(shown().await, [format!("cloud_cost_budget_forecast{labels} 240")]);
+    // Of a month without a bill nothing can be told.
+    service.pass(Duration::from_secs(24 * 60 * 60 * 25));
+    watched(&service).await;
+    assert_eq!(shown().await, [String::new(); 0]);
 }
 
 #[tokio::test]

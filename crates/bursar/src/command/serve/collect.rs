@@ -20,14 +20,14 @@ use crate::{
     context::Store,
 };
 
-/// When a source was last taken in without trouble, seconds since 1970.
+/// Gauge by `source`: when a source of the config file was last taken in.
 const SUCCESS: &str = "bursar_cost_ingest_success_timestamp_seconds";
-/// Ingests that have failed.
+/// Counter by `source`: its ingests that have failed.
 const FAILURES: &str = "bursar_cost_ingest_failures_total";
 
-/// When budgets were last taken over from AWS, seconds since 1970.
+/// Gauge: when budgets were last taken over from AWS.
 const BUDGETS_SUCCESS: &str = "bursar_aws_budgets_success_timestamp_seconds";
-/// How often they could not be.
+/// Counter: how often they could not be.
 const BUDGETS_FAILURES: &str = "bursar_aws_budgets_failures_total";
 
 /// Takes the sources in, now and then again. They are left alone when what is returned is dropped.

@@ -43,6 +43,7 @@ pub(super) async fn start(
         review: notify.review.map(|time| Monthly { time, zone: zone.clone() }),
         stale: notify.ingest_stale,
         forecast: true,
+        anomaly: notify.anomaly,
     };
     // Replicas begin elsewhere, so that they don't come back together.
     let random = Mutex::new(Random::new(uuid::Uuid::new_v4().as_u64_pair().0));

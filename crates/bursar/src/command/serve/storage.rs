@@ -20,14 +20,18 @@ use crate::{
     config::{Clickhouse, Config},
 };
 
-/// Gauge: bytes by `bucket`.
+/// Gauge by `bucket`: bytes by CloudWatch's newest measure, over all storage classes; beyond the
+/// 500 largest buckets the sum as `(other)`; 0 of one that is gone.
 const BUCKET: &str = "aws_s3_bucket_size_bytes";
-/// Gauges: bytes by `disk`.
+/// Gauge by `disk`: bytes of a disk of ClickHouse that are used; disks without an end, object
+/// storage say, are left out.
 const DISK_USED: &str = "clickhouse_disk_used_bytes";
+/// Gauge by `disk`: bytes of a disk of ClickHouse.
 const DISK_TOTAL: &str = "clickhouse_disk_total_bytes";
-/// Gauge that only rises: bytes.
+/// Gauge: WAL that Postgres has archived since its statistics were reset: files times the size of a
+/// segment, an upper bound.
 const WAL: &str = "pg_wal_archive_bytes_total";
-/// Gauge by `collector`: when it last succeeded, seconds since 1970.
+/// Gauge by `collector`: when `s3`, `clickhouse` or `postgres_wal` was last measured.
 const SUCCESS: &str = "bursar_collect_success_timestamp_seconds";
 /// Counter by `collector`: looks that have failed.
 const FAILURES: &str = "bursar_collect_failures_total";

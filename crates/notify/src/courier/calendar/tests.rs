@@ -90,6 +90,9 @@ impl Costs for Bills {
     }
 
     async fn report(&self, asked: &Asked) -> Result<Report, CostsError> {
+        if asked.by.len() == 3 {
+            return Ok(Report { table: by_service(), totals: BTreeMap::new() });
+        }
         assert_eq!(asked.by, [Dimension::Day]);
         let cost = Decimal::parse(self.daily).unwrap();
         let row = |day: i8| {
@@ -103,6 +106,66 @@ impl Costs for Bills {
     async fn answer(&self, _: &Question) -> Result<Table, CostsError> {
         unreachable!("nobody asks that")
     }
+}
+
+/// Sixty days until the 11th of November of two services: one steady, one that cost five times as
+/// much on the last of them.
+fn by_service() -> Table {
+    let text = |text: &str| Value::Text(text.to_owned());
+    let row = |service: &str, day: Date, cost: i128| {
+        let cost = Value::Decimal(Decimal::new(cost, 0));
+        vec![text("AWS"), text(service), Value::Date(day), text("USD"), cost]
+    };
+    let last = date(2026, 11, 11);
+    let days = (0..60).map(|ago: i32| (ago, last.saturating_sub(jiff::ToSpan::days(ago))));
+    let rows = days.flat_map(|(ago, day)| {
+        [row("Amazon S3", day, 40), row("AWS Lambda", day, if ago == 0 { 200 } else { 40 })]
+    });
+    Table { rows: rows.collect(), ..Table::default() }
+}
+
+#[tokio::test]
+async fn days_that_cost_far_more_than_usual_are_told_once_by_each_of_two_processes_together() {
+    let sink = Sink::start(vec![Reply::status(200)]).await;
+    let bench = Bench::new();
+    bench.limit("100000").await;
+    let calendar = Calendar { anomaly: Some(Decimal::new(10, 0)), ..Calendar::default() };
+    let bills = Arc::new(Bills { last: bench.hands.now(), daily: "1" });
+    let wanted = Wanted { topics: Some([Topic::Anomaly].into()), severity: Severity::Info };
+    let start = || Courier {
+        costs: Some(bills.clone()),
+        calendar: calendar.clone(),
+        ..bench.courier(vec![Post { wanted: wanted.clone(), ..post("hook", webhook(&sink)) }])
+    };
+    let (courier, other) = (start(), start());
+    courier.turn(&courier.posts[0]).await.unwrap();
+    // The 12th of November on: three weeks of ten dollars a day, then one of a hundred.
+    for day in 0..24 {
+        bench.spend(if day == 21 { "100" } else { "10" }).await;
+        for courier in [&courier, &other] {
+            courier.plan_calendar().await.unwrap();
+            bench.pass(5);
+            courier.turn(&courier.posts[0]).await.unwrap();
+        }
+        bench.pass(86_400 - 10);
+    }
+    // A third process that knows nothing of what was planned.
+    start().plan_calendar().await.unwrap();
+    bench.pass(5);
+    courier.turn(&courier.posts[0]).await.unwrap();
+    let told: Vec<_> = sink.taken().iter().map(|request| request.json()).collect();
+    let items: Vec<_> = told.iter().flat_map(|one| one["items"].as_array().unwrap()).collect();
+    let subjects: Vec<_> = items.iter().map(|item| item["subject"].as_str().unwrap()).collect();
+    assert_eq!(
+        subjects,
+        [
+            "AWS Lambda at AWS cost $200.00 on 11 Nov 2026, far more than usual",
+            "Acme spent $100.00 on AI on 3 Dec 2026, far more than usual",
+        ]
+    );
+    assert_eq!(items[0]["facts"]["expected"]["amount"], "40");
+    assert_eq!(items[1]["facts"]["expected"]["amount"], "10");
+    assert_eq!(items[1]["facts"]["tenant_id"], "acme");
 }
 
 #[tokio::test]
