@@ -5,8 +5,9 @@
 //! Invariant: a file that is chosen is in the listing, under the place that was listed, of the size
 //! that its manifest tells; a period is chosen once.
 //!
-//! Sources: AWS, "Understanding export delivery" (Data Exports) and "Viewing Cost and Usage Reports
-//! files" (legacy reports); Microsoft, "Cost Management exports: manifest file".
+//! Sources: AWS, "Understanding export delivery" and "Data Exports manifest file reference" (Data
+//! Exports), "Viewing Cost and Usage Reports files" (legacy reports); Microsoft, "Cost Management
+//! exports: manifest file".
 
 use std::collections::{BTreeMap, BTreeSet};
 

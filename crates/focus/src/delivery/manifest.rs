@@ -1,4 +1,11 @@
 //! A manifest, of whichever of the three kinds.
+//!
+//! Of AWS Data Exports: "Data Exports manifest file reference" (docs.aws.amazon.com,
+//! cur/latest/userguide/dataexports-manifest.html) has five fields. `executionId` is the name of
+//! the execution and of its folder where an export keeps its former ones, `dataFiles` are whole
+//! `s3://` addresses as texts. `exportArn`, `columns` and `additionalOutputFiles` (statements for
+//! Athena and Redshift) choose no file. Neither sizes nor a billing period are among them: the
+//! period is in the manifest's own key.
 
 use jiff::{Timestamp, civil::Date};
 use serde::Deserialize;
@@ -61,7 +68,7 @@ pub fn is_manifest(key: &str) -> bool {
 struct Text {
     // Data Exports.
     execution_id: Option<String>,
-    data_files: Option<Vec<DataFile>>,
+    data_files: Option<Vec<String>>,
     // Reports.
     assembly_id: Option<String>,
     report_keys: Option<Vec<String>>,
@@ -71,18 +78,6 @@ struct Text {
     blobs: Option<Vec<Blob>>,
     run_info: Option<RunInfo>,
     data_row_count: Option<u64>,
-}
-
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum DataFile {
-    Name(String),
-    Object {
-        #[serde(alias = "s3Uri", alias = "path", alias = "uri")]
-        key: String,
-        #[serde(alias = "sizeInBytes", alias = "bytes")]
-        size: Option<u64>,
-    },
 }
 
 #[derive(Deserialize)]
@@ -141,7 +136,7 @@ impl Manifest {
     fn export(
         key: &str,
         execution: Option<String>,
-        files: Vec<DataFile>,
+        files: Vec<String>,
     ) -> Result<Self, ManifestError> {
         let mut folders = key.split('/');
         let told = folders.find_map(|part| part.strip_prefix("BILLING_PERIOD="));
@@ -150,10 +145,7 @@ impl Manifest {
             Some(at) => &key[..at],
             None => key.split("BILLING_PERIOD=").next().unwrap_or_default(),
         };
-        let files = files.into_iter().map(|file| match file {
-            DataFile::Name(name) => Named { name, bytes: None },
-            DataFile::Object { key, size } => Named { name: key, bytes: size },
-        });
+        let files = files.into_iter().map(|name| Named { name, bytes: None });
         Ok(Self {
             key: key.to_owned(),
             kind: Kind::DataExport,

@@ -62,6 +62,27 @@ fn of_executions_in_folders_of_their_own_the_newest_counts() {
 }
 
 #[test]
+fn an_export_names_its_execution_and_its_files_as_aws_documents_it() {
+    let key = format!("{META}/cur-Manifest.json");
+    let file = format!("s3://bills/out/{DATA}/cur-00001.csv.gz");
+    let text = serde_json::json!({
+        "executionId": "2026-10-20T01:00:00.000Z-aa",
+        "exportArn": "arn:aws:bcm-data-exports:us-east-1:000000000000:export/cur-bb",
+        "columns": [{"name": "bill_bill_type", "type": "string"}],
+        "dataFiles": [file],
+        "additionalOutputFiles": [{"name": "out/cur-create-table.sql"}],
+    });
+    let manifest = Manifest::parse(&key, text.to_string().as_bytes()).unwrap().unwrap();
+    assert_eq!(manifest.kind, Kind::DataExport);
+    assert_eq!(manifest.execution.as_deref(), Some("2026-10-20T01:00:00.000Z-aa"));
+    assert_eq!(manifest.files, [Named { name: file, bytes: None }]);
+    // Its files are texts: what else there is, nobody has delivered.
+    let objects = br#"{"executionId":"e","dataFiles":[{"s3Uri":"s3://bills/out/a.csv"}]}"#;
+    let error = Manifest::parse(&key, objects).unwrap_err();
+    assert!(matches!(error, ManifestError::Broken { .. }), "{error}");
+}
+
+#[test]
 fn a_report_names_keys_of_its_bucket() {
     let key = "r/20261001-20261101/r-Manifest.json";
     let file = "r/20261001-20261101/9f-assembly/r-1.csv.gz";
