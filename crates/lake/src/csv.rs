@@ -1,6 +1,6 @@
 //! CSV bills: cut into blocks of whole records, and blocks into columns of text.
 //!
-//! Owns what a record is. One thread cuts ([`Cutter`]), any number make columns of what it cut
+//! Owns what a record is: it ends with `\n`, `\r` or both outside quotes, and is not empty. One thread cuts ([`Cutter`]), any number make columns of what it cut
 //! ([`columns`]). Invariant: memory is bounded by the longest record that is allowed and the size
 //! of a block, whatever the file holds.
 
@@ -10,7 +10,7 @@ use arrow::{
     array::{ArrayRef, StringArray},
     buffer::{Buffer, NullBuffer, OffsetBuffer},
 };
-use memchr::{memchr, memchr2};
+use memchr::{memchr, memchr3};
 
 use crate::{
     findings::{Findings, Rule},
@@ -102,7 +102,12 @@ impl<R: Read> Cutter<R> {
         loop {
             self.scan()?;
             if self.record >= BLOCK / 2 || (self.record > 0 && self.ended) {
-                return Ok(Some(self.take(self.record, self.rows)));
+                let block = self.take(self.record, self.rows);
+                if block.rows > 0 {
+                    return Ok(Some(block));
+                }
+                // Nothing but empty lines.
+                continue;
             }
             if !self.ended && self.fill()? {
                 continue;
@@ -153,8 +158,9 @@ impl<R: Read> Cutter<R> {
         while let Some(at) = self.next_mark() {
             if self.step(at) {
                 self.check_length()?;
+                // An empty line is no record; one stands between `\r` and `\n`.
+                self.rows += u64::from(at > self.record);
                 self.record = self.looked;
-                self.rows += 1;
             }
         }
         self.check_length()
@@ -179,7 +185,10 @@ impl<R: Read> Cutter<R> {
     /// The next quote or line end that is not looked at.
     fn next_mark(&mut self) -> Option<usize> {
         let rest = &self.buffer[self.looked..];
-        let found = if self.quoted { memchr(b'"', rest) } else { memchr2(b'"', b'\n', rest) };
+        let found = match self.quoted {
+            true => memchr(b'"', rest),
+            false => memchr3(b'"', b'\n', b'\r', rest),
+        };
         if found.is_none() {
             self.looked = self.buffer.len();
         }
@@ -189,7 +198,7 @@ impl<R: Read> Cutter<R> {
     /// Goes past a mark; true if a record ends there.
     fn step(&mut self, at: usize) -> bool {
         self.looked = at + 1;
-        if self.buffer[at] == b'\n' {
+        if matches!(self.buffer[at], b'\n' | b'\r') {
             return true;
         }
         if self.quoted {
@@ -201,7 +210,7 @@ impl<R: Read> Cutter<R> {
         let before = at.checked_sub(1).map(|before| self.buffer[before]);
         let bom = at == 3 && self.buffer.starts_with(b"\xef\xbb\xbf");
         let again = at > 0 && self.closed == at;
-        self.quoted = bom || again || matches!(before, None | Some(b',' | b'\n'));
+        self.quoted = bom || again || matches!(before, None | Some(b',' | b'\n' | b'\r'));
         false
     }
 

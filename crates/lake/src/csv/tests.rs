@@ -47,6 +47,19 @@ fn records_are_cut_where_csv_ends_them() {
 }
 
 #[test]
+fn empty_lines_are_no_records_and_a_bare_return_ends_one() {
+    let text = "a,b\r\n\r\n1,2\r\n\r\n\n3,\"4\r\n5\"\r\"6\",7\r\n\r\n";
+    let (_, rows) = cut(text.as_bytes(), Limits::default()).unwrap();
+    let rows: Vec<Vec<&str>> = rows
+        .iter()
+        .map(|row| row.iter().map(|value| value.as_deref().unwrap_or_default()).collect())
+        .collect();
+    assert_eq!(rows, [["1", "2"], ["3", "4\r\n5"], ["6", "7"]]);
+    let (_, rows) = cut(b"a,b\n\n\r\n\n", Limits::default()).unwrap();
+    assert!(rows.is_empty(), "{rows:?}");
+}
+
+#[test]
 fn a_file_of_many_blocks_loses_no_record() {
     let mut text = String::from("a,b\n");
     let rows = 400_000;
@@ -89,7 +102,9 @@ proptest::proptest! {
         if let Ok(header) = cutter.header() {
             while let Ok(Some(block)) = cutter.block() {
                 let mut findings = Findings::default();
-                columns(&block, header.len(), &mut findings);
+                let columns = columns(&block, header.len(), &mut findings);
+                let rows = columns.first().map_or(0, |column| column.len());
+                proptest::prop_assert_eq!(rows as u64, block.rows);
             }
         }
     }
