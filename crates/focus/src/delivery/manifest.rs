@@ -1,6 +1,9 @@
 //! A manifest, of whichever of the three kinds.
 
-use jiff::{Timestamp, civil::Date};
+use jiff::{
+    Timestamp,
+    civil::{Date, Time},
+};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -146,6 +149,9 @@ impl Manifest {
         let mut folders = key.split('/');
         let told = folders.find_map(|part| part.strip_prefix("BILLING_PERIOD="));
         let month: Month = told.and_then(|told| told.parse().ok()).ok_or_else(|| no_period(key))?;
+        let first = month.first_day();
+        // The calendar's last month has no first day after it.
+        let end = first.last_of_month().tomorrow().map_err(|_| no_period(key))?;
         let root = match key.find("metadata/BILLING_PERIOD=") {
             Some(at) => &key[..at],
             None => key.split("BILLING_PERIOD=").next().unwrap_or_default(),
@@ -159,7 +165,7 @@ impl Manifest {
             kind: Kind::DataExport,
             export: root.to_owned(),
             execution,
-            span: (month.first_day(), month.next().first_day()),
+            span: (first, end),
             written: key.rsplit('/').nth(1).and_then(stamp),
             bucket: None,
             files: files.collect(),
@@ -267,8 +273,9 @@ fn stamp(folder: &str) -> Option<Timestamp> {
         let (day, time) = text.strip_suffix('Z')?.split_once('T')?;
         let day = date(day).filter(|_| day.len() == 8)?;
         let part = |from: usize| time.get(from..from + 2)?.parse::<i8>().ok();
-        let at = day.at(part(0)?, part(2)?, part(4)?, 0);
-        at.to_zoned(jiff::tz::TimeZone::UTC).ok().map(|zoned| zoned.timestamp())
+        // A folder may be called anything: no such time is no instant.
+        let time = Time::new(part(0)?, part(2)?, part(4)?, 0).ok()?;
+        day.to_datetime(time).to_zoned(jiff::tz::TimeZone::UTC).ok().map(|zoned| zoned.timestamp())
     });
     let end = folder.find('Z').map(|end| &folder[..=end]);
     at.or_else(|| end?.parse().ok())
