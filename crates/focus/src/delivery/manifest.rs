@@ -7,7 +7,10 @@
 //! Athena and Redshift) choose no file. Neither sizes nor a billing period are among them: the
 //! period is in the manifest's own key.
 
-use jiff::{Timestamp, civil::Date};
+use jiff::{
+    Timestamp,
+    civil::{Date, Time},
+};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -141,6 +144,9 @@ impl Manifest {
         let mut folders = key.split('/');
         let told = folders.find_map(|part| part.strip_prefix("BILLING_PERIOD="));
         let month: Month = told.and_then(|told| told.parse().ok()).ok_or_else(|| no_period(key))?;
+        let first = month.first_day();
+        // The calendar's last month has no first day after it.
+        let end = first.last_of_month().tomorrow().map_err(|_| no_period(key))?;
         let root = match key.find("metadata/BILLING_PERIOD=") {
             Some(at) => &key[..at],
             None => key.split("BILLING_PERIOD=").next().unwrap_or_default(),
@@ -151,7 +157,7 @@ impl Manifest {
             kind: Kind::DataExport,
             export: root.to_owned(),
             execution,
-            span: (month.first_day(), month.next().first_day()),
+            span: (first, end),
             written: key.rsplit('/').nth(1).and_then(stamp),
             bucket: None,
             files: files.collect(),
@@ -259,8 +265,9 @@ fn stamp(folder: &str) -> Option<Timestamp> {
         let (day, time) = text.strip_suffix('Z')?.split_once('T')?;
         let day = date(day).filter(|_| day.len() == 8)?;
         let part = |from: usize| time.get(from..from + 2)?.parse::<i8>().ok();
-        let at = day.at(part(0)?, part(2)?, part(4)?, 0);
-        at.to_zoned(jiff::tz::TimeZone::UTC).ok().map(|zoned| zoned.timestamp())
+        // A folder may be called anything: no such time is no instant.
+        let time = Time::new(part(0)?, part(2)?, part(4)?, 0).ok()?;
+        day.to_datetime(time).to_zoned(jiff::tz::TimeZone::UTC).ok().map(|zoned| zoned.timestamp())
     });
     let end = folder.find('Z').map(|end| &folder[..=end]);
     at.or_else(|| end?.parse().ok())

@@ -187,3 +187,23 @@ fn two_exports_of_one_month_are_not_added_up() {
     let error = executions(&Listing::default(), vec![of("a"), of("b")]).unwrap_err();
     assert!(matches!(error, ManifestError::Several { .. }), "{error}");
 }
+
+#[test]
+fn a_folder_that_is_named_like_an_instant_need_not_be_one() {
+    let text = br#"{"executionId":"e","dataFiles":[]}"#;
+    for folder in ["20261015T018203Z", "20261015T250000Z", "20261015T-10000Z", "20261015T000099Z"] {
+        let key = format!("{META}/{folder}-aa/cur-Manifest.json");
+        let manifest = Manifest::parse(&key, text).unwrap().unwrap();
+        assert_eq!(manifest.written, None, "{folder}");
+    }
+    let key = format!("{META}/20261015T010203Z-aa/cur-Manifest.json");
+    let manifest = Manifest::parse(&key, text).unwrap().unwrap();
+    assert_eq!(manifest.written, Some("2026-10-15T01:02:03Z".parse().unwrap()));
+}
+
+#[test]
+fn the_last_month_of_the_calendar_is_refused_in_words() {
+    let key = "cur/metadata/BILLING_PERIOD=9999-12/cur-Manifest.json";
+    let error = Manifest::parse(key, br#"{"executionId":"e","dataFiles":[]}"#).unwrap_err();
+    assert!(error.to_string().contains("which billing period"), "{error}");
+}
