@@ -136,7 +136,11 @@ impl Lake {
                 self.log().write_checkpoint(&state).await?;
                 swept.versions = self.log().forget_before(first.version).await?;
             }
-            let needed = self.needed().await?;
+            // Before the log is read: files are named by their stretch until a commit names them.
+            let (held, gone) = crate::stretch::sweep(self.storage()).await?;
+            swept.files += gone;
+            let mut needed = self.needed().await?;
+            needed.extend(held);
             for folder in ["data", "quarantine", SCRATCH] {
                 for stored in self.storage().list(folder, None).await? {
                     if !needed.contains(&stored.path) && stored.modified <= before(grace) {

@@ -9,6 +9,7 @@ use std::{
 };
 
 use focus::Column;
+use serde::{Deserialize, Serialize};
 
 /// Examples of a rule that a report shows.
 const EXAMPLES: usize = 5;
@@ -43,7 +44,7 @@ impl std::fmt::Display for Rule {
 }
 
 /// A row that broke a rule.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Finding {
     /// The file.
     pub file: PathBuf,
@@ -54,7 +55,7 @@ pub struct Finding {
 }
 
 /// What an ingest found.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tally {
     /// How many rows broke each rule.
     pub rules: BTreeMap<String, u64>,

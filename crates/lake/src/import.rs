@@ -2,7 +2,8 @@
 //!
 //! Owns what makes an ingest idempotent: which execution a delivery is, and whether the lake has
 //! it. Knows nothing of columns. Invariant: an execution comes in whole or not at all; those before
-//! it in the same delivery are whole as well, and an ingest that was killed goes on with the next.
+//! it in the same delivery are whole as well, and an ingest that was killed goes on with the next,
+//! and within a large one behind the last stretch that it had finished.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -17,14 +18,15 @@ use uuid::Uuid;
 use crate::{
     bill::{self, Counted, Layout, Reading},
     findings::Tally,
-    ingest::{self, IngestError, OnProgress, Work},
+    ingest::{self, Before, IngestError, OnProgress, Work},
     lake::Lake,
     limit::Limits,
     manifest::{State, Sums},
-    publish::{Facts, Other, finish},
+    publish::{Facts, Other, finish, publish},
     schema,
-    source::{Bill, Delivery, Part, Skipped, SourceError, io_error},
+    source::{Bill, Delivery, Fetched, Part, Skipped, SourceError, io_error},
     storage::StorageError,
+    stretch::{self, Described, Stretches},
 };
 
 #[cfg(test)]
@@ -96,12 +98,21 @@ pub struct Ingested {
     pub quarantined: Option<(Uuid, u64)>,
     /// Rules that rows broke.
     pub tally: Tally,
+    /// Rows that were taken over from an earlier ingest of the same, which did not come to its end.
+    pub resumed: u64,
 }
 
 impl Ingested {
     /// Charges that were taken in.
     pub fn charges(&self) -> u64 {
         self.rows.values().sum()
+    }
+
+    /// Tells of rows in quarantine; of those before in a note.
+    pub(crate) fn keep_apart(&mut self, id: Uuid, rows: u64) {
+        if let Some((id, rows)) = self.quarantined.replace((id, rows)) {
+            self.notes.push(format!("{rows} rows are in quarantine {id}"));
+        }
     }
 
     /// Adds what another execution of the same delivery did.
@@ -122,17 +133,12 @@ impl Ingested {
         self.rows.extend(other.rows);
         self.sums.extend(other.sums);
         self.replaced.extend(other.replaced);
-        if let Some((id, rows)) = self.quarantined.take_if(|_| other.quarantined.is_some()) {
-            self.notes.push(format!("{rows} rows are in quarantine {id}"));
+        if let Some((id, rows)) = other.quarantined {
+            self.keep_apart(id, rows);
         }
-        self.quarantined = self.quarantined.take().or(other.quarantined);
         self.tally.add(other.tally);
+        self.resumed += other.resumed;
     }
-}
-
-struct Prepared {
-    bills: Vec<(Bill, Arc<Layout>)>,
-    custom: BTreeSet<String>,
 }
 
 /// Ingests what a path or an address holds, an execution after the other.
@@ -181,32 +187,76 @@ async fn execution(
         report.notes.push("this execution is in the lake already; nothing changed".into());
         return Ok(report);
     }
-    let progress = options.progress.as_ref();
-    let fetched = delivery.fetch(part, lake.storage(), progress).await?;
-    let (bills, wanted) = (fetched.bills.clone(), options.clone());
-    let prepared = blocking(move || prepare(bills, &wanted)).await?;
-    describe(&state, source, &prepared, &mut report);
-    let header = prepared.bills.last().map(|(_, layout)| layout.names.clone()).unwrap_or_default();
-    let (focus, custom) = (version_of(&prepared), prepared.custom.clone());
-    let work = work(lake, prepared, part.bytes, options);
-    let outcome = blocking(move || ingest::run(&work)).await?;
-    delivery.unchanged(part).await?;
-    counted(part, outcome.rows)?;
+    let (mut stretches, described) = stretches(lake, delivery, part, &mut report, options).await?;
+    tell(&state, &described, &mut report);
     let name = options.execution.clone().or_else(|| part.execution.clone());
-    report.execution = name.unwrap_or_else(|| outcome.hash.clone());
+    report.execution = name.unwrap_or_else(|| stretches.hash());
     let others = delivery.parts.iter().filter_map(|part| {
         let (listing, months) = (part.listing.clone(), part.months);
         Some(Other { execution: part.execution.clone()?, listing, months })
     });
     let others = others.collect();
     let listing = part.listing.clone();
+    let Described { header, focus, custom, .. } = described;
     let (bytes, merge, releases) = (part.bytes, false, None);
     let facts = Facts { header, focus, custom, bytes, listing, others, merge, releases };
-    let report = finish(lake, state, outcome, facts, options.on_invalid, report).await?;
+    let report = finish(lake, state, stretches.take(), facts, report).await?;
+    stretches.forget().await;
     if !report.changed {
         lake.remember(source, part.listing.as_deref(), &report.execution);
     }
     Ok(report)
+}
+
+/// Works through an execution, a stretch after the other, behind those that an earlier ingest has
+/// left.
+async fn stretches(
+    lake: &Lake,
+    delivery: &Delivery,
+    part: &Part,
+    report: &mut Ingested,
+    options: &Options,
+) -> Result<(Stretches, Described), IngestError> {
+    let cut = delivery.cut(part, options.limits.stretch_bytes);
+    // What is one stretch is committed as soon as it is done: there is nothing to write down.
+    let name = stretch::name(&delivery.name(), part, &report.source, options);
+    let name = name.filter(|_| cut.len() > 1);
+    let mut stretches = Stretches::open(lake.storage(), name, cut.len()).await?;
+    let (done, rest) = cut.split_at(stretches.count());
+    report.resumed = stretches.read();
+    let mut before = Before {
+        bytes: done.iter().map(|stretch| stretch.bytes).sum(),
+        rows: report.resumed,
+        resumed: report.resumed,
+    };
+    let files = rest.iter().flat_map(|stretch| stretch.files.iter().cloned()).collect();
+    let rest_of = part.with(files, part.bytes.saturating_sub(before.bytes));
+    let fetched = delivery.fetch(&rest_of, lake.storage(), options.progress.as_ref()).await?;
+    let (bills, wanted) = (fetched.bills.clone(), options.clone());
+    let known = stretches.described().cloned();
+    let (bills, described) = blocking(move || prepare(bills, known, &wanted)).await?;
+    let mut bills = bills.into_iter();
+    for stretch in rest {
+        let files = bills.by_ref().take(stretch.files.len()).collect();
+        let mut work = work(lake, files, &described, options);
+        (work.bytes_total, work.before) = (part.bytes, before);
+        let outcome = blocking(move || ingest::run(&work)).await?;
+        before.bytes += stretch.bytes;
+        before.rows += outcome.rows;
+        if stretches.count() + 1 == cut.len() {
+            delivery.unchanged(part).await?;
+            counted(part, before.rows)?;
+        } else {
+            delivery.unchanged(stretch).await?;
+        }
+        let published = publish(lake, outcome, options.on_invalid).await?;
+        stretches.add(published, &described).await?;
+    }
+    if rest.is_empty() {
+        delivery.unchanged(part).await?;
+        counted(part, before.rows)?;
+    }
+    Ok((stretches, described))
 }
 
 /// Refuses files that hold other than the rows that the manifests tell of.
@@ -217,10 +267,19 @@ fn counted(part: &Part, rows: u64) -> Result<(), IngestError> {
     Err(IngestError::Refused { file, line: 0, say })
 }
 
-fn prepare(delivered: Vec<Bill>, options: &Options) -> Result<Prepared, IngestError> {
+type Bills = Vec<(Bill, Arc<Layout>)>;
+
+/// Reads the headers of files. What is known of them was read by an ingest that began with all.
+fn prepare(
+    delivered: Vec<Bill>,
+    known: Option<Described>,
+    options: &Options,
+) -> Result<(Bills, Described), IngestError> {
     let reading = Reading { version: options.version, lacking: options.lacking };
     let mut bills = Vec::new();
-    let mut custom: BTreeMap<String, String> = BTreeMap::new();
+    let spelled = known.iter().flat_map(|known| &known.custom);
+    let mut custom: BTreeMap<String, String> =
+        spelled.map(|name| (name.to_ascii_lowercase(), name.clone())).collect();
     for bill in delivered {
         let layout = bill::layout(&bill, reading, options.limits);
         let layout = layout.map_err(|refusal| IngestError::refused(&bill.path, refusal))?;
@@ -238,9 +297,9 @@ fn prepare(delivered: Vec<Bill>, options: &Options) -> Result<Prepared, IngestEr
         }
         (bill, Arc::new(layout))
     });
-    let bills = bills.collect();
-    let custom = custom.into_values().collect();
-    Ok(Prepared { bills, custom })
+    let bills: Bills = bills.collect();
+    let described = known.unwrap_or_else(|| describe(&bills, custom.into_values().collect()));
+    Ok((bills, described))
 }
 
 /// The execution, if the lake has it already. Where a manifest names it, or the files are listed as
@@ -278,14 +337,8 @@ async fn known(
         return Ok(None);
     }
     let fetched = delivery.fetch(part, lake.storage(), None).await?;
-    let hash = blocking(move || {
-        let counted = Counted::default();
-        for bill in &fetched.bills {
-            counted.file(&bill.file).map_err(|e| io_error("read", &bill.path, e))?;
-        }
-        Ok::<_, IngestError>(counted.hash())
-    })
-    .await?;
+    let stretches = delivery.cut(part, options.limits.stretch_bytes);
+    let hash = blocking(move || hash(&fetched, &stretches)).await?;
     let same = mine().any(|import| import.execution == hash);
     if same {
         delivery.unchanged(part).await?;
@@ -294,46 +347,69 @@ async fn known(
     Ok(same.then_some(hash))
 }
 
-fn describe(state: &State, source: &str, prepared: &Prepared, report: &mut Ingested) {
-    for (bill, layout) in &prepared.bills {
+/// The hash of all files, as an ingest of them in these stretches makes it.
+fn hash(fetched: &Fetched, stretches: &[Part]) -> Result<String, IngestError> {
+    let mut bills = fetched.bills.iter();
+    let mut hashes = Vec::new();
+    for stretch in stretches {
+        let counted = Counted::default();
+        for bill in bills.by_ref().take(stretch.files.len()) {
+            counted.file(&bill.file).map_err(|e| io_error("read", &bill.path, e))?;
+        }
+        hashes.push(counted.hash());
+    }
+    Ok(stretch::hash(&hashes))
+}
+
+fn describe(bills: &[(Bill, Arc<Layout>)], custom: BTreeSet<String>) -> Described {
+    let versions: BTreeSet<_> = bills.iter().map(|(_, layout)| layout.plan.focus).collect();
+    let mut described = Described {
+        header: bills.last().map(|(_, layout)| layout.names.clone()).unwrap_or_default(),
+        focus: versions.into_iter().collect::<Vec<_>>().join(", "),
+        custom,
+        ..Described::default()
+    };
+    for (bill, layout) in bills {
         let name = bill.path.file_name().unwrap_or_default().to_string_lossy();
-        report.files.push(format!("{name}: {}", layout.say));
+        described.files.push(format!("{name}: {}", layout.say));
         if !layout.floats.is_empty() {
             let columns = layout.floats.join(", ");
-            report.notes.push(format!(
+            described.notes.push(format!(
                 "{name} holds amounts as floats ({columns}); each was read as the shortest \
                  decimal that names it"
             ));
         }
     }
-    let before = state.imports.iter().filter(|import| import.source == source);
-    let before = before.max_by_key(|import| import.at);
-    let now = prepared.bills.last();
-    if let (Some(before), Some((_, now))) = (before, now)
+    described
+}
+
+/// Tells of the files, and how the header has drifted since the source's last one.
+fn tell(state: &State, described: &Described, report: &mut Ingested) {
+    report.files.extend(described.files.iter().cloned());
+    report.notes.extend(described.notes.iter().cloned());
+    let before = state.imports.iter().filter(|import| import.source == report.source);
+    if let Some(before) = before.max_by_key(|import| import.at)
         && !before.header.is_empty()
+        && !described.header.is_empty()
     {
-        let drift = Drift::between(&before.header, &now.names);
+        let drift = Drift::between(&before.header, &described.header);
         if !drift.is_none() {
             report.notes.push(format!("{drift}"));
         }
     }
 }
 
-fn version_of(prepared: &Prepared) -> String {
-    let versions: BTreeSet<_> = prepared.bills.iter().map(|(_, l)| l.plan.focus).collect();
-    versions.into_iter().collect::<Vec<_>>().join(", ")
-}
-
-fn work(lake: &Lake, prepared: Prepared, bytes: u64, options: &Options) -> Work {
+fn work(lake: &Lake, bills: Bills, described: &Described, options: &Options) -> Work {
     Work {
         storage: lake.storage().clone(),
-        schema: schema::charges(prepared.custom.iter().map(String::as_str)),
-        bills: prepared.bills,
+        schema: schema::charges(described.custom.iter().map(String::as_str)),
+        bills,
         limits: options.limits,
         strict: options.on_invalid != OnInvalid::Accept,
         threads: threads(options.threads),
         progress: options.progress.clone(),
-        bytes_total: bytes,
+        bytes_total: 0,
+        before: Before::default(),
     }
 }
 

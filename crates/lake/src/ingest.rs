@@ -116,6 +116,8 @@ pub struct Progress {
     pub bytes_total: u64,
     /// Rows written or set aside.
     pub rows: u64,
+    /// How many of these an earlier ingest of the same has left.
+    pub resumed: u64,
     /// Whether it is still fetching from a bucket; reading begins with no bytes again.
     pub is_fetching: bool,
 }
@@ -134,6 +136,16 @@ pub(crate) struct Work {
     pub(crate) threads: usize,
     pub(crate) progress: Option<OnProgress>,
     pub(crate) bytes_total: u64,
+    pub(crate) before: Before,
+}
+
+/// What of a delivery was done when some of it is worked on.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Before {
+    pub(crate) bytes: u64,
+    pub(crate) rows: u64,
+    /// Those of the rows that an earlier ingest has left.
+    pub(crate) resumed: u64,
 }
 
 /// What came of it.
@@ -402,9 +414,11 @@ impl<'a> Worker<'a> {
             && told.elapsed() >= std::time::Duration::from_millis(200)
         {
             *told = std::time::Instant::now();
-            let bytes = self.shared.counted.bytes.load(Ordering::Relaxed);
+            let Before { bytes, rows: before, resumed } = self.work.before;
+            let bytes = bytes + self.shared.counted.bytes.load(Ordering::Relaxed);
             let bytes_total = self.work.bytes_total;
-            progress(Progress { bytes, bytes_total, rows, is_fetching: false });
+            let rows = before + rows;
+            progress(Progress { bytes, bytes_total, rows, resumed, is_fetching: false });
         }
     }
 }

@@ -48,6 +48,7 @@ mod schema;
 mod source;
 mod sql;
 mod storage;
+mod stretch;
 mod tags;
 #[cfg(test)]
 mod testing;

@@ -17,6 +17,9 @@ pub struct Limits {
     pub write_bytes: usize,
     /// Bytes on disk of objects that were fetched and not yet read.
     pub spool_bytes: u64,
+    /// Bytes of files that are finished together and need not be read again by an ingest that
+    /// goes on.
+    pub stretch_bytes: u64,
     /// How long one request to a bucket may take, its answer included.
     pub request_time: Duration,
     /// How often a request that failed in the store or on the way is made again.
@@ -32,6 +35,7 @@ impl Default for Limits {
             partitions: 4_096,
             write_bytes: 256 << 20,
             spool_bytes: 256 << 30,
+            stretch_bytes: 1 << 30,
             request_time: Duration::from_secs(30),
             retries: 5,
         }

@@ -12,6 +12,7 @@ use arrow::{
     error::ArrowError,
 };
 use focus::{Column, Decimal, cost::Month, cur};
+use serde::{Deserialize, Serialize};
 
 use crate::{
     bill::Layout,
@@ -28,16 +29,17 @@ mod tests;
 const INVOICES: usize = 10;
 
 /// What was odd about rows that are charges now.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(crate) struct Odd {
     unzoned: u64,
     rounded: u64,
     absent: u64,
+    #[serde(with = "listed")]
     plans: BTreeMap<Invoice, Plans>,
 }
 
 /// A part of a report that has to add up on its own.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 struct Invoice {
     period: Month,
     /// Empty until the report is final.
@@ -46,7 +48,7 @@ struct Invoice {
 }
 
 /// Unblended costs at 18 digits after the point.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
 struct Plans {
     /// Of usage that savings plans cover.
     covered: i128,
@@ -154,6 +156,26 @@ impl Odd {
             more => notes.push(format!("so it is with {more} more invoices")),
         }
         notes
+    }
+}
+
+/// A map whose keys are more than text, as pairs.
+mod listed {
+    use super::{BTreeMap, Invoice, Plans};
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(
+        plans: &BTreeMap<Invoice, Plans>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(plans)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<BTreeMap<Invoice, Plans>, D::Error> {
+        let pairs: Vec<(Invoice, Plans)> = Deserialize::deserialize(deserializer)?;
+        Ok(pairs.into_iter().collect())
     }
 }
 

@@ -18,6 +18,7 @@ use crate::{
     manifest::{Commit, DataFile, Dataset, FORMAT, Import, Operation, Quarantine, State},
     partition::{Finished, WriteError},
     storage::StorageError,
+    stretch::{Apart, Stretch},
 };
 
 /// Files on their way to their places at once: mostly they wait for the disk or the bucket.
@@ -60,38 +61,79 @@ pub(crate) struct Facts {
     pub(crate) releases: Option<Uuid>,
 }
 
-/// Publishes what was written and commits it.
-pub(crate) async fn finish(
+/// Moves what was written to its places. It is nobody's until it is committed.
+pub(crate) async fn publish(
     lake: &Lake,
-    state: State,
-    mut outcome: Outcome,
-    facts: Facts,
+    outcome: Outcome,
     on_invalid: OnInvalid,
-    mut report: Ingested,
-) -> Result<Ingested, IngestError> {
+) -> Result<Stretch, IngestError> {
     if on_invalid == OnInvalid::Refuse && outcome.breaches > 0 {
         let (rows, tally) = (outcome.breaches, Box::new(outcome.tally));
         return Err(IngestError::Invalid { rows, tally });
     }
-    report.notes.extend(outcome.odd.notes());
-    let quarantine = quarantine(lake, &mut outcome, &facts, &report).await?;
-    report.quarantined = quarantine.as_ref().map(|one| (one.id, one.rows));
-    report.tally = outcome.tally.clone();
-    report.rows = outcome.written.rows.clone();
-    report.sums = outcome.written.sums.clone();
-    let imports = publish(lake, outcome, &facts, &report).await?;
-    if imports.is_empty() && quarantine.is_none() && facts.releases.is_none() {
+    let mut stretch = Stretch {
+        sums: outcome.written.sums,
+        rows: outcome.written.rows,
+        odd: outcome.odd,
+        hash: outcome.hash,
+        read: outcome.rows,
+        ..Stretch::default()
+    };
+    if let Some(finished) = outcome.quarantine {
+        let id = Uuid::now_v7();
+        let path = format!("quarantine/{id}.parquet");
+        lake.storage().publish(finished.file, &path).await?;
+        let (rows, bytes) = (finished.rows, finished.bytes);
+        let (periods, rules) = (outcome.quarantined, outcome.tally.rules.clone());
+        stretch.apart.push(Apart { id, path, rows, bytes, periods, rules });
+    }
+    stretch.tally = outcome.tally;
+    let days = outcome.days.into_iter().map(|finished| (Dataset::Days, finished));
+    let charges = outcome.written.files.into_iter().map(|one| (Dataset::Charges, one));
+    let ways = days.chain(charges).map(|(dataset, finished)| {
+        let (lake, period) = (lake.clone(), finished.period);
+        async move { Ok::<_, IngestError>((period, place(&lake, dataset, finished).await?)) }
+            .boxed()
+    });
+    let published = stream::iter(ways).buffered(PUBLISHED_AT_ONCE);
+    stretch.files = published.try_collect().await?;
+    Ok(stretch)
+}
+
+/// Commits what was published of a delivery, all of it at once.
+pub(crate) async fn finish(
+    lake: &Lake,
+    state: State,
+    stretches: Vec<Stretch>,
+    facts: Facts,
+    mut report: Ingested,
+) -> Result<Ingested, IngestError> {
+    let mut whole = Stretch::default();
+    for stretch in stretches {
+        whole.add(stretch)?;
+    }
+    report.notes.extend(whole.odd.notes());
+    report.tally = whole.tally;
+    report.rows = whole.rows;
+    report.sums = whole.sums;
+    let quarantines: Vec<Quarantine> =
+        whole.apart.into_iter().map(|apart| quarantine(apart, &facts, &report)).collect();
+    let imports = imports(whole.files, &facts, &report);
+    if imports.is_empty() && quarantines.is_empty() && facts.releases.is_none() {
         report.notes.push("it holds no rows; nothing changed".into());
         return Ok(report);
     }
     let mut replaced = BTreeSet::new();
     let decide = |state: &State| -> Result<Option<Commit>, IngestError> {
         replaced.clear();
-        decide(state, &imports, quarantine.as_ref(), &facts, &report, &mut replaced)
+        decide(state, &imports, &quarantines, &facts, &report, &mut replaced)
     };
     let (state, changed) = lake.log().append(state, decide).await?;
     if !changed {
         report.notes.push("another ingest of the same execution was first; nothing changed".into());
+    }
+    for one in quarantines {
+        report.keep_apart(one.id, one.rows);
     }
     report.version = state.version;
     report.changed = changed;
@@ -103,7 +145,7 @@ pub(crate) async fn finish(
 fn decide(
     state: &State,
     imports: &[Import],
-    quarantine: Option<&Quarantine>,
+    quarantines: &[Quarantine],
     facts: &Facts,
     report: &Ingested,
     replaced: &mut BTreeSet<Month>,
@@ -121,7 +163,7 @@ fn decide(
         removed: Vec::new(),
         added: Vec::new(),
         released: facts.releases.into_iter().collect(),
-        quarantined: quarantine.cloned().into_iter().collect(),
+        quarantined: quarantines.to_vec(),
     };
     let mut same = !imports.is_empty();
     for import in imports {
@@ -189,48 +231,26 @@ fn merged(former: &Import, mut import: Import) -> Result<Import, IngestError> {
     Ok(import)
 }
 
-async fn quarantine(
-    lake: &Lake,
-    outcome: &mut Outcome,
-    facts: &Facts,
-    report: &Ingested,
-) -> Result<Option<Quarantine>, IngestError> {
-    let Some(finished) = outcome.quarantine.take() else { return Ok(None) };
-    let id = Uuid::now_v7();
-    let path = format!("quarantine/{id}.parquet");
-    lake.storage().publish(finished.file, &path).await?;
-    Ok(Some(Quarantine {
-        id,
+fn quarantine(apart: Apart, facts: &Facts, report: &Ingested) -> Quarantine {
+    Quarantine {
+        id: apart.id,
         source: report.source.clone(),
         execution: report.execution.clone(),
         focus: facts.focus.clone(),
         at: Timestamp::now(),
-        rows: finished.rows,
-        periods: outcome.quarantined.clone(),
+        rows: apart.rows,
+        periods: apart.periods,
         header: facts.header.clone(),
-        rules: outcome.tally.rules.clone(),
-        path,
-        bytes: finished.bytes,
-    }))
+        rules: apart.rules,
+        path: apart.path,
+        bytes: apart.bytes,
+    }
 }
 
-/// Moves the files to their places.
-async fn publish(
-    lake: &Lake,
-    outcome: Outcome,
-    facts: &Facts,
-    report: &Ingested,
-) -> Result<Vec<Import>, IngestError> {
-    let days = outcome.days.into_iter().map(|finished| (Dataset::Days, finished));
-    let charges = outcome.written.files.into_iter().map(|one| (Dataset::Charges, one));
-    let ways = days.chain(charges).map(|(dataset, finished)| {
-        let (lake, period) = (lake.clone(), finished.period);
-        async move { Ok::<_, IngestError>((period, place(&lake, dataset, finished).await?)) }
-            .boxed()
-    });
-    let mut published = stream::iter(ways).buffered(PUBLISHED_AT_ONCE);
+/// An import for each billing period that has files.
+fn imports(stored: Vec<(Month, DataFile)>, facts: &Facts, report: &Ingested) -> Vec<Import> {
     let mut files: BTreeMap<Month, Vec<DataFile>> = BTreeMap::new();
-    while let Some((period, file)) = published.try_next().await? {
+    for (period, file) in stored {
         files.entry(period).or_default().push(file);
     }
     let at = Timestamp::now();
@@ -250,7 +270,7 @@ async fn publish(
         notes: report.notes.clone(),
         files,
     });
-    Ok(imports.collect())
+    imports.collect()
 }
 
 /// Moves a file to its place.

@@ -12,11 +12,11 @@ use crate::{
     bill::{self, Layout, Reading},
     findings::Findings,
     import::{Ingested, Options, blocking, threads},
-    ingest::{IngestError, Work, run_rows},
+    ingest::{Before, IngestError, Work, run_rows},
     lake::Lake,
     manifest::Quarantine,
     partition::WriteError,
-    publish::{Facts, finish},
+    publish::{Facts, finish, publish},
     quarantine::{self, Kept},
     schema,
 };
@@ -74,6 +74,7 @@ pub(crate) async fn release(
             threads: threads(options.threads),
             progress: options.progress.clone(),
             bytes_total: 0,
+            before: Before::default(),
         };
         Ok::<_, IngestError>((run_rows(&work, parts)?, custom, header))
     })
@@ -88,7 +89,8 @@ pub(crate) async fn release(
         merge: true,
         releases: Some(id),
     };
-    finish(lake, state, outcome, facts, on_invalid, report).await
+    let stretch = publish(lake, outcome, on_invalid).await?;
+    finish(lake, state, vec![stretch], facts, report).await
 }
 
 type Part = (Arc<Layout>, Vec<arrow::array::ArrayRef>, Findings);

@@ -188,7 +188,22 @@ pub(crate) struct Part {
     /// Names its files and what they were when they were listed; none while they may still change
     /// without a trace.
     pub(crate) listing: Option<String>,
-    files: Vec<String>,
+    pub(crate) files: Vec<String>,
+}
+
+impl Part {
+    /// The same with some of its files.
+    pub(crate) fn with(&self, files: Vec<String>, bytes: u64) -> Self {
+        Self {
+            execution: self.execution.clone(),
+            months: self.months,
+            rows: self.rows,
+            manifest: self.manifest.clone(),
+            bytes,
+            listing: self.listing.clone(),
+            files,
+        }
+    }
 }
 
 /// All that a place holds, listed once.
@@ -381,6 +396,22 @@ impl Delivery {
             listing: settled.then(|| hash.finalize().to_hex().to_string()),
             files,
         }
+    }
+
+    /// A part in stretches of whole files, each of so many bytes or more, but for the last.
+    pub(crate) fn cut(&self, part: &Part, bytes_min: u64) -> Vec<Part> {
+        let mut stretches = Vec::new();
+        let mut open = part.with(Vec::new(), 0);
+        for key in &part.files {
+            if open.bytes >= bytes_min && !open.files.is_empty() {
+                stretches.push(std::mem::replace(&mut open, part.with(Vec::new(), 0)));
+            }
+            let bytes = self.entries.get(key).map_or(0, |entry| entry.bytes);
+            open.bytes = open.bytes.saturating_add(bytes);
+            open.files.push(key.clone());
+        }
+        stretches.push(open);
+        stretches
     }
 
     /// Brings the files of a part to where they can be read.

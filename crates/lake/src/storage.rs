@@ -26,6 +26,7 @@ use url::Url;
 use crate::{
     fault::{CutOff, Faults},
     import::blocking,
+    stretch::STRETCHES,
 };
 
 /// Bytes of one part of an upload.
@@ -116,7 +117,7 @@ impl Storage {
     }
 
     fn folder(folder: &FilePath, faults: Faults) -> Result<Self, StorageError> {
-        for part in ["", "data", "log", "checkpoint", "quarantine", SCRATCH] {
+        for part in ["", "data", "log", "checkpoint", "quarantine", STRETCHES, SCRATCH] {
             let path = folder.join(part);
             fs::create_dir_all(&path).map_err(|e| file("create folder", &path, e))?;
         }
@@ -232,6 +233,15 @@ impl Storage {
             Err(error) => return Err(object("read", path, error)),
         };
         got.bytes().await.map(Some).map_err(|e| object("read", path, e))
+    }
+
+    /// The size of what is stored there, if anything.
+    pub(crate) async fn size(&self, path: &str) -> Result<Option<u64>, StorageError> {
+        match self.store.head(&Path::from(path)).await {
+            Ok(meta) => Ok(Some(meta.size)),
+            Err(object_store::Error::NotFound { .. }) => Ok(None),
+            Err(error) => Err(object("look at", path, error)),
+        }
     }
 
     /// Everything under a folder whose path comes after `after`, in the order of paths.

@@ -65,3 +65,18 @@ async fn doubles_of_reports_are_rounded_and_told_and_no_row_is_lost() {
                 where x_line_item_unblended_cost = '0.0033081407948853505'";
     assert_eq!(one(&lake, kept).await.to_string(), "1", "the digits stay beside");
 }
+
+#[test]
+fn what_was_odd_is_the_same_when_it_was_written_down() {
+    let mut odd = super::Odd { unzoned: 1, rounded: 2, absent: 3, ..super::Odd::default() };
+    for id in ["", "one"] {
+        let period = "2026-10".parse().unwrap();
+        let invoice = super::Invoice { period, id: id.into(), currency: "USD".into() };
+        let plans = super::Plans { covered: 10i128.pow(37), negated: -3 };
+        odd.plans.insert(invoice, plans);
+    }
+    let written = serde_json::to_vec(&odd).unwrap();
+    let read: super::Odd = serde_json::from_slice(&written).unwrap();
+    assert_eq!(read.notes(), odd.notes());
+    assert_eq!(read.notes().len(), 5);
+}

@@ -66,7 +66,7 @@ impl<'a> Told<'a> {
         self.bytes += bytes;
         if let Some(progress) = self.progress {
             let (bytes, bytes_total) = (self.bytes, self.bytes_total);
-            progress(Progress { bytes, bytes_total, rows: 0, is_fetching: true });
+            progress(Progress { bytes, bytes_total, rows: 0, resumed: 0, is_fetching: true });
         }
     }
 }

@@ -95,6 +95,9 @@ impl Args {
             shown.set_position(progress.bytes);
             shown.set_message(match progress.is_fetching {
                 true => "fetching".to_owned(),
+                false if progress.resumed > 0 => {
+                    format!("{} rows, {} of them from before", progress.rows, progress.resumed)
+                }
                 false => format!("{} rows", progress.rows),
             });
         };
@@ -163,6 +166,9 @@ pub(super) fn told(ingested: &Ingested) -> Report {
         ("lake_version", Cell::Count(ingested.version)),
         ("charges", Cell::Count(ingested.charges())),
     ]);
+    if ingested.resumed > 0 {
+        report.sum_up([("resumed_rows", Cell::Count(ingested.resumed))]);
+    }
     if let Some((id, rows)) = &ingested.quarantined {
         let rows = Cell::Count(*rows);
         report.sum_up([("quarantine", Cell::text(id)), ("quarantined_rows", rows)]);
@@ -180,6 +186,12 @@ fn complain(ingested: &Ingested) {
             "passed over {}: {}",
             skipped.path.display(),
             skipped.reason
+        ));
+    }
+    if ingested.resumed > 0 {
+        let rows = ingested.resumed;
+        output::complain(format_args!(
+            "resumed: {rows} rows were read by an earlier ingest that was cut off"
         ));
     }
     for note in &ingested.notes {
