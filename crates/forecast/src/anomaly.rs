@@ -3,7 +3,8 @@
 //! What is expected of a day is the median of its weekday in the eight weeks before, moved by as much
 //! as the last week lay above or below the medians of its own days. How far days usually lie from
 //! that is told by the median of their distances. Medians, because a spike of last week must not make
-//! this week's look usual.
+//! this week's look usual. What comes once a month, taxes and fees on its first day say, is usual if
+//! the same day of the month before stood out as well, and cost about as much.
 
 use focus::Decimal;
 use jiff::{ToSpan, civil::Date};
@@ -20,6 +21,9 @@ const DAYS_LATE: usize = 7;
 const DISTANCES: f64 = 4.0;
 /// A usual distance is at least this share of the expected: what is steady to the cent may move.
 const DISTANCE_LEAST: f64 = 0.1;
+/// So many times the cost of the same day of the month before is usual, if that day stood out, too.
+const MONTHLY: f64 = 1.5;
+const STANDS_OUT: f64 = 2.0;
 /// The median distance of normally distributed values, as their standard deviation.
 const AS_DEVIATION: f64 = 1.482_6;
 
@@ -61,9 +65,32 @@ pub fn anomaly(days: &[(Date, Decimal)], day: Date, least: Decimal) -> Option<An
     let distance = median(apart.iter().map(|one| (one - middle).abs()).collect());
     let distance = (distance * AS_DEVIATION).max(expected * DISTANCE_LEAST);
     let beyond = approximate(cost) - expected;
-    let is_one = beyond >= approximate(least) && beyond > distance * DISTANCES;
+    let same_day = day.saturating_sub(1.month());
+    let month_ago: f64 =
+        before.iter().filter(|(at, _)| *at == same_day).map(|(_, cost)| cost).sum();
+    let usual = median(before.iter().map(|(_, cost)| *cost).collect());
+    let is_monthly = month_ago > usual * STANDS_OUT && approximate(cost) <= month_ago * MONTHLY;
+    let is_one = beyond >= approximate(least) && beyond > distance * DISTANCES && !is_monthly;
     let expected = rounded(expected)?;
     is_one.then_some(Anomaly { day, cost, expected })
+}
+
+/// Of some days in a row those that are anomalies; of several next to each other the first alone, for
+/// the others are no news.
+pub fn anomalies(
+    days: &[(Date, Decimal)],
+    (first, last): (Date, Date),
+    least: Decimal,
+) -> Vec<Anomaly> {
+    let mut found = Vec::new();
+    let before = first.yesterday().ok().and_then(|day| anomaly(days, day, least));
+    let mut goes_on = before.is_some();
+    for day in first.series(1.day()).take_while(|day| *day <= last) {
+        let one = anomaly(days, day, least);
+        found.extend(one.filter(|_| !goes_on));
+        goes_on = one.is_some();
+    }
+    found
 }
 
 fn median(mut values: Vec<f64>) -> f64 {

@@ -12,6 +12,6 @@ mod period;
 mod tests;
 
 pub use amount::{approximate, rounded};
-pub use anomaly::{Anomaly, DAYS_BACK, anomaly};
+pub use anomaly::{Anomaly, DAYS_BACK, anomalies, anomaly};
 pub use daily::Daily;
 pub use period::{Foreseen, MONTHS_BACK, error, foresee, month_end};

@@ -4,7 +4,7 @@ use jiff::{
     civil::{Date, Weekday, date},
 };
 
-use crate::{Daily, Foreseen, anomaly, error, foresee, month_end};
+use crate::{Daily, Foreseen, anomalies, anomaly, error, foresee, month_end};
 
 /// Days from a first to a last, each at its cost.
 fn days(first: Date, last: Date, cost: impl Fn(i32, Date) -> f64) -> Daily {
@@ -166,8 +166,30 @@ fn weekends_months_ends_and_growth_are_usual() {
 }
 
 #[test]
+fn what_comes_once_a_month_is_usual_and_three_times_as_much_is_not() {
+    let first = date(2026, 11, 1);
+    let fees = |_: i32, day: Date| if day.day() == 1 { 50_000 } else { 1_000 };
+    assert!(!is_anomaly(&days_before(first, 56, fees, 55_000)));
+    assert!(is_anomaly(&days_before(first, 56, fees, 150_000)));
+    let last = date(2026, 10, 31);
+    assert!(is_anomaly(&days_before(last, 56, fees, 50_000)), "there is no 31st of September");
+}
+
+#[test]
+fn of_days_in_a_row_the_first_is_told() {
+    let mut days = days_before(THURSDAY, 56, |_, _| 10_000, 30_000);
+    let friday = THURSDAY.tomorrow().unwrap();
+    days.push((friday, Decimal::new(31_000, 2)));
+    let told = |first, last| anomalies(&days, (first, last), Decimal::new(10, 0));
+    let [one] = told(date(2026, 11, 22), friday).try_into().unwrap();
+    assert_eq!(one.day, THURSDAY);
+    assert!(told(friday, friday).is_empty(), "it goes on");
+    assert!(anomaly(&days, friday, Decimal::new(10, 0)).is_some());
+}
+
+#[test]
 fn a_spike_does_not_hide_the_next_one_and_a_new_level_is_usual_after_a_week() {
-    let spiked = |ago: i32, _: Date| if ago % 14 == 3 { 90_000 } else { 10_000 };
+    let spiked = |ago: i32, _: Date| if ago % 14 == 4 { 90_000 } else { 10_000 };
     assert!(is_anomaly(&days_before(THURSDAY, 56, spiked, 60_000)));
     let risen = |ago: i32, _: Date| if ago <= 7 { 30_000 } else { 10_000 };
     assert!(!is_anomaly(&days_before(THURSDAY, 56, risen, 31_000)));

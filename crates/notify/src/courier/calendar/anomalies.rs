@@ -1,5 +1,6 @@
 //! Days that cost far more than was to be expected of them: of a tenant's AI, and of a service of a
-//! cloud. Each is told once; a day is looked at when it is over, and again when its bills change.
+//! cloud. Each is told once; a day is looked at when it is over, and again as what belongs to it comes
+//! in late.
 
 use std::collections::BTreeMap;
 
@@ -14,8 +15,10 @@ use jiff::{Timestamp, ToSpan, civil::Date, tz::TimeZone};
 use super::Courier;
 use crate::{Amount, Facts};
 
-/// A bill's last day that is older is history: nobody can stop it any more.
-const DAYS_NEWS: i32 = 7;
+/// Days of AI that are looked at: calls may be settled, or get a price, a day or two late.
+const DAYS_LATE: i32 = 3;
+/// Days of a cloud: bills are completed for days. What is older is history.
+const DAYS_NEWS: i32 = 6;
 /// Services of all clouds that are looked at: those that cost most.
 const SERVICES_MOST: usize = 10_000;
 
@@ -26,7 +29,7 @@ type Days = Vec<(Date, Decimal)>;
 type Billed = (String, String, String);
 
 impl Courier {
-    /// Tells of tenants whose AI has cost far more yesterday than was to be expected.
+    /// Tells of tenants whose AI has cost far more in the last days than was to be expected.
     pub(super) async fn anomalies_of_tenants(
         &self,
         least: Decimal,
@@ -38,8 +41,8 @@ impl Courier {
         if self.is_planned(&look) {
             return Ok(());
         }
-        let back = i64::try_from(forecast::DAYS_BACK).unwrap_or(i64::MAX);
-        let (from, to) = (start(yesterday.saturating_sub(back.days())), start(today));
+        let first = today.saturating_sub(DAYS_LATE.days());
+        let (from, to) = (start(known_since(first)), start(today));
         let group_by = vec![UsageGroup::Tenant, UsageGroup::Day];
         let rows = self.store.usage(UsageQuery { tenant: None, from, to, group_by }).await?;
         let mut tenants: BTreeMap<TenantId, Days> = BTreeMap::new();
@@ -49,27 +52,32 @@ impl Courier {
             tenants.entry(tenant).or_default().push((day, Decimal::from(row.cost)));
         }
         for (tenant, days) in tenants {
-            let Some(found) = forecast::anomaly(&days, yesterday, least) else { continue };
-            let name = format!("anomaly/ai/{tenant}/{yesterday}");
-            let posts = self.waiting(&name, Topic::Anomaly, to).await?;
-            if posts.is_empty() {
-                continue;
+            for found in forecast::anomalies(&days, (first, yesterday), least) {
+                self.tell_of_tenant(&tenant, &found).await?;
             }
-            let known = self.store.tenant(&tenant).await?;
-            let facts = Facts {
-                incident: format!("anomaly/ai/{tenant}"),
-                tenant_id: Some(tenant.to_string()),
-                tenant_name: known.as_ref().and_then(|known| known.name.clone()),
-                ..facts(name, &found, "USD")
-            };
-            let admin = known.as_ref().and_then(|known| known.admin_email.as_deref());
-            self.tell_admin(posts, Topic::Anomaly, to, facts, admin).await?;
         }
         self.has_planned(look);
         Ok(())
     }
 
-    /// Tells of services whose last billed day has cost far more than was to be expected.
+    async fn tell_of_tenant(&self, tenant: &TenantId, found: &Anomaly) -> Result<(), StoreError> {
+        let (name, at) = (format!("anomaly/ai/{tenant}/{}", found.day), end(found.day));
+        let posts = self.waiting(&name, Topic::Anomaly, at).await?;
+        if posts.is_empty() {
+            return Ok(());
+        }
+        let known = self.store.tenant(tenant).await?;
+        let facts = Facts {
+            incident: format!("anomaly/ai/{tenant}"),
+            tenant_id: Some(tenant.to_string()),
+            tenant_name: known.as_ref().and_then(|known| known.name.clone()),
+            ..facts(name, found, "USD")
+        };
+        let admin = known.as_ref().and_then(|known| known.admin_email.as_deref());
+        self.tell_admin(posts, Topic::Anomaly, at, facts, admin).await
+    }
+
+    /// Tells of services whose last billed days have cost far more than was to be expected.
     pub(super) async fn anomalies_of_clouds(
         &self,
         costs: &dyn Costs,
@@ -89,28 +97,33 @@ impl Courier {
             Ok(services) => services,
             Err(error) => return Ok(Err(error)),
         };
-        // The last day of a provider's bill is the one that all its services have.
-        let mut last: BTreeMap<(&str, &str), Date> = BTreeMap::new();
+        // A service has cost nothing before it was there, as far back as its provider has billed.
+        let mut spans: BTreeMap<(&str, &str), (Date, Date)> = BTreeMap::new();
         for ((provider, _, currency), days) in &services {
-            let day = days.iter().map(|(day, _)| *day).filter(|day| *day < today).max();
-            let Some(day) = day else { continue };
-            let known = last.entry((provider, currency)).or_insert(day);
-            *known = day.max(*known);
+            for (day, _) in days.iter().filter(|(day, _)| *day < today) {
+                let span = spans.entry((provider, currency)).or_insert((*day, *day));
+                *span = (span.0.min(*day), span.1.max(*day));
+            }
         }
-        for ((provider, service, currency), days) in &services {
-            let Some(day) = last.get(&(provider.as_str(), currency.as_str())) else { continue };
-            let is_news = *day >= today.saturating_sub(DAYS_NEWS.days());
-            let found = forecast::anomaly(days, *day, least).filter(|_| is_news);
-            let Some(found) = found else { continue };
-            let name = format!("anomaly/cloud/{provider}/{service}/{currency}/{day}");
-            let posts = self.waiting(&name, Topic::Anomaly, now).await?;
-            let facts = Facts {
-                incident: format!("anomaly/cloud/{provider}/{service}/{currency}"),
-                provider: Some(provider.clone()),
-                service: Some(service.clone()),
-                ..facts(name, &found, currency)
-            };
-            self.tell(posts, Topic::Anomaly, now, facts).await?;
+        let news = today.saturating_sub(DAYS_NEWS.days());
+        for ((provider, service, currency), mut days) in
+            services.iter().map(|(a, b)| (a, b.clone()))
+        {
+            let span = spans.get(&(provider.as_str(), currency.as_str()));
+            let Some((first, last)) = span.copied() else { continue };
+            days.push((first, Decimal::ZERO));
+            for found in forecast::anomalies(&days, (news, last), least) {
+                let (day, at) = (found.day, end(found.day));
+                let name = format!("anomaly/cloud/{provider}/{service}/{currency}/{day}");
+                let posts = self.waiting(&name, Topic::Anomaly, at).await?;
+                let facts = Facts {
+                    incident: format!("anomaly/cloud/{provider}/{service}/{currency}"),
+                    provider: Some(provider.clone()),
+                    service: Some(service.clone()),
+                    ..facts(name, &found, currency)
+                };
+                self.tell(posts, Topic::Anomaly, at, facts).await?;
+            }
         }
         self.has_planned(look);
         Ok(Ok(()))
@@ -123,8 +136,7 @@ async fn services(
     version: u64,
     today: Date,
 ) -> Result<BTreeMap<Billed, Days>, CostsError> {
-    let back = i64::try_from(forecast::DAYS_BACK).unwrap_or(i64::MAX);
-    let first = today.saturating_sub((back + i64::from(DAYS_NEWS)).days());
+    let first = known_since(today.saturating_sub(DAYS_NEWS.days()));
     let columns = [Column::ServiceProviderName, Column::ServiceName].map(Dimension::Column);
     let asked = Asked {
         by: columns.into_iter().chain([Dimension::Day]).collect(),
@@ -157,6 +169,17 @@ fn facts(name: String, found: &Anomaly, currency: &str) -> Facts {
         expected: amount(found.expected),
         ..Facts::default()
     }
+}
+
+/// The first of the days that tell what is to be expected of a day and of the one before it.
+fn known_since(day: Date) -> Date {
+    let back = i64::try_from(forecast::DAYS_BACK + 1).unwrap_or(i64::MAX);
+    day.saturating_sub(back.days())
+}
+
+/// The first instant after a day in UTC.
+fn end(day: Date) -> Timestamp {
+    start(day.tomorrow().unwrap_or(day))
 }
 
 /// The first instant of a day in UTC.

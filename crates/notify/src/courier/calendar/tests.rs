@@ -108,7 +108,7 @@ impl Costs for Bills {
     }
 }
 
-/// Sixty days until the 11th of November of two services: one steady, one that cost five times as
+/// Sixty days until the 12th of November of two services: one steady, one that cost five times as
 /// much on the last of them.
 fn by_service() -> Table {
     let text = |text: &str| Value::Text(text.to_owned());
@@ -116,7 +116,7 @@ fn by_service() -> Table {
         let cost = Value::Decimal(Decimal::new(cost, 0));
         vec![text("AWS"), text(service), Value::Date(day), text("USD"), cost]
     };
-    let last = date(2026, 11, 11);
+    let last = date(2026, 11, 12);
     let days = (0..60).map(|ago: i32| (ago, last.saturating_sub(jiff::ToSpan::days(ago))));
     let rows = days.flat_map(|(ago, day)| {
         [row("Amazon S3", day, 40), row("AWS Lambda", day, if ago == 0 { 200 } else { 40 })]
@@ -159,7 +159,7 @@ async fn days_that_cost_far_more_than_usual_are_told_once_by_each_of_two_process
     assert_eq!(
         subjects,
         [
-            "AWS Lambda at AWS cost $200.00 on 11 Nov 2026, far more than usual",
+            "AWS Lambda at AWS cost $200.00 on 12 Nov 2026, far more than usual",
             "Acme spent $100.00 on AI on 3 Dec 2026, far more than usual",
         ]
     );
