@@ -33,8 +33,8 @@ pub struct Foreseen {
 /// than three of their days have come in and are over.
 pub fn foresee(days: &[(Date, Decimal)], months: Months, today: Date) -> Option<Foreseen> {
     let (first, last) = (months.0.first_day(), months.1.first_day().last_of_month());
-    let of_period = days.iter().filter(|(day, _)| (first..=last).contains(day));
-    let spent = of_period.fold(Some(Decimal::ZERO), |sum, (_, cost)| sum?.checked_add(*cost))?;
+    let mut of_period = days.iter().filter(|(day, _)| (first..=last).contains(day));
+    let spent = of_period.try_fold(Decimal::ZERO, |sum, (_, cost)| sum.checked_add(*cost))?;
     let known = Daily::new(days.iter().map(|(day, cost)| (*day, approximate(*cost))))?;
     let over = known.until(today.yesterday().ok()?)?;
     let is_told = over.last() >= first.saturating_add((DAYS_LEAST - 1).days());

@@ -55,8 +55,8 @@ impl Facts {
                 tenant_id: ai.tenant_id,
                 tenant_name: ai.tenant_name,
                 day: Some(jiff::civil::date(2026, 11, 25)),
-                spent: amount(412_37, 2, "USD"),
-                expected: amount(58_20, 2, "USD"),
+                spent: amount(41_237, 2, "USD"),
+                expected: amount(5_820, 2, "USD"),
                 ..alone
             },
             Topic::IngestStale => Self {

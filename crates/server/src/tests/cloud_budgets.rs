@@ -149,7 +149,7 @@ async fn what_a_budget_will_have_spent_is_shown_from_its_days() {
     // Of a month without a bill nothing can be told.
     service.pass(Duration::from_secs(24 * 60 * 60 * 25));
     watched(&service).await;
-    assert_eq!(shown().await, [String::new(); 0]);
+    assert!(shown().await.is_empty());
 }
 
 #[tokio::test]
