@@ -135,7 +135,7 @@ fn bills_are_taken_in_and_watched_as_the_config_file_says() {
     let spent = samples(&text, "cloud_cost_budget_spent", "budget=\"whole\"");
     let current = samples(&text, "cloud_cost_monthly", "month=\"current\"");
     let whole = sum(current);
-    assert_eq!(spent, [whole.clone()]);
+    assert_eq!(spent, std::slice::from_ref(&whole));
     let tenants = samples(&text, "cloud_cost_tenant_monthly", "month=\"current\"");
     assert_eq!(sum(tenants), whole);
     assert_eq!(samples(&text, "aws_budget_monthly_limit_usd", "whole"), ["16.5"]);
