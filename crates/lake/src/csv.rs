@@ -22,6 +22,8 @@ mod tests;
 
 /// Bytes of a block.
 const BLOCK: usize = 4 << 20;
+/// What some programs put at the beginning of UTF-8.
+const BOM: &[u8] = b"\xef\xbb\xbf";
 /// Bytes of one read.
 const READ: usize = 256 << 10;
 
@@ -93,7 +95,7 @@ impl<R: Read> Cutter<R> {
             }
         };
         self.row = 1;
-        let bytes = block.bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&block.bytes);
+        let bytes = block.bytes.strip_prefix(BOM).unwrap_or(&block.bytes);
         header(bytes)
     }
 
@@ -208,7 +210,7 @@ impl<R: Read> Cutter<R> {
             return false;
         }
         let before = at.checked_sub(1).map(|before| self.buffer[before]);
-        let bom = at == 3 && self.buffer.starts_with(b"\xef\xbb\xbf");
+        let bom = self.row == 0 && at == 3 && self.buffer.starts_with(BOM);
         let again = at > 0 && self.closed == at;
         self.quoted = bom || again || matches!(before, None | Some(b',' | b'\n' | b'\r'));
         false
@@ -232,7 +234,7 @@ fn lines(bytes: &[u8]) -> u64 {
     memchr::memchr_iter(b'\n', bytes).count() as u64
 }
 
-fn reader(bytes: &[u8]) -> csv::Reader<&[u8]> {
+fn reader<R: Read>(bytes: R) -> csv::Reader<R> {
     csv::ReaderBuilder::new().has_headers(false).flexible(true).from_reader(bytes)
 }
 
@@ -282,12 +284,19 @@ fn unique(names: &[String], key: impl Fn(&str) -> String) -> Result<(), Refusal>
     Ok(())
 }
 
+/// Records below others: a mark of UTF-8 is one at a file's beginning alone, and here it is text. An
+/// empty line before it is no record.
+fn below(records: &[u8]) -> impl Read {
+    let line: &[u8] = if records.starts_with(BOM) { b"\n" } else { b"" };
+    line.chain(records)
+}
+
 /// A block as columns of text. Empty, `NULL` and `null` is null. A record with too many or too
 /// few fields is a finding, and null everywhere.
 pub(crate) fn columns(block: &Block, width: usize, findings: &mut Findings) -> Vec<ArrayRef> {
     let rows = usize::try_from(block.rows).unwrap_or(0);
     let mut columns: Vec<Text> = (0..width).map(|_| Text::with_capacity(rows)).collect();
-    let mut reader = reader(&block.bytes);
+    let mut reader = reader(below(&block.bytes));
     let mut record = csv::ByteRecord::new();
     let mut row = 0;
     // Bytes in memory: reading them can't fail, and every record is flexible.

@@ -60,6 +60,21 @@ fn empty_lines_are_no_records_and_a_bare_return_ends_one() {
 }
 
 #[test]
+fn a_mark_of_utf_8_below_the_header_is_text() {
+    let text = "\u{feff}a,b\n\u{feff}1,2\n\u{feff},\u{feff}\n";
+    let (header, rows) = cut(text.as_bytes(), Limits::default()).unwrap();
+    assert_eq!(header, ["a", "b"]);
+    let rows: Vec<Vec<&str>> = rows
+        .iter()
+        .map(|row| row.iter().map(|value| value.as_deref().unwrap()).collect())
+        .collect();
+    assert_eq!(rows, [["\u{feff}1", "2"], ["\u{feff}", "\u{feff}"]]);
+    // Nor does it open a quote there.
+    let (_, rows) = cut("a,b\n\u{feff}\"x,2\ny,3\n".as_bytes(), Limits::default()).unwrap();
+    assert_eq!(rows.len(), 2, "{rows:?}");
+}
+
+#[test]
 fn a_file_of_many_blocks_loses_no_record() {
     let mut text = String::from("a,b\n");
     let rows = 400_000;
