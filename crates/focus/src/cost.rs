@@ -42,6 +42,13 @@ pub enum AsOf {
     Instant(Timestamp),
 }
 
+impl AsOf {
+    /// The version with this number. Before the first bill there is none that could be named.
+    pub fn version(version: u64) -> Option<Self> {
+        (version > 0).then_some(Self::Version(version))
+    }
+}
+
 impl std::fmt::Display for AsOf {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {

@@ -14,4 +14,4 @@ mod tests;
 pub use amount::{approximate, rounded};
 pub use anomaly::{Anomaly, DAYS_BACK, anomalies, anomaly};
 pub use daily::Daily;
-pub use period::{Foreseen, MONTHS_BACK, error, foresee, month_end};
+pub use period::{Foreseen, error, foresee, month_end, with_history};

@@ -7,8 +7,8 @@ use crate::{Daily, approximate, rounded};
 
 /// Days that a forecast looks back on: eight of each weekday.
 const LOOK_BACK: usize = 56;
-/// Billing months before a period whose days a forecast may need.
-pub const MONTHS_BACK: usize = 2;
+/// Billing months before a period that hold as many days as a forecast looks back on.
+const MONTHS_BACK: usize = 2;
 /// Fewer days than this have no season and no trend worth the name.
 const SEASON_AFTER: usize = 14;
 /// Passes over line and season: each leaves a small part of the error of the one before.
@@ -27,6 +27,12 @@ pub struct Foreseen {
     pub spent: Decimal,
     /// At the end, to the cent.
     pub end: Decimal,
+}
+
+/// The billing months whose days the forecast of some is made of: these, and those before that tell
+/// their weekdays and trend.
+pub fn with_history(months: Months) -> Months {
+    ((0..MONTHS_BACK).fold(months.0, |month, _| month.previous()), months.1)
 }
 
 /// The end of some billing months, from what each day has cost, also before them. `None` where less

@@ -64,7 +64,7 @@ impl Lake {
     pub fn diff<'a>(&'a self, compared: &'a Compared) -> Answer<'a, Result<Table, ReportError>> {
         Box::pin(async move {
             let version = self.state_at(compared.as_of).await?.version;
-            let as_of = Some(AsOf::Version(version)).filter(|_| version > 0);
+            let as_of = AsOf::version(version);
             let before = self.sql(&sql(compared, compared.before), &[], as_of).await?;
             let after = self.sql(&sql(compared, compared.after), &[], as_of).await?;
             let width = compared.by.len() + 1;

@@ -132,7 +132,7 @@ impl Lake {
             let only = asked.only.iter().map(|(dimension, _)| dimension);
             let days = asked.by.iter().chain(only).all(is_of_days);
             let version = self.state_at(asked.as_of).await?.version;
-            let as_of = Some(AsOf::Version(version)).filter(|_| version > 0);
+            let as_of = AsOf::version(version);
             // Each month has its own rate, so that the lines are told apart by it first.
             let by: Vec<Dimension> = match asked.currency {
                 Some(_) => [Dimension::Month].iter().chain(&asked.by).cloned().collect(),

@@ -71,8 +71,7 @@ impl Spent {
             return Ok(*sum);
         }
         let mut asked = budget.watched.asked(months);
-        // Before the first bill there is no version that could be named.
-        asked.as_of = (version > 0).then_some(AsOf::Version(version));
+        asked.as_of = AsOf::version(version);
         // Nobody closes it; without leave the question would be asked all the same.
         let _leave = questions.acquire().await;
         let totals = costs.report(&asked).await?.totals;
@@ -108,9 +107,8 @@ impl Spent {
         if let Some(end) = self.of_version(version).ends.get(&place) {
             return Ok(*end);
         }
-        let since = (0..forecast::MONTHS_BACK).fold(months.0, |month, _| month.previous());
-        let mut asked = budget.watched.asked_by_day((since, months.1));
-        asked.as_of = (version > 0).then_some(AsOf::Version(version));
+        let mut asked = budget.watched.asked_by_day(forecast::with_history(months));
+        asked.as_of = AsOf::version(version);
         let _leave = questions.acquire().await;
         let days = budget.watched.days(&costs.report(&asked).await?.table);
         let end = forecast::foresee(&days, months, today).map(|foreseen| foreseen.end);

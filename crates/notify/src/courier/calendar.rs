@@ -314,9 +314,8 @@ async fn foreseen(
     months: Months,
     today: Date,
 ) -> Result<Option<Foreseen>, CostsError> {
-    let since = (0..forecast::MONTHS_BACK).fold(months.0, |month, _| month.previous());
-    let mut asked = budget.watched.asked_by_day((since, months.1));
-    asked.as_of = (version > 0).then_some(AsOf::Version(version));
+    let mut asked = budget.watched.asked_by_day(forecast::with_history(months));
+    asked.as_of = AsOf::version(version);
     let days = budget.watched.days(&costs.report(&asked).await?.table);
     Ok(forecast::foresee(&days, months, today))
 }

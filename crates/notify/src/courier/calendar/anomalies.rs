@@ -141,7 +141,7 @@ async fn services(
     let asked = Asked {
         by: columns.into_iter().chain([Dimension::Day]).collect(),
         months: Month::of_day(first).zip(Month::of_day(today)),
-        as_of: (version > 0).then_some(AsOf::Version(version)),
+        as_of: AsOf::version(version),
         ..Asked::default()
     };
     let mut services: BTreeMap<Billed, Days> = BTreeMap::new();
