@@ -47,6 +47,9 @@ pub struct Reserve {
     pub estimate: Quote,
     /// How long to wait for a settle; the store's default when `None`.
     pub timeout: Option<SignedDuration>,
+    /// Answer as soon as the hold is committed and something on the disk stands in for it, where a
+    /// store knows such a thing; else once it is on the disk itself.
+    pub covered: bool,
 }
 
 /// Record what a call has cost.

@@ -141,7 +141,9 @@ impl Bench {
     ) -> Result<Outcome, EscrowError> {
         let estimate = quote(100, Some(amount));
         let call = call.clone();
-        self.store.reserve(Reserve { key: key(number), call, estimate, timeout: None }).await
+        let covered = number.is_multiple_of(2);
+        let request = Reserve { key: key(number), call, estimate, timeout: None, covered };
+        self.store.reserve(request).await
     }
 
     /// Settles a reservation at an amount.

@@ -40,8 +40,8 @@ pub use notify::{Notify, NotifyChannel, Target};
 use setting::{SETTINGS, Setting};
 pub use value::{account, address, resolution};
 use value::{
-    buckets, database, duration, every, fail, lake, limit, log_format, log_level, networks, parsed,
-    patience, postgres, token, wait, web,
+    buckets, cover, database, duration, every, fail, lake, limit, log_format, log_level, networks,
+    parsed, patience, postgres, token, wait, web,
 };
 
 /// The form of the log.
@@ -92,6 +92,8 @@ pub struct Config {
     pub gateway_drain: Duration,
     /// What becomes of calls while the store is down.
     pub gateway_fail: Fail,
+    /// The part of a budget that may be promised to calls before their holds are on the disk.
+    pub gateway_cover: u8,
     /// Calls in flight at a time.
     pub gateway_calls: NonZeroU32,
     /// The folder of charges to come.
@@ -138,6 +140,7 @@ impl Config {
             gateway_body_timeout: Duration::from_secs(60),
             gateway_drain: Duration::from_secs(120),
             gateway_fail: Fail::Closed,
+            gateway_cover: 1,
             gateway_calls: NonZeroU32::MIN.saturating_add(4095),
             gateway_spool: None,
             upstreams: Vec::new(),
@@ -210,6 +213,7 @@ impl Config {
             "gateway.body_timeout" => self.gateway_body_timeout = patience(text)?,
             "gateway.drain" => self.gateway_drain = patience(text)?,
             "gateway.fail" => self.gateway_fail = fail(text)?,
+            "gateway.cover_percent" => self.gateway_cover = cover(text)?,
             "gateway.calls_most" => {
                 self.gateway_calls = parsed(text, "a whole number from 1 to 4294967295")?;
             }

@@ -55,7 +55,11 @@ impl Context {
 
 /// The store's options that a config means.
 pub fn options(config: &Config) -> store::Options {
-    store::Options { defaults: config.defaults(), ..store::Options::default() }
+    store::Options {
+        defaults: config.defaults(),
+        cover_percent: config.gateway_cover,
+        ..store::Options::default()
+    }
 }
 
 /// Opens a database; makes the folder of a SQLite file first.

@@ -147,8 +147,8 @@ impl Inner {
                 given: true,
                 estimated: false,
             };
-            let request =
-                Reserve { key, call: attribution.clone(), estimate, timeout: Some(TIMEOUT) };
+            let (call, timeout) = (attribution.clone(), Some(TIMEOUT));
+            let request = Reserve { key, call, estimate, timeout, covered: false };
             if let Err(error) = self.rooms.escrow.reserve(request).await {
                 self.free(&holds).await;
                 return Err(Fault::escrow(error, self.now()));

@@ -195,7 +195,7 @@ impl Bid<'_> {
 
     fn request(&self, call: &Call) -> Reserve {
         let (key, call, estimate) = (call.key, self.attribution.clone(), self.quote());
-        Reserve { key, call, estimate, timeout: None }
+        Reserve { key, call, estimate, timeout: None, covered: true }
     }
 
     /// Takes the tight bound.

@@ -2,7 +2,7 @@
 //!
 //! Owns how a vendor's request becomes a hold, how its answer becomes a charge, and the bytes in
 //! between. Knows nothing of databases: it holds its store as `dyn budget::Escrow`. Invariants: the
-//! hold is durable before the first byte goes upstream and is never below what the call can cost;
+//! hold is committed before the first byte goes upstream and is never below what the call can cost;
 //! every hold is settled or released exactly once; prompts and answers are neither kept nor logged.
 
 mod abide;

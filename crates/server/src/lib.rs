@@ -26,6 +26,7 @@ mod routes;
 mod run;
 mod scrape;
 mod service;
+mod steady;
 #[cfg(test)]
 mod tests;
 mod usage;

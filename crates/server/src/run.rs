@@ -16,7 +16,7 @@ use tokio::{
     sync::{Semaphore, watch},
 };
 
-use crate::{front::Front, jobs, service::Service};
+use crate::{front::Front, jobs, service::Service, steady::steady};
 
 /// How long a job may take to end once the service stops.
 const JOBS_TIMEOUT: Duration = Duration::from_secs(5);
@@ -54,7 +54,7 @@ pub async fn run(
         let Ok(peer) = stream.peer_addr() else { continue };
         let connection = connection(&front, &connections, stream, peer.ip());
         tokio::spawn(async move {
-            connection.await;
+            steady(connection).await;
             drop(slot);
         });
     }

@@ -3,7 +3,8 @@
 //! Owns how budgets, accounts, reservations and ledger entries are kept, and the group commit: what
 //! arrives while a transaction is on its way to disk shares the next one. The only crate that names
 //! a database. Knows nothing of HTTP, of prices, or of what is decided: it loads, calls
-//! [`budget::Batch`], saves. Invariant: nothing is answered before it is durable.
+//! [`budget::Batch`], saves. Invariant: nothing is answered before it is durable, or before what
+//! stands in for it is.
 
 pub mod names;
 mod open;

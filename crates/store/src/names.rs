@@ -6,7 +6,7 @@ use std::time::Instant;
 use budget::{Command, CommandResult, EscrowError, StoreError};
 
 /// Histogram by `command`: seconds from a `reserve`, `settle`, `release`, `resolve` or `expire` to
-/// its durable outcome.
+/// its answer.
 pub const COMMAND_SECONDS: &str = "bursar_store_command_seconds";
 /// Histogram: commands that one commit, with one sync to disk, has made durable together.
 pub const COMMIT_COMMANDS: &str = "bursar_store_commit_commands";
@@ -20,16 +20,21 @@ pub const QUEUE: &str = "bursar_store_queue_commands";
 /// queue `overloaded` or `closed`, a row `corrupt`.
 pub const FAILURES: &str = "bursar_store_failures_total";
 
+/// Counter: holds that were answered before they were on the disk, where a cover stood in for them
+/// (SQLite).
+pub const COVERED: &str = "bursar_store_covered_total";
+
 /// Its reasons: the kinds of [`StoreError`].
 const REASONS: [&str; 4] = ["unavailable", "overloaded", "closed", "corrupt"];
 
 /// All of them, and what Prometheus is told of each.
-pub const ALL: [(&str, &str); 5] = [
-    (COMMAND_SECONDS, "Seconds from a command to its durable outcome"),
+pub const ALL: [(&str, &str); 6] = [
+    (COMMAND_SECONDS, "Seconds from a command to its answer"),
     (COMMIT_COMMANDS, "Commands that one commit has made durable together"),
     (COMMIT_SECONDS, "Seconds of a commit, its sync to disk included"),
     (QUEUE, "Commands that wait for a commit"),
     (FAILURES, "Commands that the store did not carry out"),
+    (COVERED, "Holds answered before they were on the disk, under a cover that was"),
 ];
 
 /// Tells the metrics' recorder what each shows.
@@ -37,10 +42,11 @@ pub fn describe() {
     for (name, help) in ALL {
         match name {
             QUEUE => metrics::describe_gauge!(name, help),
-            FAILURES => metrics::describe_counter!(name, help),
+            FAILURES | COVERED => metrics::describe_counter!(name, help),
             _ => metrics::describe_histogram!(name, help),
         }
     }
+    metrics::counter!(COVERED).absolute(0);
     // From nothing to one is no increase: what counts up begins at 0.
     for reason in REASONS {
         metrics::counter!(FAILURES, "reason" => reason).absolute(0);
@@ -60,6 +66,13 @@ pub(crate) fn answered(command: &'static str, since: Instant, result: &CommandRe
 pub(crate) fn committed(commands: usize, since: Instant) {
     metrics::histogram!(COMMIT_COMMANDS).record(count(commands));
     metrics::histogram!(COMMIT_SECONDS).record(since.elapsed().as_secs_f64());
+}
+
+/// Records holds that were answered before they were on the disk.
+pub(crate) fn covered(holds: u64) {
+    if holds > 0 {
+        metrics::counter!(COVERED).increment(holds);
+    }
 }
 
 /// Records how many commands wait while others are carried out.

@@ -11,10 +11,14 @@ pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 /// A moment in a commit at which a simulation may let the process die.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Moment {
-    /// All is written, nothing is durable.
+    /// All is written, nothing is committed.
     BeforeCommit,
-    /// All is durable, nobody has been answered.
+    /// All is committed, nobody has been answered.
     AfterCommit,
+    /// What may be answered before it is on the disk has been answered (SQLite).
+    BeforeSync,
+    /// All is on the disk, the rest has not been answered (SQLite).
+    AfterSync,
 }
 
 /// Says whether to fail at a moment.
@@ -34,6 +38,12 @@ pub struct Options {
     /// So many ledger entries are indexed together (SQLite). More fill pages better, and take longer
     /// to read again after a crash.
     pub index_at_once: usize,
+    /// The most, in percent of a budget's limit, that calls which ask for it may be promised before
+    /// their holds are on the disk, where as much stands there in for them (SQLite). 0: nothing.
+    pub cover_percent: u8,
+    /// Names this start of the machine: what it had committed may be gone in another. Where it is
+    /// unknown nothing is promised before it is on the disk.
+    pub boot: Option<String>,
     /// Tells the time.
     pub clock: Clock,
     /// Fails commits on purpose; `None` outside simulations.
@@ -48,10 +58,18 @@ impl Default for Options {
             queue_max: 16_384,
             cache_tenants: 150_000,
             index_at_once: 131_072,
+            cover_percent: 1,
+            boot: boot(),
             clock: Arc::new(Timestamp::now),
             fault: None,
         }
     }
+}
+
+/// What Linux calls this start of the machine.
+fn boot() -> Option<String> {
+    let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+    Some(id.trim().to_owned()).filter(|id| !id.is_empty())
 }
 
 impl fmt::Debug for Options {
@@ -62,6 +80,8 @@ impl fmt::Debug for Options {
             .field("queue_max", &self.queue_max)
             .field("cache_tenants", &self.cache_tenants)
             .field("index_at_once", &self.index_at_once)
+            .field("cover_percent", &self.cover_percent)
+            .field("boot", &self.boot)
             .finish_non_exhaustive()
     }
 }

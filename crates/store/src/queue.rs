@@ -12,22 +12,21 @@ use crate::names;
 pub(crate) struct Job {
     /// What to do.
     pub(crate) command: Command,
-    /// Answered after the commit.
+    /// Answered once the commit is durable, or what stands in for it is.
     pub(crate) reply: oneshot::Sender<CommandResult>,
 }
 
-/// Hands a command in and waits until it is durable. A full queue is refused at once: waiting
-/// longer would help nobody.
-pub(crate) async fn submit<M>(
-    queue: &mpsc::Sender<M>,
+/// Hands a command in and waits until it may be answered: as a rule, until it is durable. A full
+/// queue is refused at once: waiting longer would help nobody.
+pub(crate) async fn submit(
     command: Command,
-    message: impl FnOnce(Job) -> M,
+    hand_in: impl FnOnce(Job) -> Result<(), StoreError>,
 ) -> CommandResult {
     let (verb, since) = (names::verb(&command), Instant::now());
     let (reply, outcome) = oneshot::channel();
-    let result = match queue.try_send(message(Job { command, reply })) {
+    let result = match hand_in(Job { command, reply }) {
         Ok(()) => outcome.await.unwrap_or(Err(EscrowError::Store(StoreError::Closed))),
-        Err(error) => Err(EscrowError::Store(refused(&error))),
+        Err(error) => Err(EscrowError::Store(error)),
     };
     names::answered(verb, since, &result);
     result

@@ -42,7 +42,8 @@ struct Faults {
 
 impl Faults {
     fn strikes(&self, moment: Moment) -> bool {
-        if !self.armed.load(Ordering::SeqCst) {
+        let of_commit = matches!(moment, Moment::BeforeCommit | Moment::AfterCommit);
+        if !of_commit || !self.armed.load(Ordering::SeqCst) {
             return false;
         }
         let left = self.next.fetch_sub(1, Ordering::SeqCst);

@@ -133,7 +133,13 @@ impl World {
             Move::Save { minutes } => return self.save(minutes),
             Move::Reserve { key: number, model, user, amount } => {
                 let (call, estimate) = (call(model, user), quote(i128::from(amount)));
-                Command::Reserve(Reserve { key: key(number), call, estimate, timeout: None })
+                Command::Reserve(Reserve {
+                    key: key(number),
+                    call,
+                    estimate,
+                    timeout: None,
+                    covered: false,
+                })
             }
             // Within the hold: what a true upper bound promises.
             Move::Settle { key: number, part } => {

@@ -91,7 +91,13 @@ async fn a_reservation_holds_in_every_budget_or_in_none(bench: &Bench) {
     bench.reserve(3, &m, "1").await.unwrap();
     bench.release(1).await.unwrap();
     assert_eq!(bench.balances(Some("m")).await, strings("0", "1", "0"));
-    let check = Reserve { key: key(9), call: m, estimate: quote(1, Some("2")), timeout: None };
+    let check = Reserve {
+        key: key(9),
+        call: m,
+        estimate: quote(1, Some("2")),
+        timeout: None,
+        covered: false,
+    };
     let standing = bench.store.check(check).await.unwrap();
     assert_eq!((standing.counted, standing.limit), (usd("3"), usd("3")));
 }
@@ -121,8 +127,13 @@ async fn the_same_key_with_other_content_changes_nothing(bench: &Bench) {
     bench.budget(Scope::tenant(tenant()), "10").await;
     let m = call("m", None, None);
     bench.reserve(1, &m, "2").await.unwrap();
-    let other =
-        Reserve { key: key(1), call: m.clone(), estimate: quote(7, Some("2")), timeout: None };
+    let other = Reserve {
+        key: key(1),
+        call: m.clone(),
+        estimate: quote(7, Some("2")),
+        timeout: None,
+        covered: true,
+    };
     assert!(matches!(bench.store.reserve(other).await, Err(EscrowError::Conflict(_))));
     assert!(matches!(
         bench.track(1, &call("other", None, None), Some("1")).await,
@@ -301,8 +312,13 @@ async fn users_and_report_types_have_budgets_of_their_own(bench: &Bench) {
 async fn unpriced_calls_are_kept_and_charged_later(bench: &Bench) {
     bench.budget(Scope::tenant(tenant()), "10").await;
     let new = call("new-model", None, None);
-    let request =
-        Reserve { key: key(1), call: new.clone(), estimate: quote(1, None), timeout: None };
+    let request = Reserve {
+        key: key(1),
+        call: new.clone(),
+        estimate: quote(1, None),
+        timeout: None,
+        covered: true,
+    };
     assert!(matches!(bench.store.reserve(request).await, Err(EscrowError::Unpriced(_))));
     let kept = bench.track(2, &new, None).await.unwrap();
     assert_eq!(kept.reservation.state, State::Unpriced);

@@ -106,7 +106,8 @@ impl History {
             }
             _ => {
                 let (call, estimate) = (self.call(), quote(tokens, Some(&amount)));
-                Step::Reserve(Reserve { key, call, estimate, timeout: None })
+                let covered = self.number(2) == 0;
+                Step::Reserve(Reserve { key, call, estimate, timeout: None, covered })
             }
         }
     }

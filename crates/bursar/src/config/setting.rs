@@ -136,6 +136,12 @@ pub const SETTINGS: &[Setting] = &[
         "While the budget store is down: closed refuses calls, open lets them through",
     ),
     setting(
+        "gateway.cover_percent",
+        "BURSAR_GATEWAY_COVER_PERCENT",
+        "1",
+        "Part of a budget promised before its holds are on SQLite's disk, under a cover that is",
+    ),
+    setting(
         "gateway.calls_most",
         "BURSAR_GATEWAY_CALLS_MOST",
         "4096",

@@ -174,6 +174,11 @@ pub(super) fn fail(text: &str) -> Result<Fail, String> {
     }
 }
 
+pub(super) fn cover(text: &str) -> Result<u8, String> {
+    let percent = text.parse().ok().filter(|percent| *percent <= 100);
+    percent.ok_or_else(|| format!("{text:?} is not a whole number from 0 to 100"))
+}
+
 pub(super) fn log_format(text: &str) -> Result<LogFormat, String> {
     match text {
         "text" => Ok(LogFormat::Text),

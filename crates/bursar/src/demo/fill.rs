@@ -172,7 +172,7 @@ async fn leave_open(
         };
         let estimate = engine.hold_quote(model, usage, span.now);
         let (key, timeout) = (key(random), Some(timeout));
-        store.reserve(Reserve { key, call, estimate, timeout }).await?;
+        store.reserve(Reserve { key, call, estimate, timeout, covered: false }).await?;
     }
     let later = span.now.checked_add(second)?;
     clock.set(later);

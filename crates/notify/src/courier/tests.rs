@@ -108,6 +108,7 @@ async fn what_was_held_and_what_it_cost_is_told_of_an_overrun() {
         call: call("m", None, None),
         estimate: quote(100, Some("0.5")),
         timeout: None,
+        covered: false,
     };
     budget::Escrow::reserve(&*bench.store, reserve).await.unwrap();
     let actual = quote(300, Some("1.25"));

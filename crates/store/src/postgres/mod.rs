@@ -102,7 +102,8 @@ impl Postgres {
     async fn submit(&self, command: Command) -> Result<Outcome, EscrowError> {
         let queue = self.queue.lock().ok().and_then(|queue| queue.clone());
         let queue = queue.ok_or(EscrowError::Store(StoreError::Closed))?;
-        queue::submit(&queue, command, std::convert::identity).await
+        let hand_in = |job| queue.try_send(job).map_err(|error| queue::refused(&error));
+        queue::submit(command, hand_in).await
     }
 
     /// Takes no more commands, and waits for those that it has taken.

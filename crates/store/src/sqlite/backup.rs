@@ -54,6 +54,10 @@ fn write(from: &Path, to: &Path, check: bool) -> Result<(), OpenError> {
             return Err(at(from, format!("the backup is damaged: {verdict}")));
         }
     }
+    // A copy has everything that was committed: nothing can be missing that a cover stands in for.
+    if target.table_exists(None, "cover").map_err(|error| at(to, error))? {
+        target.execute("delete from cover", []).map_err(|error| at(to, error))?;
+    }
     target.close().map_err(|(_, error)| at(to, error))?;
     let synced = fs::File::open(to).and_then(|file| file.sync_all());
     synced.map_err(|error| at(to, error))

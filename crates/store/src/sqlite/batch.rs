@@ -4,10 +4,12 @@ use std::{collections::HashMap, sync::Arc};
 
 use ::budget::{AccountId, Batch, Book, Changes, Command, CommandResult, Key, StoreError};
 use focus::TenantId;
+use jiff::Timestamp;
 use rusqlite::Connection;
 
 use super::{
     behind::{Behind, Place, Saved},
+    cover::{Covers, Decided},
     load,
     row::corrupt,
     save, unavailable,
@@ -25,6 +27,10 @@ pub(super) trait Seat {
     fn behind(&mut self) -> &mut Behind;
     /// Both at once.
     fn db_and_behind(&mut self) -> (&Connection, &mut Behind);
+    /// What stands in for holds that are not on the disk.
+    fn covers(&mut self) -> &mut Covers;
+    /// The database with them.
+    fn db_and_covers(&mut self) -> (&Connection, &mut Covers);
     /// The transaction has begun: nobody else writes from here on.
     fn began(&mut self) -> Result<(), StoreError>;
 }
@@ -34,26 +40,32 @@ struct Done {
     results: Vec<CommandResult>,
     changes: Changes,
     saved: Saved,
+    decided: Decided,
+    now: Timestamp,
 }
 
+/// What a command has led to, and whether it may be told before the commit is on the disk.
+pub(super) type Told = (CommandResult, bool);
+
 /// Loads what the commands touch, runs them in order, saves, commits, and remembers the books; also
-/// those that were asked for, with the accounts opened that had to be.
+/// those that were asked for, with the accounts opened that had to be. Nothing is synced to disk.
 pub(super) fn commit(
     seat: &mut impl Seat,
     commands: &[&Command],
     asked_for: &[TenantId],
-) -> Result<Vec<CommandResult>, StoreError> {
-    let Done { results, mut changes, saved } = in_transaction(seat, |seat| {
+) -> Result<Vec<Told>, StoreError> {
+    let Done { results, mut changes, saved, decided, now } = in_transaction(seat, |seat| {
         let done = run(seat, commands, asked_for)?;
         seat.options().strike(Moment::BeforeCommit)?;
         Ok(done)
     })?;
     seat.options().strike(Moment::AfterCommit)?;
     seat.behind().committed(&mut changes, saved);
+    seat.covers().committed(decided.raises, now);
     for book in changes.books {
         seat.books().insert(book.head.tenant.clone(), Arc::new(book));
     }
-    Ok(results)
+    Ok(results.into_iter().zip(decided.early).collect())
 }
 
 fn in_transaction<S: Seat, T>(
@@ -89,12 +101,17 @@ fn run<S: Seat>(
         bringer.bring_book(tenant)?;
     }
     let Bringer { seat, mut batch, places } = bringer;
-    let results = commands.iter().map(|command| batch.run(command)).collect();
+    let results: Vec<_> = commands.iter().map(|command| batch.run(command)).collect();
     let now = batch.now();
     let mut changes = batch.finish();
     let mut saved = Saved::default();
+    // What is remembered is what the last commit has left, and that is on the disk.
+    let before = seat.books().clone();
+    let decided = seat.covers().decide(commands, &results, &before, &changes.books, now);
     if !changes.is_empty() {
         saved = save::changes(seat.db(), &changes, &places, now)?;
+        let (db, covers) = seat.db_and_covers();
+        covers.save(db, &decided.raises, now)?;
         let many = seat.options().index_at_once;
         let (db, behind) = seat.db_and_behind();
         behind.step(db, commands.len().max(1), many)?;
@@ -102,7 +119,7 @@ fn run<S: Seat>(
     for book in &mut changes.books {
         book.forget_past(now);
     }
-    Ok(Done { results, changes, saved })
+    Ok(Done { results, changes, saved, decided, now })
 }
 
 /// Brings what commands touch into a batch.

@@ -1,8 +1,9 @@
-//! The write-ahead log, moved into the file beside the thread that writes, so that a batch waits
-//! for few of its pages.
+//! The write-ahead log: brought to the disk, and moved into the file beside the thread that writes,
+//! so that a batch waits for few of its pages.
 
 use std::{
     cell::Cell,
+    fs::File,
     io,
     path::Path,
     sync::{
@@ -28,6 +29,23 @@ const PAGES_MANY: i32 = 16_384;
 const PAGES_FEW: i32 = 256;
 /// The writer moves any number rather than let the log grow beyond this (256 MiB).
 const PAGES_MOST: i32 = 65_536;
+
+/// The log's own file. SQLite keeps it while a connection is open.
+pub(super) struct Log(File);
+
+impl Log {
+    /// The log of a file that is open.
+    pub(super) fn open(path: &Path) -> io::Result<Self> {
+        let mut name = path.as_os_str().to_owned();
+        name.push("-wal");
+        File::open(name).map(Self)
+    }
+
+    /// Waits until all that was committed is on the disk.
+    pub(super) fn sync(&self) -> io::Result<()> {
+        self.0.sync_data()
+    }
+}
 
 /// Moves the log into the file. It is then written over from its beginning.
 pub(super) struct Checkpointer {

@@ -1,7 +1,8 @@
 //! The store in one SQLite file.
 //!
-//! One thread writes, in transactions that many commands share (`writer`); readers have connections
-//! of their own. Write-ahead log with `synchronous = full`: a commit is on disk when it returns.
+//! One connection writes, in transactions that many commands share (`writer`); readers have their
+//! own. What is in the write-ahead log is synced after each transaction, and answered then, or before
+//! that where something on the disk stands in for it (`cover`).
 //! Other processes may write the same file (`bursar budget set` beside a running service): a batch
 //! begins by asking SQLite whether somebody else has committed, and then forgets what it remembers.
 
@@ -10,6 +11,7 @@ mod batch;
 mod behind;
 mod budget;
 mod cloud_budget;
+mod cover;
 mod delivery;
 mod key;
 mod load;
@@ -20,6 +22,7 @@ mod reader;
 mod record;
 mod row;
 mod save;
+mod seat;
 mod tenant;
 #[cfg(test)]
 mod tests;

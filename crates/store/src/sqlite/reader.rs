@@ -12,6 +12,9 @@ use tokio::sync::Semaphore;
 
 use super::unavailable;
 
+/// So long a connection waits for another process that writes.
+pub(super) const BUSY: Duration = Duration::from_secs(10);
+
 /// Opens a connection with the settings that all share.
 pub(super) fn connect(path: &Path, writes: bool) -> rusqlite::Result<Connection> {
     let mut flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
@@ -19,7 +22,7 @@ pub(super) fn connect(path: &Path, writes: bool) -> rusqlite::Result<Connection>
         flags |= OpenFlags::SQLITE_OPEN_CREATE;
     }
     let db = Connection::open_with_flags(path, flags)?;
-    db.busy_timeout(Duration::from_secs(10))?;
+    db.busy_timeout(BUSY)?;
     db.set_prepared_statement_cache_capacity(64);
     // Plans don't depend on what is bound: otherwise a statement is prepared again for every value.
     db.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;

@@ -19,7 +19,9 @@ use rusqlite::Connection;
 use uuid::Uuid;
 
 use super::{Sqlite, backup, migrations, upkeep};
-use crate::Options;
+use crate::{Moment, Options};
+
+mod cover;
 
 const TENANTS: [&str; 3] = ["acme", "brite", "corva"];
 
@@ -37,14 +39,12 @@ fn call(tenant: &str) -> Attribution {
 }
 
 fn quote(dollars: u32) -> Quote {
+    quote_of(Money::from_dollars(dollars.into()))
+}
+
+fn quote_of(amount: Money) -> Quote {
     let (usage, tier) = (TokenUsage::default(), ServiceTier::Standard);
-    Quote {
-        usage,
-        tier,
-        amount: Some(Money::from_dollars(dollars.into())),
-        given: true,
-        estimated: false,
-    }
+    Quote { usage, tier, amount: Some(amount), given: true, estimated: false }
 }
 
 /// A call of each tenant that is settled, and one that is held.
@@ -54,7 +54,7 @@ async fn spend(store: &Sqlite, rounds: u128) {
             let key = Uuid::from_u128(round * 100 + place * 10 + 1);
             for key in [key, Uuid::from_u128(key.as_u128() + 1)] {
                 let (call, estimate) = (call(tenant), quote(2));
-                let reserve = Reserve { key, call, estimate, timeout: None };
+                let reserve = Reserve { key, call, estimate, timeout: None, covered: false };
                 store.reserve(reserve).await.unwrap();
             }
             store.settle(Settle { key, call: None, actual: quote(1) }).await.unwrap();
@@ -109,6 +109,7 @@ async fn what_another_process_writes_is_seen_after_the_next_sweep() {
         call: call("acme"),
         estimate: quote(2),
         timeout: None,
+        covered: false,
     };
     here.sweep(now).await.unwrap();
     // Before the writer looks, the sweep that asked for it may be done.
@@ -139,7 +140,8 @@ async fn a_store_whose_last_commit_failed_is_not_ready() {
     let folder = tempfile::tempdir().unwrap();
     let is_full = Arc::new(AtomicBool::new(true));
     let strikes = is_full.clone();
-    let fault: crate::Fault = Arc::new(move |_| strikes.load(Ordering::Relaxed));
+    let fault: crate::Fault =
+        Arc::new(move |moment| moment == Moment::BeforeCommit && strikes.load(Ordering::Relaxed));
     let options = Options { fault: Some(fault), ..Options::default() };
     let store = Sqlite::open(&folder.path().join("full.db"), options).unwrap();
     store.ping().await.unwrap();
@@ -149,6 +151,35 @@ async fn a_store_whose_last_commit_failed_is_not_ready() {
     is_full.store(false, Ordering::Relaxed);
     store.settle(settle).await.unwrap();
     store.ping().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_disk_that_does_not_take_the_log_is_written_to_no_more() {
+    let folder = tempfile::tempdir().unwrap();
+    let is_broken = Arc::new(AtomicBool::new(false));
+    let strikes = is_broken.clone();
+    let fault: crate::Fault =
+        Arc::new(move |moment| moment == Moment::BeforeSync && strikes.load(Ordering::Relaxed));
+    let path = folder.path().join("broken.db");
+    let store = Sqlite::open(&path, Options { fault: Some(fault), ..Options::default() }).unwrap();
+    let settle = |number| Settle {
+        key: Uuid::from_u128(number),
+        call: Some(call("acme")),
+        actual: quote(1),
+    };
+    store.settle(settle(1)).await.unwrap();
+    is_broken.store(true, Ordering::Relaxed);
+    store.settle(settle(2)).await.unwrap_err();
+    is_broken.store(false, Ordering::Relaxed);
+    store.settle(settle(3)).await.unwrap_err();
+    store.ping().await.unwrap_err();
+    store.close().await;
+    let store = open(&path, 1_000);
+    store.settle(settle(2)).await.unwrap();
+    let now = "2026-10-15T12:00:00Z".parse().unwrap();
+    let lines = store.status(&TenantId::parse("acme").unwrap(), now).await.unwrap();
+    assert_eq!(lines.len(), 1);
+    assert_eq!(store.verify().await.unwrap().faults, Vec::<String>::new());
 }
 
 #[tokio::test]

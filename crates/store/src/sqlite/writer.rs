@@ -1,29 +1,28 @@
-//! The one thread that writes.
+//! The one who writes.
 //!
-//! It takes what waits, commits it in one transaction with one sync to disk, answers, and takes what
-//! has come in meanwhile: the busier, the larger the batches, the fewer the syncs.
+//! A thread takes what waits, commits it in one transaction, syncs it to disk, answers, and takes
+//! what has come in meanwhile: the busier, the larger the batches, the fewer the syncs. A hold that
+//! may be answered before it is on the disk is committed by whoever asks for it, while nobody else
+//! writes, and the thread syncs it beside.
 
 use std::{
     fmt,
     path::Path,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError, TryLockError},
     thread,
     time::{Duration, Instant},
 };
 
-use ::budget::{Book, Command, CommandResult, EscrowError, StoreError};
+use ::budget::{Book, Command, CommandResult, Reserve, StoreError};
 use focus::TenantId;
 use quick_cache::sync::Cache;
 use rusqlite::Connection;
-use tokio::sync::{mpsc, oneshot};
-
-use super::{
-    batch,
-    behind::{Behind, Recent},
-    load,
-    log::Checkpointer,
-    unavailable,
+use tokio::{
+    runtime::Handle,
+    sync::{mpsc, oneshot},
 };
+
+use super::{behind::Recent, log::Checkpointer, seat::State, unavailable};
 use crate::{
     Options, names,
     queue::{self, Job},
@@ -33,12 +32,12 @@ use crate::{
 const FAILING: Duration = Duration::from_secs(10);
 
 /// When the last commit failed, unless it did not.
-type Failed = Arc<Mutex<Option<Instant>>>;
+pub(super) type Failed = Arc<Mutex<Option<Instant>>>;
 
 /// Committed books by tenant.
 pub(super) type Books = Arc<Cache<TenantId, Arc<Book>>>;
 
-type Work = Box<dyn FnOnce(&mut Connection, Option<&TenantId>) + Send>;
+type Work = Box<dyn FnOnce(&mut State, Option<&TenantId>) + Send>;
 
 enum Message {
     Command(Job),
@@ -46,6 +45,8 @@ enum Message {
     Write(Work, Option<TenantId>),
     /// Remember this tenant's book.
     Warm(TenantId),
+    /// Somebody has committed and not synced.
+    Sync,
     /// See whether another process has written.
     Look,
     Close,
@@ -54,9 +55,11 @@ enum Message {
 /// The handle of the writing thread.
 pub(super) struct Writer {
     queue: mpsc::Sender<Message>,
-    /// Committed books, kept by the writing thread alone.
+    /// Taken for a commit, and kept by the thread until it is on the disk.
+    state: Arc<Mutex<State>>,
+    /// Committed books, kept by who commits alone.
     pub(super) books: Books,
-    /// What is committed and can't be found by name, kept by the writing thread alone.
+    /// What is committed and can't be found by name, kept by who commits alone.
     pub(super) recent: Recent,
     failed: Failed,
     thread: Mutex<Option<thread::JoinHandle<()>>>,
@@ -73,30 +76,53 @@ impl Writer {
         path: &Path,
         mut db: Connection,
         options: Options,
-    ) -> std::io::Result<Self> {
-        let checkpointer = Checkpointer::start(path, &mut db)?;
+    ) -> Result<Self, StoreError> {
         let (queue, waiting) = mpsc::channel(options.queue_max.max(1));
-        let books = Arc::new(Cache::new(options.cache_tenants));
-        let behind = Behind::default();
-        let recent = behind.recent.clone();
-        let failed = Failed::default();
-        let state = State {
-            db,
-            options,
-            books: books.clone(),
-            behind,
-            version: None,
-            failed: failed.clone(),
-            checkpointer,
-        };
+        let batch_max = options.batch_max;
+        let checkpointer = Checkpointer::start(path, &mut db).map_err(StoreError::unavailable)?;
+        let mut state = State::new(path, db, options)?;
+        state.recover()?;
+        let (books, recent, failed) = state.shared();
+        let state = Arc::new(Mutex::new(state));
+        let seat = state.clone();
         let thread = thread::Builder::new().name("bursar-writer".into());
-        let thread = thread.spawn(move || state.run(waiting))?;
-        Ok(Self { queue, books, recent, failed, thread: Mutex::new(Some(thread)) })
+        let thread = thread.spawn(move || run(&seat, checkpointer, waiting, batch_max));
+        let thread = Mutex::new(Some(thread.map_err(StoreError::unavailable)?));
+        Ok(Self { queue, state, books, recent, failed, thread })
     }
 
-    /// Hands a command in and waits until it is durable.
+    /// Hands a command in and waits until it is durable, or covered where it asks for no more.
     pub(super) async fn submit(&self, command: Command) -> CommandResult {
-        queue::submit(&self.queue, command, Message::Command).await
+        let hand_in = |job| match self.commit_at_once(job) {
+            Some(job) => self.try_send(Message::Command(job)),
+            None => Ok(()),
+        };
+        queue::submit(command, hand_in).await
+    }
+
+    /// Commits a hold that may be answered before it is on the disk, if nobody else writes or waits
+    /// to, and everything that it needs is at hand. It is given back otherwise.
+    fn commit_at_once(&self, job: Job) -> Option<Job> {
+        let Command::Reserve(Reserve { covered: true, call, .. }) = &job.command else {
+            return Some(job);
+        };
+        let nobody_waits = self.queue.capacity() == self.queue.max_capacity();
+        if !nobody_waits || !self.books.contains_key(&call.tenant) {
+            return Some(job);
+        }
+        let left = match self.state.try_lock() {
+            Ok(mut state) => state.commit_at_once(job),
+            Err(_) => return Some(job),
+        };
+        if left.is_none() {
+            let (queue, state) = (self.queue.clone(), self.state.clone());
+            // Whoever has asked goes on first: to wake the thread takes as long as the commit.
+            match Handle::try_current() {
+                Ok(runtime) => drop(runtime.spawn(async move { have_synced(&queue, &state) })),
+                Err(_) => have_synced(&queue, &state),
+            }
+        }
+        left
     }
 
     /// Runs a change in a transaction of its own, and forgets the book of the tenant it concerns.
@@ -107,8 +133,8 @@ impl Writer {
     ) -> Result<T, StoreError> {
         let (reply, outcome) = oneshot::channel();
         let books = self.books.clone();
-        let work = move |db: &mut Connection, concerns: Option<&TenantId>| {
-            let result = in_transaction(db, work);
+        let work = move |state: &mut State, concerns: Option<&TenantId>| {
+            let result = state.write(|db| in_transaction(db, work));
             if let Some(tenant) = concerns {
                 books.remove(tenant);
             }
@@ -125,7 +151,18 @@ impl Writer {
         if failed.is_some_and(|at| at.elapsed() < FAILING) {
             return Err(StoreError::unavailable(std::io::Error::other("the last commit failed")));
         }
-        Ok(())
+        match self.state.try_lock() {
+            Ok(state) => state.check(),
+            Err(TryLockError::WouldBlock) => Ok(()),
+            Err(TryLockError::Poisoned(_)) => Err(StoreError::Closed),
+        }
+    }
+
+    /// Whether something is not on the disk yet.
+    #[cfg(test)]
+    pub(super) fn is_at_work(&self) -> bool {
+        self.queue.capacity() < self.queue.max_capacity()
+            || self.state.try_lock().map_or(true, |state| state.is_ahead())
     }
 
     /// Asks for a tenant's book to be remembered; not worth waiting for.
@@ -156,6 +193,15 @@ impl Writer {
     }
 }
 
+/// Tells the thread that something is committed; does its work where it is told nothing any more.
+fn have_synced(queue: &mpsc::Sender<Message>, state: &Mutex<State>) {
+    if queue.try_send(Message::Sync).is_err()
+        && let Ok(mut state) = state.lock()
+    {
+        state.sync();
+    }
+}
+
 fn in_transaction<T>(
     db: &mut Connection,
     work: impl FnOnce(&Connection) -> Result<T, StoreError>,
@@ -168,131 +214,51 @@ fn in_transaction<T>(
     Ok(result)
 }
 
-/// Changes whenever another connection has committed.
-fn data_version(db: &Connection) -> Result<Option<i64>, StoreError> {
-    let read = |row: &rusqlite::Row<'_>| row.get(0).map_err(unavailable);
-    Ok(load::rows(db, "pragma data_version", &[], read)?.pop())
-}
-
-struct State {
-    db: Connection,
-    options: Options,
-    books: Books,
-    behind: Behind,
-    /// What SQLite said of other connections' commits when it was last asked.
-    version: Option<i64>,
-    failed: Failed,
+/// The thread: it ends when it is told to, and when a commit has panicked.
+fn run(
+    seat: &Mutex<State>,
     checkpointer: Checkpointer,
-}
-
-impl State {
-    fn run(mut self, mut waiting: mpsc::Receiver<Message>) {
-        let mut jobs = Vec::with_capacity(self.options.batch_max);
-        let mut asked_for = Vec::new();
-        let mut next = waiting.blocking_recv();
-        while let Some(message) = next.take() {
-            let mut other = None;
-            match message {
-                Message::Command(job) => jobs.push(job),
-                Message::Warm(tenant) => asked_for.push(tenant),
-                message => other = Some(message),
-            }
-            while other.is_none() && jobs.len() + asked_for.len() < self.options.batch_max {
-                match waiting.try_recv() {
-                    Ok(Message::Command(job)) => jobs.push(job),
-                    Ok(Message::Warm(tenant)) => asked_for.push(tenant),
-                    Ok(message) => other = Some(message),
-                    Err(_) => break,
-                }
-            }
-            asked_for.retain(|tenant| !self.books.contains_key(tenant));
-            if !jobs.is_empty() || !asked_for.is_empty() {
-                names::waiting(waiting.len());
-                self.commit(&mut jobs, &asked_for);
-                asked_for.clear();
-            }
-            match other {
-                Some(Message::Write(work, concerns)) => {
-                    work(&mut self.db, concerns.as_ref());
-                }
-                Some(Message::Look) => self.look(),
-                Some(Message::Close) => waiting.close(),
-                Some(Message::Command(_) | Message::Warm(_)) | None => {}
-            }
-            self.checkpointer.look(&self.db);
-            next = waiting.blocking_recv();
+    mut waiting: mpsc::Receiver<Message>,
+    batch_max: usize,
+) {
+    let mut jobs = Vec::with_capacity(batch_max);
+    let mut asked_for = Vec::new();
+    let mut next = waiting.blocking_recv();
+    while let Some(message) = next.take() {
+        let Ok(mut state) = seat.lock() else { return };
+        // What was committed at once.
+        state.sync();
+        let mut other = None;
+        match message {
+            Message::Command(job) => jobs.push(job),
+            Message::Warm(tenant) => asked_for.push(tenant),
+            message => other = Some(message),
         }
-        self.checkpointer.close(&self.db);
-    }
-
-    /// Forgets everything that is remembered: it may be ahead of the file.
-    fn forget(&mut self) {
-        self.books.clear();
-        self.behind.forget();
-        self.version = None;
-    }
-
-    /// Forgets what is remembered when another connection has committed.
-    fn look(&mut self) {
-        if self.version.is_some() && data_version(&self.db).ok() != Some(self.version) {
-            self.forget();
-        }
-    }
-
-    fn commit(&mut self, jobs: &mut Vec<Job>, asked_for: &[TenantId]) {
-        let since = Instant::now();
-        let commands: Vec<&Command> = jobs.iter().map(|job| &job.command).collect();
-        let done = batch::commit(self, &commands, asked_for);
-        *self.failed.lock().unwrap_or_else(PoisonError::into_inner) =
-            done.is_err().then(Instant::now);
-        match done {
-            Ok(results) => {
-                names::committed(results.len(), since);
-                for (job, result) in jobs.drain(..).zip(results) {
-                    let _ = job.reply.send(result);
-                }
-            }
-            Err(error) => {
-                tracing::error!(error = ?error, commands = jobs.len(), "a commit has failed");
-                self.forget();
-                for job in jobs.drain(..) {
-                    let _ = job.reply.send(Err(EscrowError::Store(error.clone())));
-                }
+        while other.is_none() && jobs.len() + asked_for.len() < batch_max {
+            match waiting.try_recv() {
+                Ok(Message::Command(job)) => jobs.push(job),
+                Ok(Message::Warm(tenant)) => asked_for.push(tenant),
+                Ok(Message::Sync) => {}
+                Ok(message) => other = Some(message),
+                Err(_) => break,
             }
         }
-    }
-}
-
-/// What [`batch::commit`] needs of the writing thread.
-impl batch::Seat for State {
-    fn db(&self) -> &Connection {
-        &self.db
-    }
-
-    fn options(&self) -> &Options {
-        &self.options
-    }
-
-    fn books(&self) -> &Books {
-        &self.books
-    }
-
-    fn behind(&mut self) -> &mut Behind {
-        &mut self.behind
-    }
-
-    fn db_and_behind(&mut self) -> (&Connection, &mut Behind) {
-        (&self.db, &mut self.behind)
-    }
-
-    /// Reads again what is remembered when another connection has committed since the last look.
-    fn began(&mut self) -> Result<(), StoreError> {
-        let version = data_version(&self.db)?;
-        if version != self.version {
-            self.books.clear();
-            self.behind.rebuild(&self.db)?;
+        if !jobs.is_empty() || !asked_for.is_empty() {
+            names::waiting(waiting.len());
+            state.commit(&mut jobs, &mut asked_for);
+            state.sync();
         }
-        self.version = version;
-        Ok(())
+        match other {
+            Some(Message::Write(work, concerns)) => work(&mut state, concerns.as_ref()),
+            Some(Message::Look) => state.look(),
+            Some(Message::Close) => waiting.close(),
+            Some(Message::Command(_) | Message::Warm(_) | Message::Sync) | None => {}
+        }
+        state.checkpoint(&checkpointer);
+        drop(state);
+        next = waiting.blocking_recv();
+    }
+    if let Ok(mut state) = seat.lock() {
+        state.close(checkpointer);
     }
 }

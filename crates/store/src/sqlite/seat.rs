@@ -1,0 +1,324 @@
+//! What a commit is made with: the connection that writes and what is remembered of the file.
+
+use std::{
+    path::Path,
+    sync::{Arc, PoisonError},
+    time::{Duration, Instant},
+};
+
+use ::budget::{Command, CommandResult, EscrowError, StoreError};
+use focus::TenantId;
+use money::Money;
+use quick_cache::sync::Cache;
+use rusqlite::{Connection, ErrorCode};
+use tokio::sync::oneshot;
+
+use super::{
+    batch::{self, Told},
+    behind::{Behind, Recent},
+    cover::{Covers, Lost},
+    load,
+    log::{Checkpointer, Log},
+    reader, unavailable,
+    writer::{Books, Failed},
+};
+use crate::{Moment, Options, names, queue::Job};
+
+/// An answer that waits for the disk, and who waits for it.
+type Waiting = (oneshot::Sender<CommandResult>, CommandResult);
+
+/// At most one commit is not on the disk.
+pub(super) struct State {
+    db: Connection,
+    options: Options,
+    books: Books,
+    behind: Behind,
+    covers: Covers,
+    /// What SQLite said of other connections' commits when it was last asked.
+    version: Option<i64>,
+    failed: Failed,
+    log: Log,
+    /// Something is committed that may not be on the disk.
+    is_ahead: bool,
+    waiting: Vec<Waiting>,
+    /// When it was begun, and how many commands are in it.
+    since: Instant,
+    commands: usize,
+    /// The disk did not take the log: what it has of it nobody knows until the file is opened again.
+    broken: Option<StoreError>,
+}
+
+impl State {
+    pub(super) fn new(path: &Path, db: Connection, options: Options) -> Result<Self, StoreError> {
+        // It is synced here, after each commit.
+        db.pragma_update(None, "synchronous", "normal").map_err(unavailable)?;
+        let log = Log::open(path).map_err(StoreError::unavailable)?;
+        Ok(Self {
+            db,
+            books: Arc::new(Cache::new(options.cache_tenants)),
+            behind: Behind::default(),
+            covers: Covers::new(&options),
+            version: None,
+            failed: Failed::default(),
+            log,
+            is_ahead: false,
+            waiting: Vec::new(),
+            since: Instant::now(),
+            commands: 0,
+            broken: None,
+            options,
+        })
+    }
+
+    /// What readers look at, too.
+    pub(super) fn shared(&self) -> (Books, Recent, Failed) {
+        (self.books.clone(), self.behind.recent.clone(), self.failed.clone())
+    }
+
+    /// Holds what stands in for calls that were lost when the machine went down.
+    pub(super) fn recover(&mut self) -> Result<(), StoreError> {
+        for lost in Lost::read(&self.db, self.options.boot.as_deref())? {
+            if let Some(amount) = self.hold(&lost)? {
+                tracing::warn!(
+                    "the machine went down with calls whose holds were not on its disk: \
+                     {amount} USD of {lost} are held and will be unresolved"
+                );
+            }
+            self.write(|db| lost.forget(db))?;
+        }
+        Ok(())
+    }
+
+    /// Holds it, as far as there is room: what was lost had room. How much that is.
+    fn hold(&mut self, lost: &Lost) -> Result<Option<Money>, StoreError> {
+        let mut reserve = lost.hold();
+        loop {
+            let command = Command::Reserve(reserve.clone());
+            let told = batch::commit(self, &[&command], &[])?.pop();
+            self.is_ahead = true;
+            match told {
+                Some((Err(EscrowError::Refused(refusal)), _)) => {
+                    let (standing, asked) = (refusal.standing, reserve.estimate.amount);
+                    let asked = asked.unwrap_or(Money::ZERO);
+                    let others = standing.counted.saturating_sub_to_zero(asked);
+                    let room = standing.limit.saturating_sub_to_zero(others);
+                    if room.is_zero() || room >= asked {
+                        return Ok(None);
+                    }
+                    reserve.estimate.amount = Some(room);
+                }
+                Some((Err(EscrowError::Store(error)), _)) => return Err(error),
+                Some((Ok(_), _)) => return Ok(reserve.estimate.amount),
+                // It was held before, or no budget covers it any more.
+                Some((Err(_), _)) | None => return Ok(None),
+            }
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn is_ahead(&self) -> bool {
+        self.is_ahead
+    }
+
+    /// Whether it can be written to, as far as is known.
+    pub(super) fn check(&self) -> Result<(), StoreError> {
+        self.broken.clone().map_or(Ok(()), Err)
+    }
+
+    /// Moves the log into the file, where it is time to.
+    pub(super) fn checkpoint(&self, checkpointer: &Checkpointer) {
+        checkpointer.look(&self.db);
+    }
+
+    /// Empties the log.
+    pub(super) fn close(&mut self, checkpointer: Checkpointer) {
+        self.sync();
+        if let Err(error) = self.covers.close(&self.db) {
+            tracing::warn!(error = ?error, "covers are left in the file");
+        }
+        checkpointer.close(&self.db);
+    }
+
+    /// Forgets everything that is remembered: it may be ahead of the file.
+    fn forget(&mut self) {
+        self.books.clear();
+        self.behind.forget();
+        self.covers.forget();
+        self.version = None;
+    }
+
+    /// Forgets what is remembered when another connection has committed.
+    pub(super) fn look(&mut self) {
+        if self.version.is_some() && data_version(&self.db).ok() != Some(self.version) {
+            self.forget();
+        }
+    }
+
+    /// Writes something else than balances, to the disk.
+    pub(super) fn write<T>(
+        &mut self,
+        work: impl FnOnce(&mut Connection) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        self.check()?;
+        let result = work(&mut self.db)?;
+        self.is_ahead = true;
+        self.sync();
+        self.check()?;
+        Ok(result)
+    }
+
+    /// Commits a job alone, without waiting for anybody; gives it back if that can't be done.
+    pub(super) fn commit_at_once(&mut self, job: Job) -> Option<Job> {
+        if self.is_ahead || self.broken.is_some() {
+            return Some(job);
+        }
+        let waits = |db: &Connection, time| db.busy_timeout(time).is_ok();
+        if !waits(&self.db, Duration::ZERO) {
+            return Some(job);
+        }
+        self.since = Instant::now();
+        let done = batch::commit(self, &[&job.command], &[]);
+        waits(&self.db, reader::BUSY);
+        if done.as_ref().is_err_and(is_busy) {
+            // Another process writes; the thread has the time to wait for it.
+            return Some(job);
+        }
+        self.answer([job], done);
+        None
+    }
+
+    /// Commits jobs and brings the books that were asked for; answers what may be answered now.
+    pub(super) fn commit(&mut self, jobs: &mut Vec<Job>, asked_for: &mut Vec<TenantId>) {
+        asked_for.retain(|tenant| !self.books.contains_key(tenant));
+        if jobs.is_empty() && asked_for.is_empty() {
+            return;
+        }
+        self.since = Instant::now();
+        let commands: Vec<&Command> = jobs.iter().map(|job| &job.command).collect();
+        let done = self.check().and_then(|()| batch::commit(self, &commands, asked_for));
+        self.answer(jobs.drain(..), done);
+        asked_for.clear();
+    }
+
+    fn answer(&mut self, jobs: impl IntoIterator<Item = Job>, done: Result<Vec<Told>, StoreError>) {
+        // Also where it is not known whether it was committed.
+        self.is_ahead = true;
+        match done {
+            Ok(told) => {
+                self.commands = told.len();
+                let mut covered = 0;
+                for (job, (result, is_early)) in jobs.into_iter().zip(told) {
+                    if is_early {
+                        covered += u64::from(result.is_ok());
+                        let _ = job.reply.send(result);
+                    } else {
+                        self.waiting.push((job.reply, result));
+                    }
+                }
+                names::covered(covered);
+            }
+            Err(error) => {
+                tracing::error!(error = ?error, "a commit has failed");
+                self.failed();
+                for job in jobs {
+                    let _ = job.reply.send(Err(EscrowError::Store(error.clone())));
+                }
+            }
+        }
+    }
+
+    fn failed(&mut self) {
+        self.forget();
+        *self.failed.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+    }
+
+    /// Brings what is committed to the disk, and answers who has waited for it.
+    pub(super) fn sync(&mut self) {
+        if !self.is_ahead || self.broken.is_some() {
+            return;
+        }
+        let synced = self.options.strike(Moment::BeforeSync);
+        let synced = synced.and_then(|()| self.log.sync().map_err(StoreError::unavailable));
+        match synced {
+            Ok(()) => {
+                self.is_ahead = false;
+                if self.commands > 0 {
+                    names::committed(std::mem::take(&mut self.commands), self.since);
+                    *self.failed.lock().unwrap_or_else(PoisonError::into_inner) = None;
+                }
+                let _ = self.options.strike(Moment::AfterSync);
+                for (reply, result) in self.waiting.drain(..) {
+                    let _ = reply.send(result);
+                }
+            }
+            Err(error) => {
+                tracing::error!(
+                    error = ?error,
+                    "the disk does not take the log; nothing more is written until Bursar is \
+                     started again"
+                );
+                self.failed();
+                for (reply, _) in self.waiting.drain(..) {
+                    let _ = reply.send(Err(EscrowError::Store(error.clone())));
+                }
+                self.broken = Some(error);
+            }
+        }
+    }
+}
+
+/// Whether another process was writing: then nothing was begun.
+fn is_busy(error: &StoreError) -> bool {
+    let StoreError::Unavailable(cause) = error else { return false };
+    let cause = cause.downcast_ref::<rusqlite::Error>();
+    cause.and_then(rusqlite::Error::sqlite_error_code) == Some(ErrorCode::DatabaseBusy)
+}
+
+/// Changes whenever another connection has committed.
+fn data_version(db: &Connection) -> Result<Option<i64>, StoreError> {
+    let read = |row: &rusqlite::Row<'_>| row.get(0).map_err(unavailable);
+    Ok(load::rows(db, "pragma data_version", &[], read)?.pop())
+}
+
+/// What [`batch::commit`] needs.
+impl batch::Seat for State {
+    fn db(&self) -> &Connection {
+        &self.db
+    }
+
+    fn options(&self) -> &Options {
+        &self.options
+    }
+
+    fn books(&self) -> &Books {
+        &self.books
+    }
+
+    fn behind(&mut self) -> &mut Behind {
+        &mut self.behind
+    }
+
+    fn db_and_behind(&mut self) -> (&Connection, &mut Behind) {
+        (&self.db, &mut self.behind)
+    }
+
+    fn covers(&mut self) -> &mut Covers {
+        &mut self.covers
+    }
+
+    fn db_and_covers(&mut self) -> (&Connection, &mut Covers) {
+        (&self.db, &mut self.covers)
+    }
+
+    /// Reads again what is remembered when another connection has committed since the last look.
+    fn began(&mut self) -> Result<(), StoreError> {
+        let version = data_version(&self.db)?;
+        if version != self.version {
+            self.books.clear();
+            self.covers.forget();
+            self.behind.rebuild(&self.db)?;
+        }
+        self.version = version;
+        Ok(())
+    }
+}
