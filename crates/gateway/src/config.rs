@@ -146,6 +146,9 @@ pub struct Config {
     pub wait: Duration,
     /// While the store is down.
     pub fail: Fail,
+    /// How long the store may take to hold a call's cost before it counts as down: longer than a
+    /// tenant's row may be locked by others.
+    pub store_timeout: Duration,
     /// A folder for usage that could not be recorded.
     pub spool: PathBuf,
     /// The longest request body in bytes.
@@ -175,6 +178,7 @@ impl Config {
             trusted: Vec::new(),
             wait: Duration::from_secs(2),
             fail: Fail::Closed,
+            store_timeout: Duration::from_secs(12),
             spool,
             body_limit: 32 * 1024 * 1024,
             body_timeout: Duration::from_secs(60),

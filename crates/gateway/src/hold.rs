@@ -1,11 +1,11 @@
 //! The hold: from what a call may cost to money promised, or a refusal.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use budget::{EscrowError, Outcome, Quote, Reserve, StoreError};
 use focus::{Attribution, ModelName};
 use money::{Money, Price, PriceBook, ServiceTier, TokenUsage};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use crate::{
     call::unmetered,
@@ -22,6 +22,8 @@ use crate::{
 /// Below which part of the room that a tenant has left a quick bound is good enough. Above it the
 /// tight one is worth its millisecond: a bound too high would refuse what fits.
 const QUICK_PART: i128 = 8;
+/// How long to wait for an answer that only makes a bound better.
+const CHECK_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// A call that may be made.
 pub(crate) struct Granted {
@@ -161,10 +163,14 @@ impl Inner {
     async fn is_tight_worth_it(&self, call: &Call, bid: &Bid<'_>) -> bool {
         let room = match self.terms.room(&call.payer.tenant) {
             Some(room) => Some(room),
-            None => match self.rooms.escrow.check(bid.request(call)).await {
-                Ok(standing) => Some(standing.limit.saturating_sub_to_zero(standing.counted)),
-                Err(_) => None,
-            },
+            None => {
+                match timeout(CHECK_TIMEOUT, self.rooms.escrow.check(bid.request(call))).await {
+                    Ok(Ok(standing)) => {
+                        Some(standing.limit.saturating_sub_to_zero(standing.counted))
+                    }
+                    Ok(Err(_)) | Err(_) => None,
+                }
+            }
         };
         // What nobody knows is tried with the quick bound first.
         let Some(room) = room else { return false };
@@ -172,7 +178,12 @@ impl Inner {
     }
 
     pub(crate) async fn reserve(&self, call: &Call, bid: &Bid<'_>) -> Result<Outcome, EscrowError> {
-        self.rooms.escrow.reserve(bid.request(call)).await
+        let limit = self.config.store_timeout;
+        let asked = timeout(limit, self.rooms.escrow.reserve(bid.request(call))).await;
+        asked.unwrap_or_else(|_| {
+            let silent = format!("no answer within {} s", limit.as_secs_f32());
+            Err(StoreError::unavailable(std::io::Error::other(silent)).into())
+        })
     }
 }
 

@@ -167,6 +167,8 @@ pub(crate) struct Store {
     is_down: AtomicBool,
     /// What is done is done, and nobody hears of it.
     is_mute: AtomicBool,
+    /// It does not even say no.
+    is_silent: AtomicBool,
     /// Settles that were asked for.
     pub(crate) settles: AtomicUsize,
     pub(crate) releases: AtomicUsize,
@@ -179,6 +181,10 @@ impl Store {
 
     pub(crate) fn set_mute(&self, is_mute: bool) {
         self.is_mute.store(is_mute, Ordering::SeqCst);
+    }
+
+    pub(crate) fn set_silent(&self, is_silent: bool) {
+        self.is_silent.store(is_silent, Ordering::SeqCst);
     }
 
     fn up(&self) -> Result<(), StoreError> {
@@ -197,6 +203,9 @@ impl Escrow for Store {
     async fn reserve(&self, request: Reserve) -> Result<Outcome, EscrowError> {
         self.up()?;
         let outcome = self.memory.reserve(request).await;
+        if self.is_silent.load(Ordering::SeqCst) {
+            std::future::pending::<()>().await;
+        }
         if self.is_mute.load(Ordering::SeqCst) {
             return Err(StoreError::unavailable(std::io::Error::other("reset by peer")).into());
         }
@@ -263,6 +272,7 @@ impl Bench {
             memory: Memory::new(Defaults::default(), Arc::new(Timestamp::now)),
             is_down: AtomicBool::new(false),
             is_mute: AtomicBool::new(false),
+            is_silent: AtomicBool::new(false),
             settles: AtomicUsize::new(0),
             releases: AtomicUsize::new(0),
         });

@@ -100,6 +100,30 @@ async fn a_hold_that_was_made_without_an_answer_is_freed() {
 }
 
 #[tokio::test]
+async fn a_store_that_says_nothing_counts_as_down() {
+    let quick = |config: &mut Config| config.store_timeout = Duration::from_millis(50);
+    let bench = Bench::with(vendor, quick).await;
+    bench.store.set_silent(true);
+    let answer = bench.send("/v1/messages", &message()).await;
+    assert_eq!((answer.status.as_u16(), bench.vendor.requests()), (503, 0));
+    bench.spooled(1).await;
+    deliver(&bench).await;
+    assert_eq!(bench.calls().await[0].state, State::Released);
+    let open = |config: &mut Config| (quick(config), config.fail = Fail::Open).1;
+    let bench = Bench::with(vendor, open).await;
+    bench.store.set_silent(true);
+    let answer = bench.send("/v1/messages", &message()).await;
+    assert_eq!((answer.status.as_u16(), bench.vendor.requests()), (200, 1));
+    let settled = async {
+        while bench.calls().await[0].state != State::Settled {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(5), settled).await.unwrap();
+    assert_eq!(bench.calls().await.len(), 1, "the hold that it has made is the call's");
+}
+
+#[tokio::test]
 async fn freeing_what_was_never_held_is_no_failure() {
     let bench = Bench::start(vendor).await;
     bench.store.set_down(true);

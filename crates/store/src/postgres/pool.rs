@@ -17,6 +17,9 @@ const CONNECTIONS: usize = 8;
 /// How long to wait for a connection before the database counts as away.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// How long what was sent may stay unheard before the connection counts as lost.
+const SILENCE: Duration = Duration::from_secs(10);
+
 /// Sessions count in UTC, a commit is on disk when it returns, and a replica that is cut off in a
 /// transaction does not keep its tenants locked.
 const SESSION: &str = "-c timezone=UTC -c synchronous_commit=on \
@@ -40,6 +43,10 @@ impl Pool {
             None => SESSION.to_owned(),
         };
         config.options(session).connect_timeout(PATIENCE).keepalives_idle(Duration::from_secs(15));
+        config.keepalives_interval(PATIENCE).keepalives_retries(2);
+        if config.get_tcp_user_timeout().is_none() {
+            config.tcp_user_timeout(SILENCE);
+        }
         if config.get_application_name().is_none() {
             config.application_name("bursar");
         }
