@@ -67,7 +67,7 @@ impl Default for Options {
 }
 
 /// What Linux calls this start of the machine.
-fn boot() -> Option<String> {
+pub(crate) fn boot() -> Option<String> {
     let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
     Some(id.trim().to_owned()).filter(|id| !id.is_empty())
 }

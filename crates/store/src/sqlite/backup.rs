@@ -4,7 +4,7 @@ use std::{fs, path::Path, time::Duration};
 
 use rusqlite::{Connection, ErrorCode, OpenFlags, backup::Backup};
 
-use crate::OpenError;
+use crate::{OpenError, options};
 
 /// Copies a database page by page through SQLite's online backup. The target must not exist; it
 /// appears whole or not at all. `check` runs the integrity check on the copy before that.
@@ -54,9 +54,11 @@ fn write(from: &Path, to: &Path, check: bool) -> Result<(), OpenError> {
             return Err(at(from, format!("the backup is damaged: {verdict}")));
         }
     }
-    // A copy has everything that was committed: nothing can be missing that a cover stands in for.
-    if target.table_exists(None, "cover").map_err(|error| at(to, error))? {
-        target.execute("delete from cover", []).map_err(|error| at(to, error))?;
+    // Of what was committed since the machine has started nothing is missing in a copy.
+    let has_covers = target.table_exists(None, "cover").map_err(|error| at(to, error))?;
+    if let Some(boot) = options::boot().filter(|_| has_covers) {
+        let sql = "delete from cover where boot = ?1";
+        target.execute(sql, [boot]).map_err(|error| at(to, error))?;
     }
     target.close().map_err(|(_, error)| at(to, error))?;
     let synced = fs::File::open(to).and_then(|file| file.sync_all());

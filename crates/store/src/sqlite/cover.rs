@@ -14,14 +14,13 @@
 use std::{collections::HashMap, fmt};
 
 use ::budget::{
-    AccountId, Book, Budget, Command, CommandResult, Enforcement, Quote, Reserve, StoreError,
+    AccountId, Book, Budget, Command, CommandResult, Enforcement, Key, Quote, Reserve, StoreError,
 };
 use focus::Attribution;
 use jiff::{SignedDuration, Timestamp};
 use money::{Money, ServiceTier, TokenUsage};
 use rusqlite::Connection;
-use sha2::{Digest, Sha256};
-use uuid::Builder;
+use uuid::Uuid;
 
 use super::{
     load,
@@ -110,13 +109,13 @@ impl Covers {
         let mut decided = Decided::default();
         let mut needs: HashMap<&[AccountId], (Need, &Attribution)> = HashMap::new();
         for (command, result) in commands.iter().zip(results) {
-            let Ok(outcome) = result else {
-                // It has changed nothing that anybody relies on.
-                decided.early.push(true);
+            let Command::Reserve(Reserve { covered: true, .. }) = command else {
+                decided.early.push(false);
                 continue;
             };
-            let mut is_early = false;
-            if let Command::Reserve(Reserve { covered: true, .. }) = command
+            // A hold that was not made has changed nothing that anybody relies on.
+            let mut is_early = result.is_err();
+            if let Ok(outcome) = result
                 && self.percent > 0
                 && self.boot.is_some()
                 && !outcome.replayed
@@ -137,13 +136,20 @@ impl Covers {
             }
             decided.early.push(is_early);
         }
+        let mut sums = self.by_account.clone();
         for (accounts, (need, call)) in needs {
             let book = after.iter().find(|book| book.head.tenant == call.tenant);
-            decided
-                .raises
-                .extend(book.and_then(|book| self.raise(book, accounts, need, call, now)));
+            let raise = book.and_then(|book| self.raise(book, accounts, need, call, &sums, now));
+            if let Some(raise) = &raise {
+                add(&mut sums, accounts, raise.cover.amount, self.amount(accounts));
+            }
+            decided.raises.extend(raise);
         }
         decided
+    }
+
+    fn amount(&self, accounts: &[AccountId]) -> Money {
+        self.by_accounts.get(accounts).map_or(Money::ZERO, |cover| cover.amount)
     }
 
     fn covers(&self, accounts: &[AccountId], amount: Money) -> bool {
@@ -171,18 +177,21 @@ impl Covers {
         accounts: &[AccountId],
         need: Need,
         call: &Attribution,
+        sums: &HashMap<AccountId, Money>,
         now: Timestamp,
     ) -> Option<Raise> {
-        let known = self.by_accounts.get(accounts);
-        let amount = known.map_or(Money::ZERO, |cover| cover.amount);
-        if need.all <= amount || (known.is_none() && self.by_accounts.len() >= COVERS_MOST) {
+        let amount = self.amount(accounts);
+        // Those that have ended make room for others.
+        let is_full = self.by_accounts.len() >= COVERS_MOST && now < self.ends;
+        if need.all <= amount || (amount.is_zero() && is_full) {
             return None;
         }
         let mut most = need.all.nanos().saturating_mul(AHEAD);
         let mut end = Timestamp::MAX;
         for id in accounts {
             let (budget, account) = (book.budget(id.budget)?, book.account(*id)?);
-            let others = self.covers_of(*id).saturating_sub_to_zero(amount);
+            let sum = sums.get(id).copied().unwrap_or(Money::ZERO);
+            let others = sum.saturating_sub_to_zero(amount);
             let part = self.part(budget);
             most = most.min(part.saturating_sub_to_zero(others).nanos());
             end = end.min(account.end);
@@ -208,13 +217,20 @@ impl Covers {
         now: Timestamp,
     ) -> Result<(), StoreError> {
         let Some(boot) = &self.boot else { return Ok(()) };
-        if self.ends <= now && !raises.is_empty() {
+        if raises.is_empty() {
+            return Ok(());
+        }
+        if self.by_accounts.is_empty() {
+            // Those of a process before, or of a time before another has written: all that they
+            // stood in for is on the disk with this commit, and none of its holds is answered early.
+            save::execute(db, "delete from cover", &[])?;
+        } else if self.ends <= now {
             let sql = "delete from cover where period_end <= ?1";
             save::execute(db, sql, &[&now.as_microsecond()])?;
         }
         let sql = "insert or replace into cover (accounts, tenant_id, model, user_id, report_type,
-                amount_nanos, period_end, boot)
-            values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
+                amount_nanos, period_end, key, boot)
+            values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
         for Raise { accounts, call, cover } in raises {
             save::execute(
                 db,
@@ -227,6 +243,7 @@ impl Covers {
                     &call.report_type.as_ref().map(|kind| kind.as_str()),
                     &nanos(cover.amount)?,
                     &cover.end.as_microsecond(),
+                    &Uuid::new_v4(),
                     boot,
                 ],
             )?;
@@ -248,10 +265,7 @@ impl Covers {
         self.ends = Timestamp::MAX;
         for (accounts, cover) in &self.by_accounts {
             self.ends = self.ends.min(cover.end);
-            for id in accounts {
-                let sum = self.by_account.entry(*id).or_insert(Money::ZERO);
-                *sum = sum.checked_add(cover.amount).unwrap_or(Money::MAX);
-            }
+            add(&mut self.by_account, accounts, cover.amount, Money::ZERO);
         }
     }
 
@@ -265,6 +279,14 @@ impl Covers {
     }
 }
 
+/// A cover of these accounts has come from one amount to another.
+fn add(sums: &mut HashMap<AccountId, Money>, accounts: &[AccountId], to: Money, from: Money) {
+    for id in accounts {
+        let sum = sums.entry(*id).or_insert(Money::ZERO);
+        *sum = sum.checked_add(to.saturating_sub_to_zero(from)).unwrap_or(Money::MAX);
+    }
+}
+
 /// The call without its user and report type, where it counts in the same budgets.
 fn nameless(book: &Book, call: &Attribution) -> Attribution {
     let nameless = Attribution { user: None, report_type: None, ..call.clone() };
@@ -273,38 +295,35 @@ fn nameless(book: &Book, call: &Attribution) -> Attribution {
 
 /// A cover of which the machine has lost its memory since.
 pub(super) struct Lost {
-    accounts: String,
+    key: Key,
     call: Attribution,
-    boot: String,
-    pub(super) amount: Money,
+    amount: Money,
+    end: Timestamp,
 }
 
 impl Lost {
-    /// The covers of other starts than this one.
+    /// The covers of other starts than this one; all, where none is named.
     pub(super) fn read(db: &Connection, boot: Option<&str>) -> Result<Vec<Self>, StoreError> {
         let sql = "select * from cover where boot is not ?1 order by accounts";
         load::rows(db, sql, &[&boot], |found| {
             Ok(Self {
-                accounts: row::column(found, "accounts")?,
+                key: row::column(found, "key")?,
                 call: Attribution {
                     tenant: row::parsed(found, "tenant_id")?,
                     model: row::parsed(found, "model")?,
                     user: row::maybe_parsed(found, "user_id")?,
                     report_type: row::maybe_parsed(found, "report_type")?,
                 },
-                boot: row::column(found, "boot")?,
                 amount: row::money(found, "amount_nanos")?,
+                end: row::time(found, "period_end")?,
             })
         })
     }
 
     /// Holds it in the place of what may have been lost; under the same key whenever it is tried.
     pub(super) fn hold(&self) -> Reserve {
-        let mut key = [0; 16];
-        let name = Sha256::digest(format!("{} {}", self.boot, self.accounts));
-        key.copy_from_slice(&name[..16]);
         Reserve {
-            key: Builder::from_custom_bytes(key).into_uuid(),
+            key: self.key,
             call: self.call.clone(),
             estimate: Quote {
                 usage: TokenUsage::default(),
@@ -318,10 +337,15 @@ impl Lost {
         }
     }
 
+    /// When to hold it: in the periods of the calls that it stands in for.
+    pub(super) fn at(&self, now: Timestamp) -> Timestamp {
+        let last = self.end.checked_sub(SignedDuration::from_micros(1));
+        last.map_or(now, |last| now.min(last))
+    }
+
     /// It is held, or nothing of it can be.
     pub(super) fn forget(&self, db: &Connection) -> Result<(), StoreError> {
-        let sql = "delete from cover where accounts = ?1 and boot = ?2";
-        save::execute(db, sql, &[&self.accounts, &self.boot])?;
+        save::execute(db, "delete from cover where key = ?1", &[&self.key])?;
         Ok(())
     }
 }

@@ -3,9 +3,9 @@
 
 use std::{
     cell::Cell,
-    fs::File,
+    fs::{self, File},
     io,
-    path::Path,
+    path::{Path, PathBuf},
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicI32, Ordering},
@@ -15,9 +15,10 @@ use std::{
     time::{Duration, Instant},
 };
 
+use ::budget::StoreError;
 use rusqlite::{Connection, hooks::Wal};
 
-use super::reader;
+use super::{reader, unavailable};
 
 /// So many pages are moved into the file beside the writer, and not more often than this: little by
 /// little, as a commit's sync waits behind what the disk is given.
@@ -31,20 +32,49 @@ const PAGES_FEW: i32 = 256;
 const PAGES_MOST: i32 = 65_536;
 
 /// The log's own file. SQLite keeps it while a connection is open.
-pub(super) struct Log(File);
+pub(super) struct Log {
+    file: File,
+    /// A file that says that the disk has refused the log.
+    note: PathBuf,
+}
 
 impl Log {
-    /// The log of a file that is open.
-    pub(super) fn open(path: &Path) -> io::Result<Self> {
-        let mut name = path.as_os_str().to_owned();
-        name.push("-wal");
-        File::open(name).map(Self)
+    /// The log of a database that is open, by the name that SQLite has found for it.
+    pub(super) fn open(db: &Connection) -> io::Result<Self> {
+        let path = db.path().ok_or_else(|| io::Error::other("the database has no name"))?;
+        let file = File::open(format!("{path}-wal"))?;
+        Ok(Self { file, note: PathBuf::from(format!("{path}-refused")) })
     }
 
     /// Waits until all that was committed is on the disk.
     pub(super) fn sync(&self) -> io::Result<()> {
-        self.0.sync_data()
+        self.file.sync_data()
     }
+
+    /// Notes for the next start that the disk has not taken the log: another sync would seem to do.
+    pub(super) fn refused(&self) -> io::Result<()> {
+        File::create(&self.note)?.sync_all()
+    }
+
+    /// Whether it was noted.
+    pub(super) fn was_refused(&self) -> bool {
+        self.note.exists()
+    }
+
+    /// What was noted has been seen to.
+    pub(super) fn taken(&self) -> io::Result<()> {
+        if self.was_refused() { fs::remove_file(&self.note) } else { Ok(()) }
+    }
+}
+
+/// Moves all of the log into the file, whose next begins anew; an error where somebody reads it.
+pub(super) fn empty(db: &Connection) -> Result<(), StoreError> {
+    let read = |row: &rusqlite::Row<'_>| row.get::<_, i64>(0);
+    let busy = db.query_row("pragma wal_checkpoint(truncate)", [], read).map_err(unavailable)?;
+    if busy == 0 {
+        return Ok(());
+    }
+    Err(StoreError::unavailable(io::Error::other("another process has the database open")))
 }
 
 /// Moves the log into the file. It is then written over from its beginning.
@@ -120,10 +150,15 @@ impl Checkpointer {
         }
     }
 
-    /// Ends the thread, moves all that is left and empties the log.
-    pub(super) fn close(self, db: &Connection) {
+    /// Ends the thread.
+    pub(super) fn end(self) {
         drop(self.queue);
         let _ = self.thread.join();
+    }
+
+    /// Ends the thread, moves all that is left and empties the log.
+    pub(super) fn close(self, db: &Connection) {
+        self.end();
         told(db, "pragma wal_checkpoint(truncate)");
     }
 }

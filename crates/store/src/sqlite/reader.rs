@@ -35,6 +35,8 @@ pub(super) fn connect(path: &Path, writes: bool) -> rusqlite::Result<Connection>
     db.pragma_update(None, "wal_autocheckpoint", 0)?;
     if !writes {
         db.pragma_update(None, "query_only", "on")?;
+        // Nor does the last one that closes: the log is the writer's.
+        db.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
     }
     Ok(db)
 }

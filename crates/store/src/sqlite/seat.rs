@@ -1,16 +1,16 @@
 //! What a commit is made with: the connection that writes and what is remembered of the file.
 
 use std::{
-    path::Path,
     sync::{Arc, PoisonError},
     time::{Duration, Instant},
 };
 
-use ::budget::{Command, CommandResult, EscrowError, StoreError};
+use ::budget::{Command, CommandResult, EscrowError, Reserve, StoreError};
 use focus::TenantId;
 use money::Money;
 use quick_cache::sync::Cache;
-use rusqlite::{Connection, ErrorCode};
+use rusqlite::{Connection, ErrorCode, config::DbConfig};
+use thiserror::Error;
 use tokio::sync::oneshot;
 
 use super::{
@@ -18,7 +18,7 @@ use super::{
     behind::{Behind, Recent},
     cover::{Covers, Lost},
     load,
-    log::{Checkpointer, Log},
+    log::{self, Checkpointer, Log},
     reader, unavailable,
     writer::{Books, Failed},
 };
@@ -40,6 +40,9 @@ pub(super) struct State {
     log: Log,
     /// Something is committed that may not be on the disk.
     is_ahead: bool,
+    /// A caller commits, who must not wait for anybody.
+    is_alone: bool,
+    is_closed: bool,
     waiting: Vec<Waiting>,
     /// When it was begun, and how many commands are in it.
     since: Instant,
@@ -49,10 +52,10 @@ pub(super) struct State {
 }
 
 impl State {
-    pub(super) fn new(path: &Path, db: Connection, options: Options) -> Result<Self, StoreError> {
+    pub(super) fn new(db: Connection, options: Options) -> Result<Self, StoreError> {
         // It is synced here, after each commit.
         db.pragma_update(None, "synchronous", "normal").map_err(unavailable)?;
-        let log = Log::open(path).map_err(StoreError::unavailable)?;
+        let log = Log::open(&db).map_err(StoreError::unavailable)?;
         Ok(Self {
             db,
             books: Arc::new(Cache::new(options.cache_tenants)),
@@ -61,7 +64,9 @@ impl State {
             version: None,
             failed: Failed::default(),
             log,
-            is_ahead: false,
+            is_ahead: true,
+            is_alone: false,
+            is_closed: false,
             waiting: Vec::new(),
             since: Instant::now(),
             commands: 0,
@@ -75,9 +80,17 @@ impl State {
         (self.books.clone(), self.behind.recent.clone(), self.failed.clone())
     }
 
-    /// Holds what stands in for calls that were lost when the machine went down.
+    /// Holds what stands in for calls that were lost when the machine went down, or its disk did not
+    /// take the log.
     pub(super) fn recover(&mut self) -> Result<(), StoreError> {
-        for lost in Lost::read(&self.db, self.options.boot.as_deref())? {
+        let was_refused = self.log.was_refused();
+        if was_refused {
+            // What the disk has of the log nobody knows: the next one begins anew.
+            tracing::warn!("the disk had not taken the log; all of it is moved into the file");
+            log::empty(&self.db)?;
+        }
+        let boot = self.options.boot.clone().filter(|_| !was_refused);
+        for lost in Lost::read(&self.db, boot.as_deref())? {
             if let Some(amount) = self.hold(&lost)? {
                 tracing::warn!(
                     "the machine went down with calls whose holds were not on its disk: \
@@ -86,12 +99,24 @@ impl State {
             }
             self.write(|db| lost.forget(db))?;
         }
-        Ok(())
+        self.sync();
+        self.check()?;
+        self.log.taken().map_err(StoreError::unavailable)
     }
 
     /// Holds it, as far as there is room: what was lost had room. How much that is.
     fn hold(&mut self, lost: &Lost) -> Result<Option<Money>, StoreError> {
-        let mut reserve = lost.hold();
+        let clock = self.options.clock.clone();
+        let at = lost.at(clock());
+        self.options.clock = Arc::new(move || at);
+        let held = self.hold_now(lost.hold());
+        self.options.clock = clock;
+        // The book of an earlier period is not that of today.
+        self.forget();
+        held
+    }
+
+    fn hold_now(&mut self, mut reserve: Reserve) -> Result<Option<Money>, StoreError> {
         loop {
             let command = Command::Reserve(reserve.clone());
             let told = batch::commit(self, &[&command], &[])?.pop();
@@ -127,16 +152,28 @@ impl State {
 
     /// Moves the log into the file, where it is time to.
     pub(super) fn checkpoint(&self, checkpointer: &Checkpointer) {
-        checkpointer.look(&self.db);
+        // What the disk may not have of the log must not come into the file.
+        if self.broken.is_none() {
+            checkpointer.look(&self.db);
+        }
     }
 
     /// Empties the log.
     pub(super) fn close(&mut self, checkpointer: Checkpointer) {
+        self.is_closed = true;
         self.sync();
+        if self.broken.is_some() {
+            return checkpointer.end();
+        }
         if let Err(error) = self.covers.close(&self.db) {
             tracing::warn!(error = ?error, "covers are left in the file");
         }
         checkpointer.close(&self.db);
+    }
+
+    /// Budgets have changed: a cover would be held in others than its calls were.
+    pub(super) fn uncover(&mut self) {
+        self.covers.forget();
     }
 
     /// Forgets everything that is remembered: it may be ahead of the file.
@@ -160,8 +197,8 @@ impl State {
         work: impl FnOnce(&mut Connection) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
         self.check()?;
-        let result = work(&mut self.db)?;
         self.is_ahead = true;
+        let result = work(&mut self.db)?;
         self.sync();
         self.check()?;
         Ok(result)
@@ -169,7 +206,7 @@ impl State {
 
     /// Commits a job alone, without waiting for anybody; gives it back if that can't be done.
     pub(super) fn commit_at_once(&mut self, job: Job) -> Option<Job> {
-        if self.is_ahead || self.broken.is_some() {
+        if self.is_ahead || self.is_closed || self.broken.is_some() {
             return Some(job);
         }
         let waits = |db: &Connection, time| db.busy_timeout(time).is_ok();
@@ -177,10 +214,12 @@ impl State {
             return Some(job);
         }
         self.since = Instant::now();
+        self.is_alone = true;
         let done = batch::commit(self, &[&job.command], &[]);
+        self.is_alone = false;
         waits(&self.db, reader::BUSY);
-        if done.as_ref().is_err_and(is_busy) {
-            // Another process writes; the thread has the time to wait for it.
+        if done.as_ref().is_err_and(|error| is_busy(error) || is_stale(error)) {
+            // Another process writes, or has written; the thread has the time for it.
             return Some(job);
         }
         self.answer([job], done);
@@ -261,6 +300,11 @@ impl State {
                 for (reply, _) in self.waiting.drain(..) {
                     let _ = reply.send(Err(EscrowError::Store(error.clone())));
                 }
+                let config = DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE;
+                let _ = self.db.set_db_config(config, true);
+                if let Err(error) = self.log.refused() {
+                    tracing::error!(error = ?error, "nor does it take a note of that");
+                }
                 self.broken = Some(error);
             }
         }
@@ -272,6 +316,15 @@ fn is_busy(error: &StoreError) -> bool {
     let StoreError::Unavailable(cause) = error else { return false };
     let cause = cause.downcast_ref::<rusqlite::Error>();
     cause.and_then(rusqlite::Error::sqlite_error_code) == Some(ErrorCode::DatabaseBusy)
+}
+
+/// What is remembered has to be read again, which takes its time.
+#[derive(Debug, Error)]
+#[error("another process has written")]
+struct Stale;
+
+fn is_stale(error: &StoreError) -> bool {
+    matches!(error, StoreError::Unavailable(cause) if cause.is::<Stale>())
 }
 
 /// Changes whenever another connection has committed.
@@ -313,6 +366,9 @@ impl batch::Seat for State {
     /// Reads again what is remembered when another connection has committed since the last look.
     fn began(&mut self) -> Result<(), StoreError> {
         let version = data_version(&self.db)?;
+        if version != self.version && self.is_alone {
+            return Err(StoreError::unavailable(Stale));
+        }
         if version != self.version {
             self.books.clear();
             self.covers.forget();

@@ -80,7 +80,7 @@ impl Writer {
         let (queue, waiting) = mpsc::channel(options.queue_max.max(1));
         let batch_max = options.batch_max;
         let checkpointer = Checkpointer::start(path, &mut db).map_err(StoreError::unavailable)?;
-        let mut state = State::new(path, db, options)?;
+        let mut state = State::new(db, options)?;
         state.recover()?;
         let (books, recent, failed) = state.shared();
         let state = Arc::new(Mutex::new(state));
@@ -137,6 +137,7 @@ impl Writer {
             let result = state.write(|db| in_transaction(db, work));
             if let Some(tenant) = concerns {
                 books.remove(tenant);
+                state.uncover();
             }
             let _ = reply.send(result);
         };
@@ -195,7 +196,8 @@ impl Writer {
 
 /// Tells the thread that something is committed; does its work where it is told nothing any more.
 fn have_synced(queue: &mpsc::Sender<Message>, state: &Mutex<State>) {
-    if queue.try_send(Message::Sync).is_err()
+    // Where others wait the thread comes by anyway.
+    if let Err(mpsc::error::TrySendError::Closed(_)) = queue.try_send(Message::Sync)
         && let Ok(mut state) = state.lock()
     {
         state.sync();

@@ -7,6 +7,8 @@ create table cover (
     report_type text,
     amount_nanos integer not null,
     period_end integer not null,
+    -- Under which it is held in the place of what was lost.
+    key blob not null,
     -- The machine's start in which it was written.
     boot text not null
 ) strict, without rowid;
