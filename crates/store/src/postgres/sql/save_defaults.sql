@@ -1,3 +1,5 @@
+-- Budgets that came to be by default. Where an operator has set one of the same name since they were
+-- looked for, this fails, and the commands are carried out again under that one.
 insert into budget (
     budget_id,
     tenant_id,
@@ -20,4 +22,3 @@ select
 from unnest($1::uuid[], $2::text[], $3::text[], $4::bigint[])
     as new (budget_id, tenant_id, model, most)
 order by new.tenant_id, new.model
-on conflict (budget_id) do nothing

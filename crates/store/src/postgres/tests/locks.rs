@@ -163,3 +163,30 @@ async fn a_limit_that_an_operator_has_not_committed_keeps_its_own_tenant_waiting
     store.close().await;
     database.drop().await;
 }
+
+#[tokio::test]
+async fn a_limit_that_an_operator_commits_while_a_default_waits_for_it_decides() {
+    let database = Database::make().await;
+    let store = database.store(Options::default()).await;
+    let mut operator = database.hand().await;
+    for (round, patience) in [0, 20, 300].into_iter().enumerate() {
+        let tenant = format!("acme-{round}");
+        let open = operator.transaction().await.unwrap();
+        let insert = format!(
+            "insert into ai_token_budgets (tenant_id, model, monthly_limit_usd)
+            values ('{tenant}', 'claude-3-5-sonnet-20241022', 3)"
+        );
+        open.execute(&insert, &[]).await.unwrap();
+        let waiting = store.reserve(reserve(&call(&tenant), "4"));
+        let meanwhile = async {
+            tokio::time::sleep(Duration::from_millis(patience)).await;
+            open.commit().await.unwrap();
+        };
+        let (refused, ()) = tokio::join!(waiting, meanwhile);
+        assert!(matches!(refused, Err(EscrowError::Refused(_))), "{patience} ms: {refused:?}");
+        store.reserve(reserve(&call(&tenant), "3")).await.unwrap();
+    }
+    assert_eq!(store.verify().await.unwrap().faults, Vec::<String>::new());
+    store.close().await;
+    database.drop().await;
+}
