@@ -11,7 +11,10 @@
 //! process has written. Invariant: a row up to its mark in `indexed` is in its places; a later one
 //! may be.
 
-use std::collections::HashMap;
+use std::{
+    collections::HashMap,
+    time::{Duration, Instant},
+};
 
 use ::budget::{Account, AccountId, BudgetId, Changes, Key, StoreError};
 use focus::TenantId;
@@ -25,6 +28,8 @@ use work::{Tasks, Work};
 
 mod place;
 mod recent;
+#[cfg(test)]
+mod tests;
 mod work;
 
 pub(super) use recent::{Numbered, Place, Recent};
@@ -32,6 +37,13 @@ pub(super) use recent::{Numbered, Place, Recent};
 /// So many keys are indexed together for each two entries; with as many entries as by default this
 /// fills a hash table as far as it goes.
 const KEYS_FOR_TWO: usize = 7;
+
+/// Fewer come together where it takes longer than this: what little traffic leaves is not remembered
+/// for hours. For keys it is four times as long.
+const TOGETHER_MOST: Duration = Duration::from_secs(60);
+const KEYS_TOGETHER_MOST: Duration = Duration::from_secs(240);
+/// But no fewer than this.
+const FEW: usize = 4_096;
 
 /// The last rows of the tables that are appended to.
 #[derive(Debug, Clone, Copy, Default)]
@@ -59,6 +71,22 @@ struct Named {
     row: i64,
 }
 
+/// When rows last began to drain.
+struct Turn(Instant);
+
+impl Default for Turn {
+    fn default() -> Self {
+        Self(Instant::now())
+    }
+}
+
+impl Turn {
+    /// How many have to come together until the next: `many`, or few once it has taken so long.
+    fn least(&self, many: usize, longest: Duration) -> usize {
+        if self.0.elapsed() < longest { many } else { many.min(FEW) }
+    }
+}
+
 /// What the writer knows of the rows that are not in their places.
 #[derive(Default)]
 pub(super) struct Behind {
@@ -70,7 +98,9 @@ pub(super) struct Behind {
     accounts_draining: HashMap<AccountId, i64>,
     last: Marks,
     places: Option<Work>,
+    places_turn: Turn,
     keys: Option<Work>,
+    keys_turn: Turn,
 }
 
 impl Behind {
@@ -80,25 +110,35 @@ impl Behind {
     }
 
     /// Puts some rows in their places, in the transaction that is open; begins once there are
-    /// `many` entries.
+    /// `many` entries, or fewer that have come together for long.
     pub(super) fn step(
         &mut self,
         db: &Connection,
         commands: usize,
         many: usize,
     ) -> Result<(), StoreError> {
-        if self.places.is_none() && self.entries.len() >= many {
-            self.places = Some(self.gather(many)?);
+        if self.places.is_none()
+            && self.entries.len() >= self.places_turn.least(many, TOGETHER_MOST)
+        {
+            self.places = Some(self.gather()?);
+            self.places_turn = Turn::default();
         }
         if self.keys.is_none() {
-            self.keys = self.gather_keys(many.saturating_mul(KEYS_FOR_TWO) / 2)?;
+            let many = many.saturating_mul(KEYS_FOR_TWO) / 2;
+            let many = self.keys_turn.least(many, KEYS_TOGETHER_MOST);
+            self.keys = self.gather_keys(many)?;
+            if self.keys.is_some() {
+                self.keys_turn = Turn::default();
+            }
         }
         let works = [&mut self.places, &mut self.keys];
         works.into_iter().flatten().try_for_each(|work| work.step(db, commands))
     }
 
     /// Begins to put everything in its places that has come together, but for keys.
-    fn gather(&mut self, many: usize) -> Result<Work, StoreError> {
+    fn gather(&mut self) -> Result<Work, StoreError> {
+        // A command appends one entry, as a rule.
+        let commands = self.entries.len();
         self.accounts_draining = std::mem::take(&mut self.accounts);
         let rows = Gathered {
             entries: std::mem::take(&mut self.entries),
@@ -107,8 +147,7 @@ impl Behind {
             accounts: self.accounts_draining.iter().map(|(id, row)| (*id, *row)).collect(),
             upto: self.last,
         };
-        // A command appends one entry, as a rule.
-        Work::begin(rows.tasks(), many, move || Box::new(rows.sorted()))
+        Work::begin(rows.tasks(), commands, move || Box::new(rows.sorted()))
     }
 
     /// Begins to put keys in their places, if there are many.
