@@ -1,4 +1,5 @@
-//! A batch's changes: appended, or written over the rows that they change.
+//! A batch's changes: appended, or written over the rows that they change. Many rows of one kind pass
+//! by one statement.
 
 use std::collections::HashMap;
 
@@ -8,7 +9,7 @@ use ::budget::{
 };
 use focus::TenantId;
 use jiff::Timestamp;
-use rusqlite::{Connection, ToSql};
+use rusqlite::{Connection, Statement, ToSql};
 
 use super::{
     behind::Saved,
@@ -27,33 +28,16 @@ pub(super) fn changes(
     for budget in &changes.budgets {
         self::budget(db, budget)?;
     }
-    for account in &changes.accounts {
-        saved.accounts.push(self::account(db, account)?);
+    saved.accounts = accounts(db, &changes.accounts)?;
+    for entry in changes.entries.iter().filter(|entry| entry.seq == 1) {
+        known(db, &entry.tenant, now)?;
     }
-    for entry in &changes.entries {
-        if entry.seq == 1 {
-            known(db, &entry.tenant, now)?;
-        }
-        saved.entries.push(self::entry(db, entry)?);
-    }
-    for reservation in &changes.reservations {
-        let place = places.get(&reservation.key).copied();
-        let row = match place {
-            Some(row) => self::reservation_again(db, reservation, row)?,
-            None => self::reservation(db, reservation)?,
-        };
-        saved.reservations.push((row, place.is_none()));
-    }
+    saved.entries = entries(db, &changes.entries)?;
+    saved.reservations = reservations(db, &changes.reservations, places)?;
     for event in changes.events.clone() {
         notice(db, &Notice::Ai(event))?;
     }
     Ok(saved)
-}
-
-/// Appends a row and returns its number.
-fn append(db: &Connection, sql: &str, parameters: &[&dyn ToSql]) -> Result<i64, StoreError> {
-    let mut statement = db.prepare_cached(sql).map_err(unavailable)?;
-    statement.insert(parameters).map_err(unavailable)
 }
 
 pub(super) fn execute(
@@ -121,15 +105,14 @@ fn given(quote: Quote) -> i64 {
     }
 }
 
-fn account(db: &Connection, account: &Account) -> Result<i64, StoreError> {
+fn accounts(db: &Connection, accounts: &[Account]) -> Result<Vec<i64>, StoreError> {
     let sql = "insert into account_tail (budget_id, period_start, period_end, opened_at,
             settled_nanos, held_nanos, unresolved_nanos, tokens_input, tokens_output, fired,
             exhausted)
         values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
-    append(
-        db,
-        sql,
-        &[
+    let mut statement = db.prepare_cached(sql).map_err(unavailable)?;
+    let mut save = |account: &Account| -> Result<i64, StoreError> {
+        let parameters: [&dyn ToSql; 11] = [
             &account.id.budget.0,
             &account.id.start.as_microsecond(),
             &account.end.as_microsecond(),
@@ -141,17 +124,18 @@ fn account(db: &Connection, account: &Account) -> Result<i64, StoreError> {
             &whole(account.tokens_output)?,
             &percents_text(&account.fired),
             &account.exhausted,
-        ],
-    )
+        ];
+        statement.insert(&parameters[..]).map_err(unavailable)
+    };
+    accounts.iter().map(&mut save).collect()
 }
 
-fn entry(db: &Connection, entry: &Entry) -> Result<i64, StoreError> {
+fn entries(db: &Connection, entries: &[Entry]) -> Result<Vec<i64>, StoreError> {
     let sql = "insert into entry (tenant_id, seq, at, kind, key, amount_nanos, postings, hash)
         values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
-    append(
-        db,
-        sql,
-        &[
+    let mut statement = db.prepare_cached(sql).map_err(unavailable)?;
+    let mut save = |entry: &Entry| -> Result<i64, StoreError> {
+        let parameters: [&dyn ToSql; 8] = [
             &entry.tenant.as_str(),
             &whole(entry.seq)?,
             &entry.at.as_microsecond(),
@@ -160,88 +144,102 @@ fn entry(db: &Connection, entry: &Entry) -> Result<i64, StoreError> {
             &nanos(entry.amount)?,
             &entry.postings_text(),
             &entry.hash.0,
-        ],
-    )
+        ];
+        statement.insert(&parameters[..]).map_err(unavailable)
+    };
+    entries.iter().map(&mut save).collect()
 }
 
-fn reservation(db: &Connection, reservation: &Reservation) -> Result<i64, StoreError> {
-    let sql = "insert into reservation (key, tenant_id, model, user_id, report_type, state,
-            estimate, hold_nanos, used_input, used_output, used_cache_read, used_cache_write_5m,
-            used_cache_write_1h, used_tier, used_given, cost_nanos, accounts, standing_settled,
-            standing_counted, standing_limit, would_refuse, created_at, expires_at, updated_at)
-        values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18,
-            ?19, ?20, ?21, ?22, ?23, ?24)";
+/// Where each is, and whether that row is new.
+fn reservations(
+    db: &Connection,
+    reservations: &[Reservation],
+    places: &HashMap<Key, i64>,
+) -> Result<Vec<(i64, bool)>, StoreError> {
+    let mut insert = db.prepare_cached(RESERVATION).map_err(unavailable)?;
+    let mut update = db.prepare_cached(RESERVATION_AGAIN).map_err(unavailable)?;
+    let mut save = |reservation: &Reservation| match places.get(&reservation.key) {
+        Some(row) => reservation_again(&mut update, reservation, *row).map(|()| (*row, false)),
+        None => self::reservation(&mut insert, reservation).map(|row| (row, true)),
+    };
+    reservations.iter().map(&mut save).collect()
+}
+
+const RESERVATION: &str = "insert into reservation
+        (key, tenant_id, model, user_id, report_type, state, estimate, hold_nanos, used_input,
+        used_output, used_cache_read, used_cache_write_5m, used_cache_write_1h, used_tier,
+        used_given, cost_nanos, accounts, standing_settled, standing_counted, standing_limit,
+        would_refuse, created_at, expires_at, updated_at)
+    values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19,
+        ?20, ?21, ?22, ?23, ?24)";
+
+fn reservation(insert: &mut Statement<'_>, reservation: &Reservation) -> Result<i64, StoreError> {
     let estimate = reservation.estimate.map(|quote| serde_json::to_string(&quote)).transpose();
     let (call, standing) = (&reservation.call, &reservation.standing);
     let used = reservation.actual.map(|quote| quote.usage);
     let tokens = |count: Option<u64>| count.map(whole).transpose();
-    append(
-        db,
-        sql,
-        &[
-            &reservation.key,
-            &call.tenant.as_str(),
-            &call.model.as_str(),
-            &call.user.as_ref().map(|user| user.as_str()),
-            &call.report_type.as_ref().map(|kind| kind.as_str()),
-            &reservation.state.as_str(),
-            &estimate.map_err(corrupt)?,
-            &nanos(reservation.hold)?,
-            &tokens(used.map(|usage| usage.input))?,
-            &tokens(used.map(|usage| usage.output))?,
-            &tokens(used.map(|usage| usage.cache_read))?,
-            &tokens(used.map(|usage| usage.cache_write_5m))?,
-            &tokens(used.map(|usage| usage.cache_write_1h))?,
-            &reservation.actual.map(|quote| quote.tier.as_str()),
-            &reservation.actual.map(given),
-            &reservation.cost.map(nanos).transpose()?,
-            &accounts_text(&reservation.accounts),
-            &nanos(standing.settled)?,
-            &nanos(standing.counted)?,
-            &nanos(standing.limit)?,
-            &standing.would_refuse,
-            &reservation.created_at.as_microsecond(),
-            &reservation.expires_at.as_microsecond(),
-            &reservation.updated_at.as_microsecond(),
-        ],
-    )
+    let parameters: [&dyn ToSql; 24] = [
+        &reservation.key,
+        &call.tenant.as_str(),
+        &call.model.as_str(),
+        &call.user.as_ref().map(|user| user.as_str()),
+        &call.report_type.as_ref().map(|kind| kind.as_str()),
+        &reservation.state.as_str(),
+        &estimate.map_err(corrupt)?,
+        &nanos(reservation.hold)?,
+        &tokens(used.map(|usage| usage.input))?,
+        &tokens(used.map(|usage| usage.output))?,
+        &tokens(used.map(|usage| usage.cache_read))?,
+        &tokens(used.map(|usage| usage.cache_write_5m))?,
+        &tokens(used.map(|usage| usage.cache_write_1h))?,
+        &reservation.actual.map(|quote| quote.tier.as_str()),
+        &reservation.actual.map(given),
+        &reservation.cost.map(nanos).transpose()?,
+        &accounts_text(&reservation.accounts),
+        &nanos(standing.settled)?,
+        &nanos(standing.counted)?,
+        &nanos(standing.limit)?,
+        &standing.would_refuse,
+        &reservation.created_at.as_microsecond(),
+        &reservation.expires_at.as_microsecond(),
+        &reservation.updated_at.as_microsecond(),
+    ];
+    insert.insert(&parameters[..]).map_err(unavailable)
 }
 
-/// Writes what may change over a reservation's row.
+/// What may change of a reservation.
+const RESERVATION_AGAIN: &str = "update reservation
+    set user_id = ?2, report_type = ?3, state = ?4, used_input = ?5, used_output = ?6,
+        used_cache_read = ?7, used_cache_write_5m = ?8, used_cache_write_1h = ?9, used_tier = ?10,
+        used_given = ?11, cost_nanos = ?12, accounts = ?13, updated_at = ?14
+    where row_number = ?1";
+
 fn reservation_again(
-    db: &Connection,
+    update: &mut Statement<'_>,
     reservation: &Reservation,
     row: i64,
-) -> Result<i64, StoreError> {
-    let sql = "update reservation
-        set user_id = ?2, report_type = ?3, state = ?4, used_input = ?5, used_output = ?6,
-            used_cache_read = ?7, used_cache_write_5m = ?8, used_cache_write_1h = ?9,
-            used_tier = ?10, used_given = ?11, cost_nanos = ?12, accounts = ?13, updated_at = ?14
-        where row_number = ?1";
+) -> Result<(), StoreError> {
     let call = &reservation.call;
     let used = reservation.actual.map(|quote| quote.usage);
     let tokens = |count: Option<u64>| count.map(whole).transpose();
-    execute(
-        db,
-        sql,
-        &[
-            &row,
-            &call.user.as_ref().map(|user| user.as_str()),
-            &call.report_type.as_ref().map(|kind| kind.as_str()),
-            &reservation.state.as_str(),
-            &tokens(used.map(|usage| usage.input))?,
-            &tokens(used.map(|usage| usage.output))?,
-            &tokens(used.map(|usage| usage.cache_read))?,
-            &tokens(used.map(|usage| usage.cache_write_5m))?,
-            &tokens(used.map(|usage| usage.cache_write_1h))?,
-            &reservation.actual.map(|quote| quote.tier.as_str()),
-            &reservation.actual.map(given),
-            &reservation.cost.map(nanos).transpose()?,
-            &accounts_text(&reservation.accounts),
-            &reservation.updated_at.as_microsecond(),
-        ],
-    )?;
-    Ok(row)
+    let parameters: [&dyn ToSql; 14] = [
+        &row,
+        &call.user.as_ref().map(|user| user.as_str()),
+        &call.report_type.as_ref().map(|kind| kind.as_str()),
+        &reservation.state.as_str(),
+        &tokens(used.map(|usage| usage.input))?,
+        &tokens(used.map(|usage| usage.output))?,
+        &tokens(used.map(|usage| usage.cache_read))?,
+        &tokens(used.map(|usage| usage.cache_write_5m))?,
+        &tokens(used.map(|usage| usage.cache_write_1h))?,
+        &reservation.actual.map(|quote| quote.tier.as_str()),
+        &reservation.actual.map(given),
+        &reservation.cost.map(nanos).transpose()?,
+        &accounts_text(&reservation.accounts),
+        &reservation.updated_at.as_microsecond(),
+    ];
+    update.execute(&parameters[..]).map_err(unavailable)?;
+    Ok(())
 }
 
 /// How many were written: one, or none where it was told before.
