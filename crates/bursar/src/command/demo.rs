@@ -86,7 +86,7 @@ impl Args {
         };
         printer.say(&invitation(&address, &url, &lake_url, filled))?;
         let service = Service::new(store.clone(), serve::server_config(config))
-            .with_metrics(server::Metrics::install(&[]));
+            .with_metrics(serve::metrics());
         // What was charged for AI comes into the same table; nobody has to wait for it.
         let collected = Config { cost_sources: vec![ledger_source()], ..config.clone() };
         let _collecting = collect::start(&lake, &store, &Arc::new(collected));

@@ -84,13 +84,7 @@ pub(crate) async fn serve(config: Config, is_gateway: bool) -> anyhow::Result<()
         set_cloud_budgets(&store, &config.cloud_budgets).await?;
     }
     let told = server::Config { has_api: !is_gateway, ..server_config(&config) };
-    let histograms = [
-        (gateway::names::SECONDS, gateway::names::SECONDS_BUCKETS.as_slice()),
-        (store::names::COMMIT_COMMANDS, store::names::COMMIT_BUCKETS.as_slice()),
-    ];
-    let metrics = server::Metrics::install(&histograms);
-    store::names::describe();
-    let service = Service::new(store.clone(), told).with_metrics(metrics);
+    let service = Service::new(store.clone(), told).with_metrics(metrics());
     let service = door::beside(service, &config, store.clone())?;
     let lake = if is_gateway { None } else { lake(&config).await? };
     let costs = lake.clone().map(|lake| lake as Arc<dyn Costs>);
@@ -104,6 +98,17 @@ pub(crate) async fn serve(config: Config, is_gateway: bool) -> anyhow::Result<()
     };
     let _beside = if is_gateway { None } else { Some(beside(&store, &config).await?) };
     run(listener, service, store, shutdown, telling).await
+}
+
+/// The process's metrics: the service's, and what store and gateway count beside.
+pub(crate) fn metrics() -> server::Metrics {
+    let histograms = [
+        (gateway::names::SECONDS, gateway::names::SECONDS_BUCKETS.as_slice()),
+        (store::names::COMMIT_COMMANDS, store::names::COMMIT_BUCKETS.as_slice()),
+    ];
+    let metrics = server::Metrics::install(&histograms);
+    store::names::describe();
+    metrics
 }
 
 /// What goes on beside bills: budgets from AWS, and the size of storage.
