@@ -158,9 +158,9 @@ impl Recent {
     pub(super) fn drained_keys(&self) {
         let draining = &mut self.known().keys.draining;
         match Arc::get_mut(draining) {
-            // Its memory serves again.
-            Some(rows) => rows.clear(),
-            None => *draining = Arc::default(),
+            // Its memory serves again, unless there is far too much of it by now.
+            Some(rows) if rows.len() >= rows.capacity() / 4 => rows.clear(),
+            Some(_) | None => *draining = Arc::default(),
         }
     }
 
