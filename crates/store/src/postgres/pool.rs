@@ -128,6 +128,8 @@ pub(super) fn is_passing(error: &Error) -> bool {
         Some(code) => {
             [
                 SqlState::UNIQUE_VIOLATION,
+                // What was sent behind a statement that has failed may be heard of first.
+                SqlState::IN_FAILED_SQL_TRANSACTION,
                 SqlState::T_R_SERIALIZATION_FAILURE,
                 SqlState::T_R_DEADLOCK_DETECTED,
                 SqlState::LOCK_NOT_AVAILABLE,

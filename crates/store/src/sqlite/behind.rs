@@ -120,7 +120,7 @@ impl Behind {
         if self.places.is_none()
             && self.entries.len() >= self.places_turn.least(many, TOGETHER_MOST)
         {
-            self.places = Some(self.gather()?);
+            self.places = Some(self.gather(db)?);
             self.places_turn = Turn::default();
         }
         if self.keys.is_none() {
@@ -136,15 +136,19 @@ impl Behind {
     }
 
     /// Begins to put everything in its places that has come together, but for keys.
-    fn gather(&mut self) -> Result<Work, StoreError> {
+    fn gather(&mut self, db: &Connection) -> Result<Work, StoreError> {
         // A command appends one entry, as a rule.
         let commands = self.entries.len();
+        let sql = "select coalesce(min(row_number), ?1) as first from account_tail";
+        let read = |found: &Row<'_>| row::column::<i64>(found, "first");
+        let first = load::rows(db, sql, &[&self.last.account], read)?.pop();
         self.accounts_draining = std::mem::take(&mut self.accounts);
         let rows = Gathered {
             entries: std::mem::take(&mut self.entries),
             reservations: std::mem::take(&mut self.reservations),
             heads: self.recent.drain(),
             accounts: self.accounts_draining.iter().map(|(id, row)| (*id, *row)).collect(),
+            first: first.unwrap_or_default(),
             upto: self.last,
         };
         Work::begin(rows.tasks(), commands, move || Box::new(rows.sorted()))

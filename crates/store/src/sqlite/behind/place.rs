@@ -20,6 +20,8 @@ pub(super) struct Gathered {
     pub(super) reservations: Vec<Named>,
     pub(super) heads: Vec<(TenantId, End)>,
     pub(super) accounts: Vec<(AccountId, i64)>,
+    /// The first row of `account_tail`.
+    pub(super) first: i64,
     /// The last rows among them.
     pub(super) upto: Marks,
 }
@@ -27,7 +29,7 @@ pub(super) struct Gathered {
 impl Gathered {
     /// About how many tasks there are.
     pub(super) fn tasks(&self) -> usize {
-        let drops = self.accounts.len() / DROP_AT_ONCE;
+        let drops = Task::drops(self.first, self.upto.account).count();
         let places = [self.entries.len(), 2 * self.reservations.len(), self.heads.len()];
         places.iter().sum::<usize>() + self.accounts.len() + drops
     }
@@ -50,7 +52,7 @@ impl Gathered {
             .chain(by_tenant.into_iter().map(Task::Tenant))
             .chain(self.accounts.into_iter().map(|(_, row)| Task::Account(row)))
             .chain(self.heads.into_iter().map(|(tenant, end)| Task::Head(tenant, end)))
-            .chain(Task::drops(self.upto.account))
+            .chain(Task::drops(self.first, self.upto.account))
             .chain([
                 Task::Indexed("entry", self.upto.entry),
                 Task::Indexed("reservation", self.upto.reservation),
@@ -80,9 +82,9 @@ pub(super) enum Task {
 }
 
 impl Task {
-    /// Drops everything up to a row, in parts.
-    fn drops(upto: i64) -> impl Iterator<Item = Self> {
-        (1..upto).step_by(DROP_AT_ONCE).chain([upto]).map(Self::Drop)
+    /// Drops the rows from one to another, in parts.
+    pub(super) fn drops(first: i64, upto: i64) -> impl Iterator<Item = Self> {
+        (first..upto).step_by(DROP_AT_ONCE).chain([upto]).map(Self::Drop)
     }
 
     pub(super) fn run(self, db: &Connection) -> Result<(), StoreError> {
