@@ -176,8 +176,7 @@ const RESERVATION: &str = "insert into reservation
 fn reservation(insert: &mut Statement<'_>, reservation: &Reservation) -> Result<i64, StoreError> {
     let estimate = reservation.estimate.map(|quote| serde_json::to_string(&quote)).transpose();
     let (call, standing) = (&reservation.call, &reservation.standing);
-    let used = reservation.actual.map(|quote| quote.usage);
-    let tokens = |count: Option<u64>| count.map(whole).transpose();
+    let used = used(reservation)?;
     let parameters: [&dyn ToSql; 24] = [
         &reservation.key,
         &call.tenant.as_str(),
@@ -187,11 +186,11 @@ fn reservation(insert: &mut Statement<'_>, reservation: &Reservation) -> Result<
         &reservation.state.as_str(),
         &estimate.map_err(corrupt)?,
         &nanos(reservation.hold)?,
-        &tokens(used.map(|usage| usage.input))?,
-        &tokens(used.map(|usage| usage.output))?,
-        &tokens(used.map(|usage| usage.cache_read))?,
-        &tokens(used.map(|usage| usage.cache_write_5m))?,
-        &tokens(used.map(|usage| usage.cache_write_1h))?,
+        &used[0],
+        &used[1],
+        &used[2],
+        &used[3],
+        &used[4],
         &reservation.actual.map(|quote| quote.tier.as_str()),
         &reservation.actual.map(given),
         &reservation.cost.map(nanos).transpose()?,
@@ -220,18 +219,17 @@ fn reservation_again(
     row: i64,
 ) -> Result<(), StoreError> {
     let call = &reservation.call;
-    let used = reservation.actual.map(|quote| quote.usage);
-    let tokens = |count: Option<u64>| count.map(whole).transpose();
+    let used = used(reservation)?;
     let parameters: [&dyn ToSql; 14] = [
         &row,
         &call.user.as_ref().map(|user| user.as_str()),
         &call.report_type.as_ref().map(|kind| kind.as_str()),
         &reservation.state.as_str(),
-        &tokens(used.map(|usage| usage.input))?,
-        &tokens(used.map(|usage| usage.output))?,
-        &tokens(used.map(|usage| usage.cache_read))?,
-        &tokens(used.map(|usage| usage.cache_write_5m))?,
-        &tokens(used.map(|usage| usage.cache_write_1h))?,
+        &used[0],
+        &used[1],
+        &used[2],
+        &used[3],
+        &used[4],
         &reservation.actual.map(|quote| quote.tier.as_str()),
         &reservation.actual.map(given),
         &reservation.cost.map(nanos).transpose()?,
@@ -240,6 +238,19 @@ fn reservation_again(
     ];
     update.execute(&parameters[..]).map_err(unavailable)?;
     Ok(())
+}
+
+/// The tokens used, in the order of their columns: input, output, read from the cache, written to it for
+/// five minutes and for an hour.
+fn used(reservation: &Reservation) -> Result<[Option<i64>; 5], StoreError> {
+    let Some(Quote { usage, .. }) = reservation.actual else { return Ok([None; 5]) };
+    Ok([
+        Some(whole(usage.input)?),
+        Some(whole(usage.output)?),
+        Some(whole(usage.cache_read)?),
+        Some(whole(usage.cache_write_5m)?),
+        Some(whole(usage.cache_write_1h)?),
+    ])
 }
 
 /// How many were written: one, or none where it was told before.
