@@ -68,6 +68,17 @@ pub(super) fn commit(
     Ok(results.into_iter().zip(decided.early).collect())
 }
 
+/// Puts rows in their places, as much as with so many commands. Nothing is synced to disk.
+pub(super) fn tidy(seat: &mut impl Seat, commands: usize) -> Result<(), StoreError> {
+    in_transaction(seat, |seat| {
+        let many = seat.options().index_at_once;
+        let (db, behind) = seat.db_and_behind();
+        behind.step(db, commands, many)
+    })?;
+    seat.behind().committed(&mut Changes::default(), Saved::default());
+    Ok(())
+}
+
 fn in_transaction<S: Seat, T>(
     seat: &mut S,
     work: impl FnOnce(&mut S) -> Result<T, StoreError>,

@@ -39,11 +39,15 @@ pub(super) use recent::{Numbered, Place, Recent};
 const KEYS_FOR_TWO: usize = 7;
 
 /// Fewer come together where it takes longer than this: what little traffic leaves is not remembered
-/// for hours. For keys it is four times as long.
+/// for hours.
 const TOGETHER_MOST: Duration = Duration::from_secs(60);
-const KEYS_TOGETHER_MOST: Duration = Duration::from_secs(240);
 /// But no fewer than this.
 const FEW: usize = 4_096;
+
+/// What is put in its place beside the commits, when nobody waits: as much as with so many commands,
+/// and not more often than this.
+const COMMANDS_BESIDE: usize = 200;
+const REST: Duration = Duration::from_millis(20);
 
 /// The last rows of the tables that are appended to.
 #[derive(Debug, Clone, Copy, Default)]
@@ -83,7 +87,12 @@ impl Default for Turn {
 impl Turn {
     /// How many have to come together until the next: `many`, or few once it has taken so long.
     fn least(&self, many: usize, longest: Duration) -> usize {
-        if self.0.elapsed() < longest { many } else { many.min(FEW) }
+        if self.left(longest).is_zero() { many.min(FEW) } else { many }
+    }
+
+    /// What is left of that time.
+    fn left(&self, longest: Duration) -> Duration {
+        longest.saturating_sub(self.0.elapsed())
     }
 }
 
@@ -101,6 +110,8 @@ pub(super) struct Behind {
     places_turn: Turn,
     keys: Option<Work>,
     keys_turn: Turn,
+    /// When something was last put in its place beside the commits.
+    beside: Turn,
 }
 
 impl Behind {
@@ -125,7 +136,7 @@ impl Behind {
         }
         if self.keys.is_none() {
             let many = many.saturating_mul(KEYS_FOR_TWO) / 2;
-            let many = self.keys_turn.least(many, KEYS_TOGETHER_MOST);
+            let many = self.keys_turn.least(many, TOGETHER_MOST);
             self.keys = self.gather_keys(many)?;
             if self.keys.is_some() {
                 self.keys_turn = Turn::default();
@@ -133,6 +144,23 @@ impl Behind {
         }
         let works = [&mut self.places, &mut self.keys];
         works.into_iter().flatten().try_for_each(|work| work.step(db, commands))
+    }
+
+    /// How much is to be put in its place now that nobody waits, in commands.
+    pub(super) fn due(&mut self) -> Option<usize> {
+        self.rest().filter(Duration::is_zero)?;
+        self.beside = Turn::default();
+        Some(COMMANDS_BESIDE)
+    }
+
+    /// How long until something is to be put in its place though nobody commits.
+    pub(super) fn rest(&self) -> Option<Duration> {
+        if self.places.is_some() || self.keys.is_some() {
+            return Some(self.beside.left(REST));
+        }
+        let counts = [self.entries.len(), self.recent.keys()];
+        let come = counts.into_iter().zip([&self.places_turn, &self.keys_turn]);
+        come.filter(|(count, _)| *count >= FEW).map(|(_, turn)| turn.left(TOGETHER_MOST)).min()
     }
 
     /// Begins to put everything in its places that has come together, but for keys.

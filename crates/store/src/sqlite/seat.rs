@@ -266,6 +266,23 @@ impl State {
         }
     }
 
+    /// Puts rows in their places while nobody waits.
+    pub(super) fn tidy(&mut self) {
+        let due = self.behind.due().filter(|_| self.broken.is_none());
+        let Some(commands) = due else { return };
+        self.is_ahead = true;
+        if let Err(error) = batch::tidy(self, commands) {
+            tracing::error!(error = ?error, "rows could not be put in their places");
+            self.failed();
+        }
+        self.sync();
+    }
+
+    /// When to tidy again, if there is anything to.
+    pub(super) fn rest(&self) -> Option<Duration> {
+        self.behind.rest().filter(|_| self.broken.is_none())
+    }
+
     fn failed(&mut self) {
         self.forget();
         *self.failed.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());

@@ -6,6 +6,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
+    time::{Duration, Instant},
 };
 
 use ::budget::{
@@ -92,6 +93,27 @@ async fn a_file_opens_again_at_any_stage_of_its_indexing() {
         spend(&store, 9).await;
         expect_spent(&store, 9).await;
     }
+}
+
+#[tokio::test]
+async fn rows_come_to_their_places_also_when_nobody_asks_for_anything() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("quiet.db");
+    // Nine entries a round: 45 have come together, and few commands come after them.
+    let store = open(&path, 45);
+    spend(&store, 6).await;
+    let db = Connection::open(&path).unwrap();
+    let indexed = || {
+        let sql = "select row_number from indexed where name = 'entry'";
+        db.query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap()
+    };
+    let since = Instant::now();
+    while indexed() < 45 {
+        assert!(since.elapsed() < Duration::from_secs(20), "{} are indexed", indexed());
+        tokio::task::yield_now().await;
+    }
+    expect_spent(&store, 6).await;
+    assert_eq!(store.verify().await.unwrap().faults, Vec::<String>::new());
 }
 
 #[tokio::test]

@@ -18,8 +18,9 @@ use focus::TenantId;
 use quick_cache::sync::Cache;
 use rusqlite::Connection;
 use tokio::{
-    runtime::Handle,
+    runtime::{self, Handle, Runtime},
     sync::{mpsc, oneshot},
+    time::timeout,
 };
 
 use super::{behind::Recent, log::Checkpointer, seat::State, unavailable};
@@ -49,6 +50,8 @@ enum Message {
     Sync,
     /// See whether another process has written.
     Look,
+    /// Nobody has asked for anything for a while.
+    Rest,
     Close,
 }
 
@@ -85,8 +88,9 @@ impl Writer {
         let (books, recent, failed) = state.shared();
         let state = Arc::new(Mutex::new(state));
         let seat = state.clone();
+        let ear = Ear::new(waiting).map_err(StoreError::unavailable)?;
         let thread = thread::Builder::new().name("bursar-writer".into());
-        let thread = thread.spawn(move || run(&seat, checkpointer, waiting, batch_max));
+        let thread = thread.spawn(move || run(&seat, checkpointer, ear, batch_max));
         let thread = Mutex::new(Some(thread.map_err(StoreError::unavailable)?));
         Ok(Self { queue, state, books, recent, failed, thread })
     }
@@ -216,16 +220,32 @@ fn in_transaction<T>(
     Ok(result)
 }
 
+/// Hears what the thread is asked for.
+struct Ear {
+    waiting: mpsc::Receiver<Message>,
+    /// Knows when it has waited for long.
+    clock: Runtime,
+}
+
+impl Ear {
+    fn new(waiting: mpsc::Receiver<Message>) -> std::io::Result<Self> {
+        let clock = runtime::Builder::new_current_thread().enable_time().build()?;
+        Ok(Self { waiting, clock })
+    }
+
+    /// What comes next; a rest where nothing comes for so long.
+    fn next(&mut self, longest: Option<Duration>) -> Option<Message> {
+        let Some(longest) = longest else { return self.waiting.blocking_recv() };
+        let next = async { timeout(longest, self.waiting.recv()).await };
+        self.clock.block_on(next).unwrap_or(Some(Message::Rest))
+    }
+}
+
 /// The thread: it ends when it is told to, and when a commit has panicked.
-fn run(
-    seat: &Mutex<State>,
-    checkpointer: Checkpointer,
-    mut waiting: mpsc::Receiver<Message>,
-    batch_max: usize,
-) {
+fn run(seat: &Mutex<State>, checkpointer: Checkpointer, mut ear: Ear, batch_max: usize) {
     let mut jobs = Vec::with_capacity(batch_max);
     let mut asked_for = Vec::new();
-    let mut next = waiting.blocking_recv();
+    let mut next = ear.next(None);
     while let Some(message) = next.take() {
         let Ok(mut state) = seat.lock() else { return };
         // What was committed at once.
@@ -237,28 +257,33 @@ fn run(
             message => other = Some(message),
         }
         while other.is_none() && jobs.len() + asked_for.len() < batch_max {
-            match waiting.try_recv() {
+            match ear.waiting.try_recv() {
                 Ok(Message::Command(job)) => jobs.push(job),
                 Ok(Message::Warm(tenant)) => asked_for.push(tenant),
-                Ok(Message::Sync) => {}
+                Ok(Message::Sync | Message::Rest) => {}
                 Ok(message) => other = Some(message),
                 Err(_) => break,
             }
         }
         if !jobs.is_empty() || !asked_for.is_empty() {
-            names::waiting(waiting.len());
+            names::waiting(ear.waiting.len());
             state.commit(&mut jobs, &mut asked_for);
             state.sync();
         }
         match other {
             Some(Message::Write(work, concerns)) => work(&mut state, concerns.as_ref()),
             Some(Message::Look) => state.look(),
-            Some(Message::Close) => waiting.close(),
-            Some(Message::Command(_) | Message::Warm(_) | Message::Sync) | None => {}
+            Some(Message::Close) => ear.waiting.close(),
+            Some(Message::Command(_) | Message::Warm(_) | Message::Sync | Message::Rest) | None => {
+            }
+        }
+        if ear.waiting.is_empty() {
+            state.tidy();
         }
         state.checkpoint(&checkpointer);
+        let longest = state.rest();
         drop(state);
-        next = waiting.blocking_recv();
+        next = ear.next(longest);
     }
     if let Ok(mut state) = seat.lock() {
         state.close(checkpointer);

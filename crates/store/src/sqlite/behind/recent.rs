@@ -148,7 +148,8 @@ impl Recent {
             if keys.filling.len() < many {
                 return None;
             }
-            let empty = Arc::get_mut(&mut keys.draining).map(std::mem::take).unwrap_or_default();
+            // As many will come, so that no commit waits for a table to grow.
+            let empty = HashMap::with_capacity(keys.filling.len());
             keys.draining = Arc::new(std::mem::replace(&mut keys.filling, empty));
             keys.upto = keys.last;
         }
@@ -156,12 +157,12 @@ impl Recent {
     }
 
     pub(super) fn drained_keys(&self) {
-        let draining = &mut self.known().keys.draining;
-        match Arc::get_mut(draining) {
-            // Its memory serves again, unless there is far too much of it by now.
-            Some(rows) if rows.len() >= rows.capacity() / 4 => rows.clear(),
-            Some(_) | None => *draining = Arc::default(),
-        }
+        self.known().keys.draining = Arc::default();
+    }
+
+    /// How many keys have come together.
+    pub(super) fn keys(&self) -> usize {
+        self.known().keys.filling.len()
     }
 
     /// What is known may differ from the file.
