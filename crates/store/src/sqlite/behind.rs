@@ -147,20 +147,26 @@ impl Behind {
     }
 
     /// How much is to be put in its place now that nobody waits, in commands.
-    pub(super) fn due(&mut self) -> Option<usize> {
-        self.rest().filter(Duration::is_zero)?;
+    pub(super) fn due(&self) -> Option<usize> {
+        self.rest().filter(Duration::is_zero).map(|_| COMMANDS_BESIDE)
+    }
+
+    /// That was tried, and is on the disk.
+    pub(super) fn rested(&mut self) {
         self.beside = Turn::default();
-        Some(COMMANDS_BESIDE)
     }
 
     /// How long until something is to be put in its place though nobody commits.
     pub(super) fn rest(&self) -> Option<Duration> {
+        let rest = self.beside.left(REST);
         if self.places.is_some() || self.keys.is_some() {
-            return Some(self.beside.left(REST));
+            return Some(rest);
         }
         let counts = [self.entries.len(), self.recent.keys()];
         let come = counts.into_iter().zip([&self.places_turn, &self.keys_turn]);
-        come.filter(|(count, _)| *count >= FEW).map(|(_, turn)| turn.left(TOGETHER_MOST)).min()
+        come.filter(|(count, _)| *count >= FEW)
+            .map(|(_, turn)| turn.left(TOGETHER_MOST).max(rest))
+            .min()
     }
 
     /// Begins to put everything in its places that has come together, but for keys.

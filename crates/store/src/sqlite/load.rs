@@ -77,7 +77,8 @@ fn shared((row, reservation): (i64, Reservation)) -> Numbered {
     (row, Arc::new(reservation))
 }
 
-/// An account from its place, or from a row of `account_tail` if that is still there.
+/// An account from its place, or from a row of `account_tail` if that is still there: once nothing is
+/// left in it, its numbers begin anew.
 pub(super) fn account(
     db: &Connection,
     id: AccountId,
@@ -85,7 +86,8 @@ pub(super) fn account(
 ) -> Result<Option<Account>, StoreError> {
     if let Some(row) = behind {
         let sql = "select * from account_tail where row_number = ?1";
-        if let Some(account) = rows(db, sql, &[&row], row::account)?.pop() {
+        let found = rows(db, sql, &[&row], row::account)?.pop();
+        if let Some(account) = found.filter(|account| account.id == id) {
             return Ok(Some(account));
         }
     }

@@ -271,11 +271,18 @@ impl State {
         let due = self.behind.due().filter(|_| self.broken.is_none());
         let Some(commands) = due else { return };
         self.is_ahead = true;
-        if let Err(error) = batch::tidy(self, commands) {
+        // Nobody waits for another process that writes: there is time later.
+        let done = self.db.busy_timeout(Duration::ZERO).map_err(unavailable);
+        let done = done.and_then(|()| batch::tidy(self, commands));
+        let _ = self.db.busy_timeout(reader::BUSY);
+        if let Err(error) = done
+            && !is_busy(&error)
+        {
             tracing::error!(error = ?error, "rows could not be put in their places");
             self.failed();
         }
         self.sync();
+        self.behind.rested();
     }
 
     /// When to tidy again, if there is anything to.

@@ -10,8 +10,8 @@ use std::{
 };
 
 use ::budget::{
-    Budget, BudgetId, Budgets, Escrow, LedgerFilter, Page, Quote, Records, Reserve, Settle, Upkeep,
-    conformance::Hands,
+    AccountId, Budget, BudgetId, Budgets, Escrow, LedgerFilter, Page, Quote, Records, Reserve,
+    Settle, Upkeep, conformance::Hands,
 };
 use focus::{Attribution, ModelName, PeriodUnit, Scope, TenantId};
 use jiff::Timestamp;
@@ -19,7 +19,7 @@ use money::{Money, ServiceTier, TokenUsage};
 use rusqlite::Connection;
 use uuid::Uuid;
 
-use super::{Sqlite, backup, migrations, upkeep};
+use super::{Sqlite, backup, load, migrations, row, upkeep};
 use crate::{Moment, Options};
 
 mod cover;
@@ -114,6 +114,20 @@ async fn rows_come_to_their_places_also_when_nobody_asks_for_anything() {
     }
     expect_spent(&store, 6).await;
     assert_eq!(store.verify().await.unwrap().faults, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_row_of_the_tail_that_is_another_accounts_by_now_is_not_taken_for_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("tail.db");
+    let store = open(&path, 1_000);
+    spend(&store, 1).await;
+    let db = Connection::open(&path).unwrap();
+    let sql = "select * from account_tail where row_number = 1";
+    let account = load::rows(&db, sql, &[], row::account).unwrap().pop().unwrap();
+    assert_eq!(load::account(&db, account.id, Some(1)).unwrap(), Some(account.clone()));
+    let other = AccountId { budget: BudgetId(Uuid::from_u128(1)), ..account.id };
+    assert_eq!(load::account(&db, other, Some(1)).unwrap(), None);
 }
 
 #[tokio::test]
