@@ -58,8 +58,8 @@ impl Upkeep for Sqlite {
         Ok(swept)
     }
 
-    /// Nothing: the log is moved by a thread of its own, indexes are filled with each commit, and
-    /// no plan waits for statistics.
+    /// Nothing: the log is moved by a thread of its own, indexes are filled with each commit
+    /// and between them, and no plan waits for statistics.
     async fn maintain(&self, _now: Timestamp) -> Result<(), StoreError> {
         Ok(())
     }

@@ -160,9 +160,10 @@ impl Recent {
         self.known().keys.draining = Arc::default();
     }
 
-    /// How many keys have come together.
+    /// How many keys have come together, or were to drain when that failed.
     pub(super) fn keys(&self) -> usize {
-        self.known().keys.filling.len()
+        let keys = &self.known().keys;
+        keys.filling.len().max(keys.draining.len())
     }
 
     /// What is known may differ from the file.
