@@ -3,9 +3,9 @@
 //! A commit appends entries and reservations in the order of their arrival, and accounts to
 //! `account_tail`: a few pages at the end of each, however many tenants it serves. The tables that
 //! find them by name, and the accounts proper, are filled behind: once enough rows have come
-//! together they are sorted, and every commit puts some of them in their places, in that order, as does
-//! the writer while nobody waits. So a page takes many rows at once, and no commit does much of it. Keys are random and spread over all
-//! of their index: of those many more come together.
+//! together they are sorted, and every commit puts some of them in their places, in that order, as
+//! does the writer while nobody waits. So a page takes many rows at once, and no commit does much of
+//! it. Keys are random and spread over all of their index: of those many more come together.
 //!
 //! What is not in its place is remembered here, and read again after a failure or when another
 //! process has written. Invariant: a row up to its mark in `indexed` is in its places; a later one

@@ -1,13 +1,14 @@
 //! What a commit is made with: the connection that writes and what is remembered of the file.
 
+mod recover;
+
 use std::{
     sync::{Arc, PoisonError},
     time::{Duration, Instant},
 };
 
-use ::budget::{Command, CommandResult, EscrowError, Reserve, StoreError};
+use ::budget::{Command, CommandResult, EscrowError, StoreError};
 use focus::TenantId;
-use money::Money;
 use quick_cache::sync::Cache;
 use rusqlite::{Connection, ErrorCode, config::DbConfig};
 use thiserror::Error;
@@ -16,9 +17,9 @@ use tokio::sync::oneshot;
 use super::{
     batch::{self, Told},
     behind::{Behind, Recent},
-    cover::{Covers, Lost},
+    cover::Covers,
     load,
-    log::{self, Checkpointer, Log},
+    log::{Checkpointer, Log},
     reader, unavailable,
     writer::{Books, Failed},
 };
@@ -78,66 +79,6 @@ impl State {
     /// What readers look at, too.
     pub(super) fn shared(&self) -> (Books, Recent, Failed) {
         (self.books.clone(), self.behind.recent.clone(), self.failed.clone())
-    }
-
-    /// Holds what stands in for calls that were lost when the machine went down, or its disk did not
-    /// take the log.
-    pub(super) fn recover(&mut self) -> Result<(), StoreError> {
-        let was_refused = self.log.was_refused();
-        if was_refused {
-            // What the disk has of the log nobody knows: the next one begins anew.
-            tracing::warn!("the disk had not taken the log; all of it is moved into the file");
-            log::empty(&self.db)?;
-        }
-        let boot = self.options.boot.clone().filter(|_| !was_refused);
-        for lost in Lost::read(&self.db, boot.as_deref())? {
-            if let Some(amount) = self.hold(&lost)? {
-                tracing::warn!(
-                    "the machine went down with calls whose holds were not on its disk: \
-                     {amount} USD of {lost} are held and will be unresolved"
-                );
-            }
-            self.write(|db| lost.forget(db))?;
-        }
-        self.sync();
-        self.check()?;
-        self.log.taken().map_err(StoreError::unavailable)
-    }
-
-    /// Holds it, as far as there is room: what was lost had room. How much that is.
-    fn hold(&mut self, lost: &Lost) -> Result<Option<Money>, StoreError> {
-        let clock = self.options.clock.clone();
-        let at = lost.at(clock());
-        self.options.clock = Arc::new(move || at);
-        let held = self.hold_now(lost.hold());
-        self.options.clock = clock;
-        // The book of an earlier period is not that of today.
-        self.forget();
-        held
-    }
-
-    fn hold_now(&mut self, mut reserve: Reserve) -> Result<Option<Money>, StoreError> {
-        loop {
-            let command = Command::Reserve(reserve.clone());
-            let told = batch::commit(self, &[&command], &[])?.pop();
-            self.is_ahead = true;
-            match told {
-                Some((Err(EscrowError::Refused(refusal)), _)) => {
-                    let (standing, asked) = (refusal.standing, reserve.estimate.amount);
-                    let asked = asked.unwrap_or(Money::ZERO);
-                    let others = standing.counted.saturating_sub_to_zero(asked);
-                    let room = standing.limit.saturating_sub_to_zero(others);
-                    if room.is_zero() || room >= asked {
-                        return Ok(None);
-                    }
-                    reserve.estimate.amount = Some(room);
-                }
-                Some((Err(EscrowError::Store(error)), _)) => return Err(error),
-                Some((Ok(_), _)) => return Ok(reserve.estimate.amount),
-                // It was held before, or no budget covers it any more.
-                Some((Err(_), _)) | None => return Ok(None),
-            }
-        }
     }
 
     #[cfg(test)]

@@ -46,12 +46,10 @@ enum Message {
     Write(Work, Option<TenantId>),
     /// Remember this tenant's book.
     Warm(TenantId),
-    /// Somebody has committed and not synced.
+    /// Somebody has committed and not synced, or nobody has asked for anything for a while.
     Sync,
     /// See whether another process has written.
     Look,
-    /// Nobody has asked for anything for a while.
-    Rest,
     Close,
 }
 
@@ -88,10 +86,18 @@ impl Writer {
         let (books, recent, failed) = state.shared();
         let state = Arc::new(Mutex::new(state));
         let seat = state.clone();
-        let ear = Ear::new(waiting).map_err(StoreError::unavailable)?;
-        let thread = thread::Builder::new().name("bursar-writer".into());
-        let thread = thread.spawn(move || run(&seat, checkpointer, ear, batch_max));
+        let (tell, told) = std::sync::mpsc::channel();
+        let work = move || match Ear::new(waiting) {
+            Ok(ear) => {
+                let _ = tell.send(Ok(()));
+                run(&seat, checkpointer, ear, batch_max);
+            }
+            Err(error) => drop(tell.send(Err(error))),
+        };
+        let thread = thread::Builder::new().name("bursar-writer".into()).spawn(work);
         let thread = Mutex::new(Some(thread.map_err(StoreError::unavailable)?));
+        let heard = told.recv().map_err(StoreError::unavailable)?;
+        heard.map_err(StoreError::unavailable)?;
         Ok(Self { queue, state, books, recent, failed, thread })
     }
 
@@ -233,11 +239,11 @@ impl Ear {
         Ok(Self { waiting, clock })
     }
 
-    /// What comes next; a rest where nothing comes for so long.
+    /// What comes next; a sync where nothing comes for so long.
     fn next(&mut self, longest: Option<Duration>) -> Option<Message> {
         let Some(longest) = longest else { return self.waiting.blocking_recv() };
         let next = async { timeout(longest, self.waiting.recv()).await };
-        self.clock.block_on(next).unwrap_or(Some(Message::Rest))
+        self.clock.block_on(next).unwrap_or(Some(Message::Sync))
     }
 }
 
@@ -260,7 +266,7 @@ fn run(seat: &Mutex<State>, checkpointer: Checkpointer, mut ear: Ear, batch_max:
             match ear.waiting.try_recv() {
                 Ok(Message::Command(job)) => jobs.push(job),
                 Ok(Message::Warm(tenant)) => asked_for.push(tenant),
-                Ok(Message::Sync | Message::Rest) => {}
+                Ok(Message::Sync) => {}
                 Ok(message) => other = Some(message),
                 Err(_) => break,
             }
@@ -274,8 +280,7 @@ fn run(seat: &Mutex<State>, checkpointer: Checkpointer, mut ear: Ear, batch_max:
             Some(Message::Write(work, concerns)) => work(&mut state, concerns.as_ref()),
             Some(Message::Look) => state.look(),
             Some(Message::Close) => ear.waiting.close(),
-            Some(Message::Command(_) | Message::Warm(_) | Message::Sync | Message::Rest) | None => {
-            }
+            Some(Message::Command(_) | Message::Warm(_) | Message::Sync) | None => {}
         }
         if ear.waiting.is_empty() {
             state.tidy();
