@@ -3,11 +3,13 @@
  *
  * A file is never changed while it is read: what is to be delivered is first renamed, so several processes may share
  * a path. A record leaves the disk only after it was delivered. It may be delivered twice, and is charged once.
+ *
+ * Invariant: what is said to be written outlasts a loss of power, and a line that was cut off spoils no other.
  */
 
 import { randomUUID } from "node:crypto";
 import { createReadStream } from "node:fs";
-import { appendFile, mkdir, open, readdir, rename, rm, stat } from "node:fs/promises";
+import { mkdir, open, readdir, rename, rm, stat } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 
 import type { Item } from "./client.js";
@@ -18,6 +20,14 @@ const LINE_MOST = 16 * 1024;
 
 /** Another process may be in the middle of an append when a file is renamed. */
 const GRACE_MS = 200;
+
+const NEWLINE = 0x0a;
+
+/** Lines that wait to be written to a file together, and whether they were. */
+interface Batch {
+  text: string;
+  written: Promise<boolean> | undefined;
+}
 
 /** A file that is being delivered. */
 export interface Claim {
@@ -35,7 +45,7 @@ export class Spool {
   readonly #limit: number;
   #bytes = 0;
   #exclusive: Promise<unknown> = Promise.resolve();
-  #batch: { text: string; written: Promise<boolean> } | undefined;
+  readonly #batches = new Map<string, Batch>();
   readonly #claims: Claim[] = [];
 
   private constructor(path: string, limit: number) {
@@ -79,18 +89,7 @@ export class Spool {
     }
     if (count === 0) return 0;
     this.#bytes += size;
-    if (this.#batch === undefined) {
-      const batch = { text: "", written: Promise.resolve(false) };
-      this.#batch = batch;
-      batch.written = this.#alone(async () => {
-        this.#batch = undefined;
-        await appendFile(this.#path, batch.text, { mode: 0o600 });
-        return true;
-      }).catch(() => false);
-    }
-    this.#batch.text += text;
-    const written = await this.#batch.written;
-    if (written) return count;
+    if (await this.#write(this.#path, text)) return count;
     this.#bytes -= size;
     return 0;
   }
@@ -130,10 +129,21 @@ export class Spool {
   /** Keeps what the service will never take, for a person to look at. */
   async reject(text: string): Promise<void> {
     const path = `${this.#path}.rejected`;
-    await this.#alone(async () => {
-      const size = await stat(path).then((found) => found.size, () => 0);
-      if (size + text.length <= this.#limit) await appendFile(path, `${text}\n`, { mode: 0o600 });
-    }).catch(() => undefined);
+    const size = await stat(path).then((found) => found.size, () => 0);
+    if (size + text.length <= this.#limit) await this.#write(path, `${text}\n`);
+  }
+
+  /** Whether the lines are on disk. Those that come while something else is written share one sync. */
+  async #write(path: string, text: string): Promise<boolean> {
+    const batch = this.#batches.get(path) ?? { text: "", written: undefined };
+    this.#batches.set(path, batch);
+    batch.text += text;
+    batch.written ??= this.#alone(async () => {
+      this.#batches.delete(path);
+      await appendLines(path, batch.text);
+      return true;
+    }).catch(() => false);
+    return await batch.written;
   }
 
   async #adopt(path: string): Promise<void> {
@@ -148,6 +158,39 @@ export class Spool {
     const result = this.#exclusive.then(act);
     this.#exclusive = result.catch(() => undefined);
     return await result;
+  }
+}
+
+/** Returns when the lines are on disk. Fails with the file as it was before. */
+async function appendLines(path: string, text: string): Promise<void> {
+  const file = await open(path, "a+", 0o600);
+  try {
+    const { size } = await file.stat();
+    const last = size === 0 ? NEWLINE : (await file.read(Buffer.alloc(1), 0, 1, size - 1)).buffer[0];
+    // What a crash or a full disk has cut off must not be continued.
+    const bytes = Buffer.from(last === NEWLINE ? text : `\n${text}`);
+    let written = 0;
+    try {
+      while (written < bytes.length) written += (await file.write(bytes, written)).bytesWritten;
+      await file.datasync();
+    } catch (error) {
+      // What was written of it is said not to be there. What another process has written since stays.
+      if ((await file.stat()).size === size + written) await file.truncate(size);
+      throw error;
+    }
+    if (size === 0) await syncFolder(dirname(path));
+  } finally {
+    await file.close();
+  }
+}
+
+/** Makes the name of a new file outlast a loss of power, on platforms that can. */
+async function syncFolder(path: string): Promise<void> {
+  try {
+    const folder = await open(path, "r");
+    await folder.sync().finally(async () => folder.close());
+  } catch {
+    // Windows opens no folders, and some file systems don't sync them.
   }
 }
 

@@ -78,6 +78,8 @@ pub struct Config {
     pub resolve_after: Option<SignedDuration>,
     /// How long a connection may take to send a request's head, or wait before it.
     pub head_timeout: Duration,
+    /// How long a caller may read nothing of what is sent to him.
+    pub stall_timeout: Duration,
     /// Requests a second that one key may make.
     pub rate_per_second: NonZeroU32,
     /// Tenants that `/metrics` names apart.
@@ -133,6 +135,7 @@ impl Config {
             resolution: defaults.resolution,
             resolve_after: defaults.resolve_after,
             head_timeout: Duration::from_secs(60),
+            stall_timeout: Duration::from_secs(60),
             rate_per_second: NonZeroU32::MIN.saturating_add(999),
             metrics_tenants: 200,
             gateway_trusted: None,
@@ -202,6 +205,7 @@ impl Config {
                 self.resolve_after = if text == "never" { None } else { Some(duration(text)?) };
             }
             "http.head_timeout" => self.head_timeout = patience(text)?,
+            "http.stall_timeout" => self.stall_timeout = patience(text)?,
             "rate_limit.per_second" => {
                 self.rate_per_second = parsed(text, "a whole number from 1 to 4294967295")?;
             }

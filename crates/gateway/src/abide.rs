@@ -4,25 +4,48 @@ use std::{
     convert::Infallible,
     pin::Pin,
     task::{Context, Poll},
+    time::Duration,
 };
 
-use tokio::sync::oneshot;
+use tokio::{sync::oneshot, time::sleep};
 use tokio_util::task::TaskTracker;
 
+/// How often an answer that nobody waits for looks whether the gateway ends.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// How much longer it is read then.
+const LAST_WORDS: Duration = Duration::from_secs(5);
+
 /// Tells work whether somebody still waits for it.
-pub(crate) struct Gone(oneshot::Receiver<Infallible>);
+pub(crate) struct Gone {
+    /// Nothing is ever sent: it ends when the other end is dropped.
+    ends: oneshot::Receiver<Infallible>,
+    /// It has ended, and must not be asked again.
+    has_ended: bool,
+}
 
 impl Gone {
     /// Whether nobody waits any more.
     pub(crate) fn is_gone(&mut self) -> bool {
-        !matches!(self.0.try_recv(), Err(oneshot::error::TryRecvError::Empty))
+        let waits = Err(oneshot::error::TryRecvError::Empty);
+        self.has_ended = self.has_ended || self.ends.try_recv() != waits;
+        self.has_ended
     }
 
     /// Until nobody waits any more.
     pub(crate) async fn wait(&mut self) {
-        // Nothing can be sent.
-        let _ = (&mut self.0).await;
+        if !self.has_ended {
+            let _ = (&mut self.ends).await;
+            self.has_ended = true;
+        }
     }
+}
+
+/// Until the gateway has ended for a while: what was seen of an answer by then is charged.
+pub(crate) async fn last_words(tasks: &TaskTracker) {
+    while !tasks.is_closed() {
+        sleep(LOOK_EVERY).await;
+    }
+    sleep(LAST_WORDS).await;
 }
 
 /// Work in the task of whoever waits for it; when he leaves it goes on in a task of its own. It
@@ -43,8 +66,9 @@ where
 {
     /// Work that is told when nobody waits for it.
     pub(crate) fn new(tasks: TaskTracker, work: impl FnOnce(Gone) -> F) -> Self {
-        let (waits, gone) = oneshot::channel();
-        Self { work: Some(Box::pin(work(Gone(gone)))), tasks, _waits: waits }
+        let (waits, ends) = oneshot::channel();
+        let gone = Gone { ends, has_ended: false };
+        Self { work: Some(Box::pin(work(gone))), tasks, _waits: waits }
     }
 }
 

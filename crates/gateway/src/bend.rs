@@ -1,11 +1,13 @@
 //! What a budget may want instead of a refusal: a shorter answer, or a cheaper model.
 
+use std::sync::Arc;
+
 use budget::{EscrowError, Outcome, Overflow, Refusal};
 use focus::ModelName;
 use money::{Money, PriceBook};
 
 use crate::{
-    demand::Edits,
+    demand::{self, Edits},
     fault::Fault,
     gateway::{Call, Inner},
     hold::Bid,
@@ -16,14 +18,15 @@ pub(crate) type Bend = (Edits, Option<String>);
 
 impl Inner {
     /// Makes a refused call fit in the way that its budget wants; `None` where it has none that
-    /// does.
+    /// does. Without an outcome the store has
+    /// failed meanwhile, and the call is let through.
     pub(crate) async fn bend<'a>(
-        &'a self,
+        self: &'a Arc<Self>,
         call: &Call,
         book: &'a PriceBook,
         bid: &mut Bid<'a>,
         refusal: &Refusal,
-    ) -> Result<Option<(Outcome, Bend)>, Fault> {
+    ) -> Result<Option<(Option<Outcome>, Bend)>, Fault> {
         match &refusal.overflow {
             Overflow::Refuse => Ok(None),
             Overflow::Clamp => self.clamp(call, bid, refusal).await,
@@ -33,11 +36,11 @@ impl Inner {
 
     /// Limits the answer to what is affordable with what others hold.
     async fn clamp(
-        &self,
+        self: &Arc<Self>,
         call: &Call,
         bid: &mut Bid<'_>,
         refusal: &Refusal,
-    ) -> Result<Option<(Outcome, Bend)>, Fault> {
+    ) -> Result<Option<(Option<Outcome>, Bend)>, Fault> {
         let standing = &refusal.standing;
         let others = standing.counted.checked_sub(bid.hold).unwrap_or(Money::MAX);
         let room = standing.limit.saturating_sub_to_zero(others);
@@ -50,18 +53,20 @@ impl Inner {
 
     /// Calls the first of the budget's other models that fits.
     async fn fall_back<'a>(
-        &'a self,
+        self: &'a Arc<Self>,
         call: &Call,
         book: &'a PriceBook,
         bid: &mut Bid<'a>,
         models: &[ModelName],
-    ) -> Result<Option<(Outcome, Bend)>, Fault> {
+    ) -> Result<Option<(Option<Outcome>, Bend)>, Fault> {
         for model in models {
-            let mut demand = bid.demand.clone();
-            demand.model = model.to_string();
+            // What pictures and thinking cost is the model's own matter.
+            let Ok(demand) = demand::read_for(call.api, &call.body, model.as_str()) else {
+                continue;
+            };
             // One that has no price or no upstream here is none to fall back to.
             let Ok(mut other) = self.bid(call, book, demand) else { continue };
-            if other.hold >= bid.hold || other.tighten(call).is_err() {
+            if other.hold >= bid.hold || self.tighten(call, &mut other).await.is_err() {
                 continue;
             }
             let name = model.to_string();
@@ -75,14 +80,17 @@ impl Inner {
     }
 
     async fn again(
-        &self,
+        self: &Arc<Self>,
         call: &Call,
         bid: &Bid<'_>,
         bend: Bend,
-    ) -> Result<Option<(Outcome, Bend)>, Fault> {
+    ) -> Result<Option<(Option<Outcome>, Bend)>, Fault> {
         match self.reserve(call, bid).await {
-            Ok(outcome) => Ok(Some((outcome, bend))),
+            Ok(outcome) => Ok(Some((Some(outcome), bend))),
             Err(EscrowError::Refused(_)) => Ok(None),
+            Err(EscrowError::Store(error)) => {
+                self.unheld(call.key, &error).map(|()| Some((None, bend)))
+            }
             Err(error) => Err(Fault::escrow(error, self.now())),
         }
     }

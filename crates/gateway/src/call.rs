@@ -10,7 +10,7 @@ use tokio::time::{Instant, timeout_at};
 use uuid::Uuid;
 
 use crate::{
-    abide::Gone,
+    abide::{Gone, last_words},
     demand::{self, Edits},
     dialect::{Api, Dialect},
     ending::Ending,
@@ -118,7 +118,7 @@ impl Inner {
                 self.terms.refresh(&outcome.reservation, budgets, self.now()).await;
             }
         };
-        let (answer, ()) = tokio::join!(endpoint.send(outgoing), refresh);
+        let (answer, ()) = tokio::join!(endpoint.send_unless(outgoing, gone.wait()), refresh);
         let response = match answer {
             Ok(response) => response,
             Err(failure) => {
@@ -127,8 +127,9 @@ impl Inner {
                     Failure::Unsent(_) => Ending::Unsent,
                     Failure::Timeout | Failure::Lost(_) => Ending::Lost,
                 };
-                tally.end(ending, None, Partial::default());
-                return Err(fault(&failure));
+                let outcome = tally.promise().outcome.clone();
+                let cost = tally.end(ending, None, Partial::default());
+                return Err(fault(&failure).costing(cost, outcome));
             }
         };
         let (mut head, body) = response.into_parts();
@@ -146,7 +147,7 @@ impl Inner {
             let filter = edits.include_usage.then(UsageChunkFilter::new);
             return Ok(self.stream(call.api, head, body, tally, filter, wants_trailer));
         }
-        Ok(self.whole_answer(call.api, head, body, tally, gone).await)
+        self.whole_answer(call.api, head, body, tally, gone).await
     }
 
     /// An answer whose cost is known at its end.
@@ -180,26 +181,34 @@ impl Inner {
         &self,
         api: Api,
         mut head: http::response::Parts,
-        body: Answer,
+        mut body: Answer,
         tally: Tally,
         gone: &mut Gone,
-    ) -> Response<Reply> {
+    ) -> Result<Response<Reply>, Fault> {
         let until = Instant::now() + tally.endpoint().config.timeout;
-        let mut reading = std::pin::pin!(collect(body, self.config.answer_limit, until));
-        let collected = tokio::select! {
-            collected = &mut reading => collected,
+        let (limit, mut pieces) = (self.config.answer_limit, Pieces::default());
+        let is_whole = tokio::select! {
+            is_whole = read_on(&mut body, &mut pieces, limit, until) => is_whole,
             () = gone.wait() => {
-                // Read on for what it costs, for a while.
-                let late = Instant::now() + self.config.drain;
-                let rest = timeout_at(late, &mut reading).await;
-                rest.unwrap_or(Collected::Part(Bytes::new()))
+                // For what it costs, for a while.
+                let late = until.min(Instant::now() + self.config.drain);
+                tokio::select! {
+                    is_whole = read_on(&mut body, &mut pieces, limit, late) => is_whole,
+                    () = last_words(&self.tasks) => false,
+                }
             }
         };
-        let (key, outcome) = (tally.promise().key, tally.promise().outcome.clone());
+        let collected = Collected::new(is_whole, pieces);
+        let outcome = tally.promise().outcome.clone();
         let (ending, used, seen, body) = match collected {
             _ if !head.status.is_success() => {
                 let body = match collected {
-                    Collected::Whole(body) | Collected::Part(body) => body,
+                    Collected::Whole(body) => body,
+                    Collected::Part(body) => {
+                        // It is as long as what has come of it.
+                        head.headers.remove(header::CONTENT_LENGTH);
+                        body
+                    }
                 };
                 (Ending::Rejected, None, Partial::default(), Some(body))
             }
@@ -212,8 +221,7 @@ impl Inner {
         let cost = tally.end(ending, used, seen);
         let Some(body) = body else {
             let message = "the upstream's answer broke off or was too long to be metered";
-            let fault = Fault::new(Kind::UpstreamDown, message);
-            return fault.answer(api.dialect(), &key.to_string()).map(Reply::Whole);
+            return Err(Fault::new(Kind::UpstreamDown, message).costing(cost, outcome));
         };
         if let Some(cost) = cost {
             put(&mut head.headers, COST, &cost.to_string());
@@ -222,7 +230,13 @@ impl Inner {
             let cost = cost.unwrap_or(Money::ZERO);
             self.terms.tell(&mut head.headers, &outcome.reservation, cost);
         }
-        whole(Response::from_parts(head, body))
+        Ok(whole(Response::from_parts(head, body)))
+    }
+}
+
+impl Collected {
+    fn new(is_whole: bool, pieces: Pieces) -> Self {
+        if is_whole { Self::Whole(pieces.whole()) } else { Self::Part(pieces.whole()) }
     }
 }
 
@@ -297,6 +311,12 @@ fn is_event_stream(headers: &HeaderMap) -> bool {
 /// A body within limits of size and time.
 pub(crate) async fn collect(mut body: Answer, limit: usize, until: Instant) -> Collected {
     let mut pieces = Pieces::default();
+    let is_whole = read_on(&mut body, &mut pieces, limit, until).await;
+    Collected::new(is_whole, pieces)
+}
+
+/// Takes what still comes of a body; whether that was its end. Left midway, it can be taken up again.
+async fn read_on(body: &mut Answer, pieces: &mut Pieces, limit: usize, until: Instant) -> bool {
     let read = async {
         while let Some(frame) = body.frame().await {
             let Ok(frame) = frame else { return false };
@@ -309,6 +329,5 @@ pub(crate) async fn collect(mut body: Answer, limit: usize, until: Instant) -> C
         }
         true
     };
-    let is_whole = timeout_at(until, read).await.unwrap_or(false);
-    if is_whole { Collected::Whole(pieces.whole()) } else { Collected::Part(pieces.whole()) }
+    timeout_at(until, read).await.unwrap_or(false)
 }

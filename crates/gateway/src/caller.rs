@@ -2,15 +2,19 @@
 
 use std::net::IpAddr;
 
-use budget::{KeyRecord, Keys};
+use budget::KeyRecord;
 use focus::{NameError, ReportType, TenantId, UserId};
 use http::{HeaderMap, header};
-use jiff::Timestamp;
+use quick_cache::sync::Cache;
 
 use crate::{
-    config::Config,
+    config::{Config, Fail},
     fault::{Fault, Kind},
+    gateway::Inner,
 };
+
+/// How many keys are remembered.
+const KEYS_MOST: usize = 20_000;
 
 /// Headers that are between the caller and us.
 pub(crate) const TENANT: &str = "x-tenant-id";
@@ -25,19 +29,67 @@ pub(crate) struct Payer {
     pub(crate) report_type: Option<ReportType>,
 }
 
-/// Reads who pays from a tenant's key, or, from a trusted network, from the header that names one.
-pub(crate) async fn payer(
+/// Keys as the store last told them, for when it is down and calls are let through all the same.
+pub(crate) struct Known(Cache<[u8; 32], KeyRecord>);
+
+impl Default for Known {
+    fn default() -> Self {
+        Self(Cache::new(KEYS_MOST))
+    }
+}
+
+impl Inner {
+    /// Reads who pays from a tenant's key, or, from a trusted network, from the header that names
+    /// one.
+    pub(crate) async fn payer(&self, headers: &HeaderMap, peer: IpAddr) -> Result<Payer, Fault> {
+        let keyed = match secret(headers) {
+            Some(secret) => self.key(secret).await?,
+            None => None,
+        };
+        payer(headers, peer, &self.config, keyed)
+    }
+
+    /// The tenant of a key that is in force. Who names its tenant may send anything as a key: the
+    /// vendors' SDKs insist on one.
+    async fn key(&self, secret: &str) -> Result<Option<TenantId>, Fault> {
+        if !secret.starts_with(KeyRecord::MARK) {
+            return Ok(None);
+        }
+        let hash = KeyRecord::hash(secret);
+        let found = match self.rooms.keys.find_key(hash).await {
+            Ok(found) => self.remember(hash, found),
+            // Open means that a store that is down keeps no tenant out whom it has let in before.
+            Err(error) if self.config.fail == Fail::Open => match self.known.0.get(&hash) {
+                Some(key) => Some(key),
+                None => return Err(Fault::store(&error)),
+            },
+            Err(error) => return Err(Fault::store(&error)),
+        };
+        match found {
+            Some(key) if key.revoked_at.is_none_or(|at| self.now() < at) => Ok(Some(key.tenant)),
+            Some(_) => Err(Fault::new(Kind::Unauthorized, "this key was revoked")),
+            None => Err(Fault::new(Kind::Unauthorized, "this is no tenant's key")),
+        }
+    }
+
+    fn remember(&self, hash: [u8; 32], found: Option<KeyRecord>) -> Option<KeyRecord> {
+        if self.config.fail == Fail::Open {
+            match &found {
+                Some(key) => self.known.0.insert(hash, key.clone()),
+                None => drop(self.known.0.remove(&hash)),
+            }
+        }
+        found
+    }
+}
+
+fn payer(
     headers: &HeaderMap,
     peer: IpAddr,
     config: &Config,
-    keys: &dyn Keys,
-    now: Timestamp,
+    keyed: Option<TenantId>,
 ) -> Result<Payer, Fault> {
     let named = name(headers, TENANT, TenantId::parse)?;
-    let keyed = match secret(headers) {
-        Some(secret) => key(secret, keys, now).await?,
-        None => None,
-    };
     let tenant = match (keyed, named) {
         (Some(keyed), Some(named)) if keyed != named => {
             let message = format!("this key spends for another tenant than {TENANT} names");
@@ -60,20 +112,6 @@ pub(crate) async fn payer(
     let user = name(headers, USER, UserId::parse)?;
     let report_type = name(headers, REPORT_TYPE, ReportType::parse)?;
     Ok(Payer { tenant, user, report_type })
-}
-
-/// The tenant of a key that is in force. Who names its tenant may send anything as a key: the
-/// vendors' SDKs insist on one.
-async fn key(secret: &str, keys: &dyn Keys, now: Timestamp) -> Result<Option<TenantId>, Fault> {
-    if !secret.starts_with(KeyRecord::MARK) {
-        return Ok(None);
-    }
-    let found = keys.find_key(KeyRecord::hash(secret)).await;
-    match found.map_err(|error| Fault::store(&error))? {
-        Some(key) if key.revoked_at.is_none_or(|at| now < at) => Ok(Some(key.tenant)),
-        Some(_) => Err(Fault::new(Kind::Unauthorized, "this key was revoked")),
-        None => Err(Fault::new(Kind::Unauthorized, "this is no tenant's key")),
-    }
 }
 
 fn secret(headers: &HeaderMap) -> Option<&str> {

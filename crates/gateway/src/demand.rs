@@ -161,7 +161,12 @@ impl Unmetered {
 ///
 /// A batch is read by [`read_batch`] and refused here.
 pub fn read(api: Api, body: &[u8]) -> Result<Demand, Unmetered> {
-    read_node(api, &json::parse(body)?, Tokenizer::Bytes)
+    read_node(api, &json::parse(body)?, None, Tokenizer::Bytes)
+}
+
+/// Reads a body as [`read`] does, as it is once it goes to another model than it names.
+pub fn read_for(api: Api, body: &[u8], model: &str) -> Result<Demand, Unmetered> {
+    read_node(api, &json::parse(body)?, Some(model), Tokenizer::Bytes)
 }
 
 /// Lowers a demand's prompt to the tight bound: a tokenizer's count where the model has a public
@@ -172,7 +177,7 @@ pub fn read(api: Api, body: &[u8]) -> Result<Demand, Unmetered> {
 pub fn tighten(api: Api, body: &[u8], demand: &mut Demand) {
     let tokenizer = Tokenizer::of(&demand.model);
     let Ok(node) = json::parse(body) else { return };
-    let Ok(tight) = read_node(api, &node, tokenizer) else { return };
+    let Ok(tight) = read_node(api, &node, Some(&demand.model), tokenizer) else { return };
     demand.output_extra = demand.output_extra.min(tight.output_extra);
     if let (PromptBound::Tokens(quick), PromptBound::Tokens(tight)) = (demand.prompt, tight.prompt)
     {
@@ -193,14 +198,20 @@ pub fn read_batch(body: &[u8]) -> Result<Vec<(String, Demand)>, Unmetered> {
         let Some(params) = request.get("params") else {
             return Err(Unmetered::new("requests.params", "it must be an object"));
         };
-        let mut demand = read_node(Api::Messages, params, Tokenizer::Bytes)?;
+        let mut demand = read_node(Api::Messages, params, None, Tokenizer::Bytes)?;
         demand.tier = TierAsked::Batch;
         Ok((name.clone().into_owned(), demand))
     };
     requests.iter().map(one).collect()
 }
 
-fn read_node(api: Api, node: &Node<'_>, tokenizer: Tokenizer) -> Result<Demand, Unmetered> {
+/// `other` is called in place of the model that the body names.
+fn read_node(
+    api: Api,
+    node: &Node<'_>,
+    other: Option<&str>,
+    tokenizer: Tokenizer,
+) -> Result<Demand, Unmetered> {
     if !matches!(node, Node::Object(_)) {
         return Err(Unmetered::new("body", "it must be a JSON object"));
     }
@@ -208,7 +219,7 @@ fn read_node(api: Api, node: &Node<'_>, tokenizer: Tokenizer) -> Result<Demand, 
         Some(Node::Text(model)) if !model.is_empty() => model.as_ref(),
         _ => return Err(Unmetered::new("model", "it must name a model")),
     };
-    let mut demand = Demand::plain(model);
+    let mut demand = Demand::plain(other.unwrap_or(model));
     demand.is_stream = node.flag("stream")?;
     let mut prompt = Prompt::new(tokenizer);
     match api {

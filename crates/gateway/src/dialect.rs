@@ -137,6 +137,12 @@ pub(crate) fn batch(method: &Method, path: &str) -> Option<(String, BatchRoute)>
     is_name.then(|| (id.to_owned(), route))
 }
 
+/// Whether it names a model, and no way out of the models: a vendor may resolve dots and escapes.
+fn is_model_path(rest: &str) -> bool {
+    let is_sane = |byte: u8| byte.is_ascii_alphanumeric() || b"-._:@+~,=/".contains(&byte);
+    rest.bytes().all(is_sane) && rest.split('/').all(|part| !["", ".", ".."].contains(&part))
+}
+
 /// Paths that are the gateway's: all of the vendors'.
 pub(crate) fn is_vendor_path(path: &str) -> bool {
     path == "/v1" || path.starts_with("/v1/")
@@ -145,7 +151,8 @@ pub(crate) fn is_vendor_path(path: &str) -> bool {
 /// What is asked for, and in whose dialect errors are told.
 pub(crate) fn route(method: &Method, path: &str, headers: &HeaderMap) -> (Dialect, Option<Route>) {
     let place = path.strip_prefix("/v1").unwrap_or(path);
-    let is_models = place == "/models" || place.starts_with("/models/");
+    let model = place.strip_prefix("/models/");
+    let is_models = place == "/models" || model.is_some_and(is_model_path);
     let anthropic = place.starts_with("/messages") || headers.contains_key("anthropic-version");
     let dialect = if anthropic { Dialect::Anthropic } else { Dialect::OpenAi };
     if is_models && *method == Method::GET {

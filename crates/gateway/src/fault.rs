@@ -3,14 +3,15 @@
 //! Shapes: Anthropic's [errors](https://platform.claude.com/docs/en/api/errors) and OpenAI's
 //! [error codes](https://platform.openai.com/docs/guides/error-codes).
 
-use std::fmt::Display;
+use std::{fmt::Display, sync::Arc};
 
 use api::Percent;
-use budget::{EscrowError, Refusal, StoreError};
+use budget::{EscrowError, Outcome, Refusal, StoreError};
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Response, StatusCode, header};
 use http_body_util::Full;
 use jiff::Timestamp;
+use money::Money;
 use serde_json::{Value, json};
 
 use crate::dialect::Dialect;
@@ -116,13 +117,15 @@ struct Parts {
     field: Option<String>,
     retry_after: Option<i64>,
     refusal: Option<Refusal>,
+    /// What the call has cost all the same, and what was held for it.
+    spent: Option<(Money, Option<Arc<Outcome>>)>,
 }
 
 impl Fault {
     pub(crate) fn new(kind: Kind, message: impl Display) -> Self {
         let message = message.to_string();
-        let (field, retry_after, refusal) = (None, None, None);
-        Self(Box::new(Parts { kind, message, field, retry_after, refusal }))
+        let (field, retry_after, refusal, spent) = (None, None, None, None);
+        Self(Box::new(Parts { kind, message, field, retry_after, refusal, spent }))
     }
 
     /// With the field that it is about.
@@ -134,6 +137,18 @@ impl Fault {
     pub(crate) fn retry_after(mut self, seconds: i64) -> Self {
         self.0.retry_after = Some(seconds.max(1));
         self
+    }
+
+    /// With what the call has cost, where that is known.
+    pub(crate) fn costing(mut self, cost: Option<Money>, outcome: Option<Arc<Outcome>>) -> Self {
+        self.0.spent = cost.map(|cost| (cost, outcome));
+        self
+    }
+
+    /// What the call has cost, and what was held for it.
+    pub(crate) fn spent(&self) -> Option<(Money, Option<&Outcome>)> {
+        let (cost, outcome) = self.0.spent.as_ref()?;
+        Some((*cost, outcome.as_deref()))
     }
 
     pub(crate) fn kind(&self) -> Kind {

@@ -18,11 +18,12 @@ use uuid::Uuid;
 
 use crate::{
     abide::{Abiding, Gone},
-    caller::{self, Payer},
+    caller::{Known, Payer},
     config::Config,
     dialect::{self, Api, Dialect, Route},
     fault::{Fault, Kind},
     names,
+    quiet::Quiet,
     reply::{Pieces, Reply},
     spool::Spool,
     standing::Terms,
@@ -70,7 +71,9 @@ pub(crate) struct Inner {
     pub(crate) spool: Arc<Spool>,
     pub(crate) tasks: TaskTracker,
     calls: Arc<Semaphore>,
-    large: Semaphore,
+    pub(crate) large: Semaphore,
+    pub(crate) quiet: Quiet,
+    pub(crate) known: Known,
 }
 
 /// A call that has been read and may be made.
@@ -93,6 +96,8 @@ impl Gateway {
         Ok(Self(Arc::new(Inner {
             calls: Arc::new(Semaphore::new(config.calls_most)),
             large: Semaphore::new(config.large_most),
+            quiet: Quiet::default(),
+            known: Known::default(),
             endpoints: endpoints?,
             lines: Lines::default(),
             terms: Terms::default(),
@@ -126,10 +131,13 @@ impl Gateway {
             metrics::counter!(names::REFUSED, "reason" => fault.kind().code()).increment(1);
             let text = id.to_str().unwrap_or_default();
             let mut response = fault.answer(dialect, text);
-            self.0.terms.tell_refusal(response.headers_mut(), &fault);
+            self.0.terms.tell_fault(response.headers_mut(), &fault);
             response.map(Reply::Whole)
         });
-        response.headers_mut().insert("x-request-id", id);
+        // The vendor's own, which his support asks for.
+        if let Some(vendors) = response.headers_mut().insert("x-request-id", id) {
+            response.headers_mut().insert("x-upstream-request-id", vendors);
+        }
         response
     }
 
@@ -177,10 +185,8 @@ impl Inner {
         metrics::gauge!(names::IN_FLIGHT).set(in_flight as f64);
         metrics::gauge!(names::WAITING).set(self.lines.waiting() as f64);
         self.endpoints.iter().for_each(|endpoint| endpoint.prune());
-        if self.spool.records() == 0 {
-            return;
-        }
         match self.spool.deliver(&*self.rooms.escrow).await {
+            Ok(0) => {}
             Ok(charged) => tracing::info!(charged, "spooled charges were delivered"),
             Err(error) => tracing::warn!("spooled charges can't be delivered yet: {error}"),
         }
@@ -207,8 +213,7 @@ impl Inner {
         // Nobody's body is read, and nothing is looked up, beyond what fits.
         let place = self.place()?;
         // Who pays comes before what is asked: strangers learn nothing.
-        let keys = &*self.rooms.keys;
-        let payer = caller::payer(&head.headers, peer, &self.config, keys, self.now()).await?;
+        let payer = self.payer(&head.headers, peer).await?;
         let body = self.read(&head.headers, body).await?;
         let tasks = self.tasks.clone();
         // A caller who hangs up must not take its call's settling with him.

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use budget::{EscrowError, Outcome, Quote, Reserve, StoreError};
+use budget::{EscrowError, Key, Outcome, Quote, Reserve, StoreError};
 use focus::{Attribution, ModelName};
 use money::{Money, Price, PriceBook, ServiceTier, TokenUsage};
 use tokio::time::{Instant, timeout};
@@ -22,6 +22,8 @@ use crate::{
 /// Below which part of the room that a tenant has left a quick bound is good enough. Above it the
 /// tight one is worth its millisecond: a bound too high would refuse what fits.
 const QUICK_PART: i128 = 8;
+/// From how many bytes on a body's tokens are counted beside.
+const LONG: usize = 64 * 1024;
 /// How long to wait for an answer that only makes a bound better.
 const CHECK_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -53,7 +55,7 @@ impl Inner {
         let wants_usage = demand.wants_usage;
         let mut bid = self.bid(call, &book, demand)?;
         if self.is_tight_worth_it(call, &bid).await {
-            bid.tighten(call)?;
+            self.tighten(call, &mut bid).await?;
         }
         let mut edits = Edits::default();
         let mut fallback = None;
@@ -64,23 +66,11 @@ impl Inner {
                     return Err(Fault::escrow(EscrowError::Refused(refusal), self.now()));
                 };
                 (edits, fallback) = bend;
-                Some(outcome)
+                outcome
             }
             Ok(outcome) => Some(outcome),
-            Err(EscrowError::Store(error)) if self.config.fail == Fail::Open => {
-                metrics::counter!(names::FAIL_OPEN).increment(1);
-                tracing::error!("the budget store is down; a call is let through: {error}");
-                None
-            }
-            Err(error) => {
-                if let EscrowError::Store(StoreError::Unavailable(_)) = &error {
-                    // It failed at an unknown moment: the hold may have been made.
-                    let (gateway, key) = (self.clone(), call.key);
-                    let work = async move { release_later(&gateway, key).await };
-                    tokio::spawn(self.tasks.track_future(work));
-                }
-                return Err(Fault::escrow(error, self.now()));
-            }
+            Err(EscrowError::Store(error)) => self.unheld(call.key, &error).map(|()| None)?,
+            Err(error) => return Err(Fault::escrow(error, self.now())),
         };
         if let Some(outcome) = &outcome {
             self.terms.left(&outcome.reservation);
@@ -102,6 +92,22 @@ impl Inner {
         let endpoint = bid.endpoint.clone();
         let tally = Tally::new(self.clone(), endpoint, call.api, promise, place);
         Ok(Granted { tally, is_stream, edits, fallback })
+    }
+
+    /// What becomes of a call that the store could not hold: let through, if config says so.
+    pub(crate) fn unheld(self: &Arc<Self>, key: Key, error: &StoreError) -> Result<(), Fault> {
+        if self.config.fail == Fail::Open {
+            metrics::counter!(names::FAIL_OPEN).increment(1);
+            tracing::error!("the budget store is down; a call is let through: {error}");
+            return Ok(());
+        }
+        if matches!(error, StoreError::Unavailable(_) | StoreError::Closed) {
+            // It failed at an unknown moment: the hold may have been made.
+            let gateway = self.clone();
+            let work = async move { release_later(&gateway, key).await };
+            tokio::spawn(self.tasks.track_future(work));
+        }
+        Err(Fault::store(error))
     }
 
     /// A demand at its model's price.
@@ -135,7 +141,7 @@ impl Inner {
         let until = Instant::now() + self.config.wait;
         if let Some(place) = self.lines.behind(&bid.attribution) {
             // Whoever waits came first.
-            bid.tighten_or_keep(call);
+            self.tighten_or_keep(call, bid).await;
             return place.wait(until, || self.reserve(call, bid)).await;
         }
         let mut result = self.reserve(call, bid).await;
@@ -143,7 +149,7 @@ impl Inner {
             && !bid.is_tight
             && bid.may_fit(refusal.standing.limit.saturating_sub_to_zero(refusal.standing.settled))
         {
-            bid.tighten_or_keep(call);
+            self.tighten_or_keep(call, bid).await;
             result = self.reserve(call, bid).await;
         }
         match result {
@@ -163,6 +169,7 @@ impl Inner {
     async fn is_tight_worth_it(&self, call: &Call, bid: &Bid<'_>) -> bool {
         let room = match self.terms.room(&call.payer.tenant) {
             Some(room) => Some(room),
+            None if !self.is_asked() => None,
             None => {
                 match timeout(CHECK_TIMEOUT, self.rooms.escrow.check(bid.request(call))).await {
                     Ok(Ok(standing)) => {
@@ -179,11 +186,48 @@ impl Inner {
 
     pub(crate) async fn reserve(&self, call: &Call, bid: &Bid<'_>) -> Result<Outcome, EscrowError> {
         let limit = self.config.store_timeout;
-        let asked = timeout(limit, self.rooms.escrow.reserve(bid.request(call))).await;
-        asked.unwrap_or_else(|_| {
+        let silent = || {
             let silent = format!("no answer within {} s", limit.as_secs_f32());
             Err(StoreError::unavailable(std::io::Error::other(silent)).into())
-        })
+        };
+        if !self.is_asked() {
+            return silent();
+        }
+        let asked = timeout(limit, self.rooms.escrow.reserve(bid.request(call))).await;
+        self.quiet.note(asked.is_ok());
+        asked.unwrap_or_else(|_| silent())
+    }
+
+    /// Whether the store is asked: where calls need not wait for it, one that is silent is not.
+    fn is_asked(&self) -> bool {
+        self.config.fail == Fail::Closed || self.quiet.admits()
+    }
+
+    /// Takes the tight bound. Long prompts are counted beside, for that takes its time.
+    pub(crate) async fn tighten(&self, call: &Call, bid: &mut Bid<'_>) -> Result<(), Fault> {
+        if call.body.len() <= LONG {
+            demand::tighten(call.api, &call.body, &mut bid.demand);
+        } else if let Ok(_turn) = self.large.acquire().await {
+            let (api, body, mut demand) = (call.api, call.body.clone(), bid.demand.clone());
+            let count = move || {
+                demand::tighten(api, &body, &mut demand);
+                demand
+            };
+            // The quick bound is one, too.
+            if let Ok(tight) = tokio::task::spawn_blocking(count).await {
+                bid.demand = tight;
+            }
+        }
+        bid.hold = hold(&bid.demand, bid.price)?.min(bid.hold);
+        bid.is_tight = true;
+        Ok(())
+    }
+
+    /// Takes the tight bound; the quick one stays where there is none.
+    async fn tighten_or_keep(&self, call: &Call, bid: &mut Bid<'_>) {
+        if !bid.is_tight && self.tighten(call, bid).await.is_err() {
+            bid.is_tight = true;
+        }
     }
 }
 
@@ -209,25 +253,10 @@ impl Bid<'_> {
         Reserve { key, call, estimate, timeout: None, covered: true }
     }
 
-    /// Takes the tight bound.
-    pub(crate) fn tighten(&mut self, call: &Call) -> Result<(), Fault> {
-        demand::tighten(call.api, &call.body, &mut self.demand);
-        self.hold = hold(&self.demand, self.price)?.min(self.hold);
-        self.is_tight = true;
-        Ok(())
-    }
-
     /// Asks for the hold of a demand that has changed.
     pub(crate) fn reprice(&mut self) -> Result<(), Fault> {
         self.hold = hold(&self.demand, self.price)?;
         Ok(())
-    }
-
-    /// Takes the tight bound; the quick one stays where there is none.
-    fn tighten_or_keep(&mut self, call: &Call) {
-        if !self.is_tight && self.tighten(call).is_err() {
-            self.is_tight = true;
-        }
     }
 }
 

@@ -19,6 +19,7 @@ mod gateway;
 mod hold;
 pub mod names;
 mod pool;
+mod quiet;
 mod reply;
 mod roots;
 mod settle;

@@ -10,9 +10,10 @@ use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::{BodyExt, Full};
-use tokio::time::{Instant, Sleep, timeout};
+use tokio::time::{Instant, Sleep, sleep_until, timeout};
 
 use crate::{
+    abide::last_words,
     ending::Ending,
     pool::Answer,
     settle::Tally,
@@ -220,7 +221,8 @@ impl Drop for Stream {
         } else if let Some(flow) = self.flow.take()
             && let Ok(runtime) = tokio::runtime::Handle::try_current()
         {
-            runtime.spawn(flow.drain());
+            let tasks = flow.tally.tasks();
+            runtime.spawn(tasks.track_future(flow.drain()));
         }
     }
 }
@@ -260,21 +262,26 @@ impl Flow {
 
     async fn drain(mut self) {
         let until = Instant::now() + self.tally.drain();
-        let mut ending = Ending::Cut;
-        while let Some(left) = until.checked_duration_since(Instant::now()) {
-            match timeout(left.min(self.idle_timeout), self.incoming.frame()).await {
-                Ok(Some(Ok(frame))) => {
-                    if let Ok(data) = frame.into_data() {
-                        self.reader.feed(&data);
+        let tasks = self.tally.tasks();
+        let (incoming, reader) = (&mut self.incoming, &mut self.reader);
+        let read = async {
+            loop {
+                match timeout(self.idle_timeout, incoming.frame()).await {
+                    Ok(Some(Ok(frame))) => {
+                        if let Ok(data) = frame.into_data() {
+                            reader.feed(&data);
+                        }
                     }
+                    Ok(None) => return Ending::Whole,
+                    Ok(Some(Err(_))) | Err(_) => return Ending::Cut,
                 }
-                Ok(None) => {
-                    ending = Ending::Whole;
-                    break;
-                }
-                Ok(Some(Err(_))) | Err(_) => break,
             }
-        }
+        };
+        let ending = tokio::select! {
+            ending = read => ending,
+            () = sleep_until(until) => Ending::Cut,
+            () = last_words(&tasks) => Ending::Cut,
+        };
         self.reader.end();
         self.tally.end(ending, self.reader.used(), self.reader.partial());
     }

@@ -7,6 +7,7 @@ use focus::Attribution;
 use jiff::Timestamp;
 use money::{Money, Price, PriceBook, Rounding, ServiceTier, TokenUsage};
 use tokio::sync::OwnedSemaphorePermit;
+use tokio_util::task::TaskTracker;
 
 use crate::{
     dialect::Api,
@@ -93,6 +94,11 @@ impl Tally {
     /// How long to read on for a caller that is gone.
     pub(crate) fn drain(&self) -> Duration {
         self.parts().gateway.config.drain
+    }
+
+    /// What the gateway waits for when it ends.
+    pub(crate) fn tasks(&self) -> TaskTracker {
+        self.parts().gateway.tasks.clone()
     }
 
     fn parts(&self) -> &Parts {

@@ -7,7 +7,7 @@
 
 use std::{
     fs::{self, File, OpenOptions},
-    io::{self, BufRead, BufReader, Write},
+    io::{self, BufRead, BufReader, Read, Seek, Write},
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
 };
@@ -103,6 +103,8 @@ impl Record {
 
 /// A folder of what is still to be told.
 pub(crate) struct Spool {
+    /// Where every process has a folder.
+    root: PathBuf,
     folder: PathBuf,
     /// Held while the process lives: no other one delivers from here.
     _lock: File,
@@ -112,6 +114,50 @@ pub(crate) struct Spool {
 struct Writer {
     file: Option<File>,
     records: usize,
+    /// Records in the folders of processes that have ended.
+    left_behind: usize,
+}
+
+impl Writer {
+    fn waiting(&self) -> usize {
+        self.records + self.left_behind
+    }
+
+    fn tell(&self) {
+        metrics::gauge!(names::SPOOL).set(self.waiting() as f64);
+    }
+
+    /// Adds a line: all of it, or nothing.
+    fn append(&mut self, path: &Path, line: &[u8]) -> io::Result<()> {
+        if self.file.is_none() {
+            self.file = Some(open(path)?);
+        }
+        let Some(file) = &mut self.file else { return Ok(()) };
+        let before = file.metadata()?.len();
+        let written = file.write_all(line).and_then(|()| file.sync_data());
+        if written.is_err() && file.set_len(before).is_err() {
+            // The next line begins by itself.
+            self.file = None;
+        }
+        written
+    }
+}
+
+/// A file that lines are added to. Half a line that a crash has left stays by itself.
+fn open(path: &Path) -> io::Result<File> {
+    let mut file = OpenOptions::new().create(true).read(true).append(true).open(path)?;
+    if let Some(folder) = path.parent() {
+        File::open(folder)?.sync_all()?;
+    }
+    if file.metadata()?.len() > 0 {
+        let mut last = [0];
+        file.seek(io::SeekFrom::End(-1))?;
+        file.read_exact(&mut last)?;
+        if last != *b"\n" {
+            file.write_all(b"\n")?;
+        }
+    }
+    Ok(file)
 }
 
 impl Spool {
@@ -119,14 +165,25 @@ impl Spool {
     pub(crate) fn open(root: &Path) -> io::Result<Self> {
         for number in 0..1024 {
             let folder = root.join(number.to_string());
+            let is_new = !folder.exists();
             fs::create_dir_all(&folder)?;
+            if is_new {
+                // A folder is there when the one above has it on the disk.
+                for above in folder.ancestors().skip(1).take(2) {
+                    File::open(above)?.sync_all()?;
+                }
+            }
             let lock = OpenOptions::new()
                 .create(true)
                 .truncate(false)
                 .write(true)
                 .open(folder.join("lock"))?;
             match lock.try_lock() {
-                Ok(()) => return Self::take(folder, lock),
+                Ok(()) => {
+                    let spool = Self::take(root, folder, lock)?;
+                    spool.writer.lock().unwrap_or_else(PoisonError::into_inner).tell();
+                    return Ok(spool);
+                }
                 Err(fs::TryLockError::WouldBlock) => {}
                 Err(fs::TryLockError::Error(error)) => return Err(error),
             }
@@ -134,16 +191,34 @@ impl Spool {
         Err(io::Error::other(format!("1024 processes have a spool in {}", root.display())))
     }
 
-    fn take(folder: PathBuf, lock: File) -> io::Result<Self> {
+    fn take(root: &Path, folder: PathBuf, lock: File) -> io::Result<Self> {
         let records = count(&folder.join(FILE))? + count(&folder.join(SENDING))?;
-        let writer = Mutex::new(Writer { file: None, records });
-        metrics::gauge!(names::SPOOL).set(records as f64);
-        Ok(Self { folder, _lock: lock, writer })
+        let writer = Mutex::new(Writer { file: None, records, left_behind: 0 });
+        Ok(Self { root: root.to_owned(), folder, _lock: lock, writer })
     }
 
     /// How many records wait.
     pub(crate) fn records(&self) -> usize {
-        self.writer.lock().unwrap_or_else(PoisonError::into_inner).records
+        self.writer.lock().unwrap_or_else(PoisonError::into_inner).waiting()
+    }
+
+    /// What processes that have ended have left, each with its lock.
+    fn orphans(&self) -> io::Result<Vec<Self>> {
+        let mut orphans = Vec::new();
+        for entry in fs::read_dir(&self.root)? {
+            let folder = entry?.path();
+            let has_records = folder.join(FILE).exists() || folder.join(SENDING).exists();
+            if folder == self.folder || !has_records {
+                continue;
+            }
+            let lock = OpenOptions::new().write(true).open(folder.join("lock"));
+            if let Ok(lock) = lock
+                && lock.try_lock().is_ok()
+            {
+                orphans.push(Self::take(&self.root, folder, lock)?);
+            }
+        }
+        Ok(orphans)
     }
 
     /// Keeps a record; on disk when this returns.
@@ -153,23 +228,33 @@ impl Spool {
         line.push(b'\n');
         let append = move || {
             let mut writer = spool.writer.lock().unwrap_or_else(PoisonError::into_inner);
-            if writer.file.is_none() {
-                let path = spool.folder.join(FILE);
-                writer.file = Some(OpenOptions::new().create(true).append(true).open(path)?);
-                File::open(&spool.folder)?.sync_all()?;
-            }
-            let Some(file) = &mut writer.file else { return Ok(()) };
-            file.write_all(&line)?;
-            file.sync_data()?;
+            writer.append(&spool.folder.join(FILE), &line)?;
             writer.records += 1;
-            metrics::gauge!(names::SPOOL).set(writer.records as f64);
+            writer.tell();
             Ok(())
         };
         tokio::task::spawn_blocking(append).await.map_err(io::Error::other)?
     }
 
-    /// Gives the ledger what waits. An error means: later.
+    /// Gives the ledger what waits, here and where other processes have left it. An error means:
+    /// later.
     pub(crate) async fn deliver(&self, escrow: &dyn Escrow) -> Result<usize, EscrowError> {
+        let orphans = self.orphans().map_err(unavailable)?;
+        let deliver = async {
+            let mut delivered = self.deliver_own(escrow).await?;
+            for orphan in &orphans {
+                delivered += orphan.deliver_own(escrow).await?;
+            }
+            Ok(delivered)
+        };
+        let delivered = deliver.await;
+        let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        writer.left_behind = orphans.iter().map(Self::records).sum();
+        writer.tell();
+        delivered
+    }
+
+    async fn deliver_own(&self, escrow: &dyn Escrow) -> Result<usize, EscrowError> {
         let mut delivered = 0;
         while let Some(records) = self.next().map_err(unavailable)? {
             let told = stream::iter(records).map(|line| self.tell(escrow, line));
@@ -234,7 +319,6 @@ impl Spool {
         let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
         fs::remove_file(self.folder.join(SENDING))?;
         writer.records = count(&self.folder.join(FILE))?;
-        metrics::gauge!(names::SPOOL).set(writer.records as f64);
         Ok(())
     }
 

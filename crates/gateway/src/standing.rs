@@ -115,8 +115,14 @@ impl Terms {
         warn(headers, Percent::of(used, standing.limit), soft);
     }
 
-    /// Tells how the budget stands that has refused a call.
-    pub(crate) fn tell_refusal(&self, headers: &mut HeaderMap, fault: &Fault) {
+    /// Tells what a call has cost that was not answered, and how the budget stands.
+    pub(crate) fn tell_fault(&self, headers: &mut HeaderMap, fault: &Fault) {
+        if let Some((cost, outcome)) = fault.spent() {
+            put(headers, crate::reply::COST, &cost.to_string());
+            if let Some(outcome) = outcome {
+                self.tell(headers, &outcome.reservation, cost);
+            }
+        }
         let Some(refusal) = fault.refusal() else { return };
         let standing = &refusal.standing;
         put(headers, crate::reply::COST, "0");

@@ -33,6 +33,7 @@ mod batches;
 mod bending;
 mod endings;
 mod failing;
+mod passing;
 mod tls;
 mod waiting;
 
@@ -169,6 +170,8 @@ pub(crate) struct Store {
     is_mute: AtomicBool,
     /// It does not even say no.
     is_silent: AtomicBool,
+    /// It goes down after so many more holds were asked for.
+    pub(crate) holds_left: AtomicUsize,
     /// Settles that were asked for.
     pub(crate) settles: AtomicUsize,
     pub(crate) releases: AtomicUsize,
@@ -201,6 +204,9 @@ impl Escrow for Store {
     }
 
     async fn reserve(&self, request: Reserve) -> Result<Outcome, EscrowError> {
+        if self.holds_left.fetch_sub(1, Ordering::SeqCst) == 0 {
+            self.set_down(true);
+        }
         self.up()?;
         let outcome = self.memory.reserve(request).await;
         if self.is_silent.load(Ordering::SeqCst) {
@@ -273,6 +279,7 @@ impl Bench {
             is_down: AtomicBool::new(false),
             is_mute: AtomicBool::new(false),
             is_silent: AtomicBool::new(false),
+            holds_left: AtomicUsize::new(usize::MAX),
             settles: AtomicUsize::new(0),
             releases: AtomicUsize::new(0),
         });
@@ -294,7 +301,7 @@ impl Bench {
         let book = Arc::new(PriceBook::shipped());
         let rooms = Rooms {
             escrow: store.clone(),
-            keys: memory.clone() as Arc<dyn Keys>,
+            keys: Arc::new(Shared(store.clone())),
             budgets: Arc::new(Shared(store.clone())),
             batches: memory.clone(),
             prices: Arc::new(move || book.clone()),

@@ -23,6 +23,7 @@ use crate::{
     config::Upstream,
     dialect::Api,
     ending::Ending,
+    fault::SHOULD_RETRY,
     names,
     pool::{Answer, Failure, Pool},
     roots,
@@ -124,6 +125,16 @@ impl Endpoint {
     /// Sends a call until it is answered, as often as the config allows: again where nothing has
     /// reached the vendor, or it said that it did not do the work.
     pub(crate) async fn send(&self, call: Outgoing) -> Result<Response<Answer>, Failure> {
+        self.send_unless(call, std::future::pending()).await
+    }
+
+    /// The same; not again once nobody waits for it.
+    pub(crate) async fn send_unless(
+        &self,
+        call: Outgoing,
+        gone: impl Future<Output = ()>,
+    ) -> Result<Response<Answer>, Failure> {
+        let mut gone = std::pin::pin!(gone);
         let target = self.target(&call.path);
         let target = target.map_err(|error| Failure::Unsent(error.to_string()))?;
         let request = self.request(call);
@@ -132,7 +143,7 @@ impl Endpoint {
         loop {
             let result = self.attempt(&target, &request).await;
             let asked = match &result {
-                Ok(response) if is_passing(response.status()) => retry_after(response.headers()),
+                Ok(response) if is_passing(response) => retry_after(response.headers()),
                 Err(Failure::Unsent(_)) => Some(Duration::ZERO),
                 _ => return result,
             };
@@ -140,9 +151,13 @@ impl Endpoint {
             if attempt >= self.config.attempts || wait > PAUSE_MOST || !self.breaker.is_closed() {
                 return result;
             }
+            tokio::select! {
+                biased;
+                () = &mut gone => return result,
+                () = tokio::time::sleep(wait) => {}
+            }
             drop(result);
             self.retries.increment(1);
-            tokio::time::sleep(wait).await;
             attempt += 1;
             pause *= 2;
         }
@@ -180,7 +195,7 @@ impl Endpoint {
         let headers = request.headers_mut();
         // What the ledger calls it, so that the vendor's log and ours can be laid side by side.
         if let Ok(id) = HeaderValue::from_str(&call.id) {
-            headers.insert("x-client-request-id", id);
+            headers.entry("x-client-request-id").or_insert(id);
         }
         if let Some((name, value)) = &self.authorization {
             headers.insert(name.clone(), value.clone());
@@ -240,13 +255,17 @@ fn authorization(config: &Upstream) -> io::Result<Option<(header::HeaderName, He
 }
 
 /// Whether another attempt may help: the vendor has done nothing, and may later.
-fn is_passing(status: StatusCode) -> bool {
-    status == StatusCode::TOO_MANY_REQUESTS || status.is_server_error()
+fn is_passing<B>(response: &Response<B>) -> bool {
+    let status = response.status();
+    let is_final = response.headers().get(SHOULD_RETRY).is_some_and(|value| value == "false");
+    (status == StatusCode::TOO_MANY_REQUESTS || status.is_server_error()) && !is_final
 }
 
+/// How long the vendor wants to be left alone; OpenAI says it in milliseconds as well.
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    let text = headers.get(header::RETRY_AFTER)?.to_str().ok()?;
-    text.trim().parse().ok().map(Duration::from_secs)
+    let number = |name| headers.get(name)?.to_str().ok()?.trim().parse().ok();
+    let precise = number("retry-after-ms").map(Duration::from_millis);
+    precise.or_else(|| number(header::RETRY_AFTER.as_str()).map(Duration::from_secs))
 }
 
 /// Between half of a pause and all of it, so that many callers don't come back at once.

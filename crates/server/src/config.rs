@@ -20,6 +20,8 @@ pub struct Config {
     pub body_timeout: Duration,
     /// How long a connection may take to send a request's head, or wait before it.
     pub head_timeout: Duration,
+    /// How long a caller may read nothing of what is sent to him.
+    pub stall_timeout: Duration,
     /// The longest body in bytes.
     pub body_limit: usize,
     /// Whether the API and the pages are answered; without them, probes and metrics alone are.
@@ -41,6 +43,7 @@ impl Default for Config {
             request_timeout: Duration::from_secs(30),
             body_timeout: Duration::from_secs(10),
             head_timeout: Duration::from_secs(60),
+            stall_timeout: Duration::from_secs(60),
             body_limit: 1024 * 1024,
             has_api: true,
             tenants_named: 200,

@@ -14,7 +14,9 @@ use thiserror::Error;
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::{Semaphore, watch},
+    task::JoinSet,
 };
+use tokio_io_timeout::TimeoutStream;
 
 use crate::{front::Front, jobs, service::Service, steady::steady};
 
@@ -45,15 +47,17 @@ pub async fn run(
     let connections = GracefulShutdown::new();
     let slots = Arc::new(Semaphore::new(state.config.connections_most));
     tokio::pin!(shutdown);
+    let mut open = JoinSet::new();
     loop {
         let accepted = tokio::select! {
             () = &mut shutdown => break,
             accepted = accept(&listener, &slots) => accepted,
+            Some(_) = open.join_next() => continue,
         };
         let Some((stream, slot)) = accepted else { continue };
         let Ok(peer) = stream.peer_addr() else { continue };
         let connection = connection(&front, &connections, stream, peer.ip());
-        tokio::spawn(async move {
+        open.spawn(async move {
             steady(connection).await;
             drop(slot);
         });
@@ -64,6 +68,8 @@ pub async fn run(
     if tokio::time::timeout(state.config.drain_timeout, connections.shutdown()).await.is_err() {
         tracing::warn!("stopping: some requests did not finish in time");
     }
+    // Whoever still waits is left, so that the door beside can end what it has begun.
+    open.shutdown().await;
     if let Some(beside) = &state.beside {
         beside.close().await;
     }
@@ -118,6 +124,9 @@ fn connection(
             Ok::<_, std::convert::Infallible>(response)
         }
     });
+    let mut stream = TimeoutStream::new(stream);
+    stream.set_write_timeout(Some(state.config.stall_timeout));
+    let stream = Box::pin(stream);
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(state.config.head_timeout)

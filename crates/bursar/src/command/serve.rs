@@ -165,6 +165,7 @@ pub(crate) fn server_config(config: &Config) -> server::Config {
         alert_token: config.notify.alert_token.clone(),
         rate_limit_per_second: Some(config.rate_per_second),
         head_timeout: config.head_timeout,
+        stall_timeout: config.stall_timeout,
         tenants_named: config.metrics_tenants.into(),
         ..server::Config::default()
     }

@@ -94,6 +94,12 @@ pub const SETTINGS: &[Setting] = &[
         "How long a connection may take to send a request's head, or wait before it",
     ),
     setting(
+        "http.stall_timeout",
+        "BURSAR_HTTP_STALL_TIMEOUT",
+        "60s",
+        "How long a caller may read nothing of what is sent to him",
+    ),
+    setting(
         "rate_limit.per_second",
         "BURSAR_RATE_LIMIT_PER_SECOND",
         "1000",

@@ -1,5 +1,9 @@
 //! The budget store is down, before a call or in the middle of one.
 
+use budget::KeyRecord;
+use focus::ModelName;
+use uuid::Uuid;
+
 use super::*;
 
 fn vendor(_: usize) -> Act {
@@ -41,6 +45,107 @@ async fn open_lets_calls_through_and_charges_them_when_the_store_is_back() {
     assert!(calls.iter().all(|call| call.cost == Some(usd("0.0105"))));
     deliver(&bench).await;
     assert_eq!(bench.calls().await.len(), 5, "nothing is charged twice");
+}
+
+#[tokio::test]
+async fn open_knows_the_keys_of_those_who_have_called_before() {
+    let bench = Bench::with(vendor, |config| config.fail = Fail::Open).await;
+    let key = |id, secret: &str| KeyRecord {
+        id,
+        tenant: TenantId::parse("acme").unwrap(),
+        hash: KeyRecord::hash(secret),
+        name: String::new(),
+        prefix: String::new(),
+        created_at: Timestamp::now(),
+        revoked_at: None,
+    };
+    let (known, revoked) = (Uuid::now_v7(), Uuid::now_v7());
+    bench.store.memory.put_key(key(known, "bsr_known")).await.unwrap();
+    bench.store.memory.put_key(key(revoked, "bsr_revoked")).await.unwrap();
+    bench.store.memory.put_key(key(Uuid::now_v7(), "bsr_new")).await.unwrap();
+    let call = async |secret: &str| bench.call_with(secret).await.status.as_u16();
+    assert_eq!((call("bsr_known").await, call("bsr_revoked").await), (200, 200));
+    bench.store.memory.revoke_key(revoked, Timestamp::now()).await.unwrap();
+    assert_eq!(call("bsr_revoked").await, 401);
+    bench.store.set_down(true);
+    let answers = (call("bsr_known").await, call("bsr_revoked").await, call("bsr_new").await);
+    assert_eq!(answers, (200, 401, 503));
+}
+
+#[tokio::test]
+async fn closed_lets_nobody_in_whose_key_it_can_not_look_up() {
+    let bench = Bench::start(vendor).await;
+    bench.store.set_down(true);
+    assert_eq!(bench.call_with("bsr_known").await.status.as_u16(), 503);
+}
+
+#[tokio::test]
+async fn a_store_that_fails_between_a_refusal_and_what_the_budget_wants_instead_is_down() {
+    for (fail, expected) in [(Fail::Closed, 503), (Fail::Open, 200)] {
+        let bench = Bench::with(vendor, |config| config.fail = fail).await;
+        let haiku = ModelName::parse("claude-3-haiku-20240307").unwrap();
+        bench.limit("0.001", Overflow::Fallback(vec![haiku.clone()])).await;
+        // The tight bound is tried after the quick one.
+        bench.store.holds_left.store(1, Ordering::SeqCst);
+        let answer = bench.send("/v1/messages", &message()).await;
+        assert_eq!(answer.status.as_u16(), expected);
+        // Open: the charge; closed: the release of a hold that may have been made.
+        bench.spooled(1).await;
+        bench.store.set_down(false);
+        deliver(&bench).await;
+        let calls = bench.calls().await;
+        assert_eq!(calls.len(), usize::from(fail == Fail::Open));
+        assert!(calls.iter().all(|call| call.call.model == haiku));
+    }
+}
+
+#[tokio::test]
+async fn a_silent_store_is_waited_for_once() {
+    let change = |config: &mut Config| {
+        config.store_timeout = Duration::from_millis(300);
+        config.fail = Fail::Open;
+    };
+    let bench = Bench::with(vendor, change).await;
+    bench.send("/v1/messages", &message()).await;
+    bench.store.set_silent(true);
+    let started = tokio::time::Instant::now();
+    for _ in 0..10 {
+        assert_eq!(bench.send("/v1/messages", &message()).await.status.as_u16(), 200);
+    }
+    assert!(started.elapsed() < Duration::from_millis(1500), "{:?}", started.elapsed());
+}
+
+#[tokio::test]
+async fn what_a_process_has_left_is_delivered_by_another() {
+    let bench = Bench::with(vendor, |config| config.fail = Fail::Open).await;
+    bench.store.set_down(true);
+    bench.send("/v1/messages", &message()).await;
+    bench.spooled(1).await;
+    // It is that of a process that has ended, and has left half a line besides.
+    let (here, there) = (bench.spool.path().join("0"), bench.spool.path().join("1"));
+    std::fs::create_dir(&there).unwrap();
+    std::fs::write(there.join("lock"), "").unwrap();
+    let mut lines = std::fs::read(here.join("usage.jsonl")).unwrap();
+    lines.extend(b"{\"key\":");
+    std::fs::write(there.join("usage.jsonl"), lines).unwrap();
+    deliver(&bench).await;
+    assert_eq!(bench.gateway.spooled(), 3, "the store is still down");
+    bench.store.set_down(false);
+    deliver(&bench).await;
+    assert_eq!((bench.gateway.spooled(), bench.calls().await.len()), (0, 1));
+    assert!(there.join("rejected.jsonl").exists() && !there.join("usage.jsonl").exists());
+}
+
+#[tokio::test]
+async fn half_a_line_of_the_spool_does_not_take_the_next_with_it() {
+    let bench = Bench::with(vendor, |config| config.fail = Fail::Open).await;
+    std::fs::write(bench.spool.path().join("0/usage.jsonl"), b"{\"key\":").unwrap();
+    bench.store.set_down(true);
+    bench.send("/v1/messages", &message()).await;
+    bench.spooled(1).await;
+    bench.store.set_down(false);
+    deliver(&bench).await;
+    assert_eq!((bench.gateway.spooled(), bench.calls().await.len()), (0, 1));
 }
 
 #[tokio::test]
@@ -137,6 +242,15 @@ async fn freeing_what_was_never_held_is_no_failure() {
 }
 
 impl Bench {
+    /// A call by a tenant's key, from anywhere.
+    async fn call_with(&self, secret: &str) -> Answer {
+        let request = Request::post("/v1/messages")
+            .header("x-api-key", secret)
+            .body(Full::new(Bytes::from(message().to_string())))
+            .unwrap();
+        read(self.gateway.answer(request, IpAddr::from([203, 0, 113, 7])).await).await
+    }
+
     async fn spooled(&self, records: usize) {
         let wait = async {
             while self.gateway.spooled() < records {
@@ -144,5 +258,25 @@ impl Bench {
             }
         };
         tokio::time::timeout(Duration::from_secs(5), wait).await.expect("the spool has them");
+    }
+}
+
+#[async_trait]
+impl Keys for Shared {
+    async fn put_key(&self, key: KeyRecord) -> Result<(), StoreError> {
+        self.0.memory.put_key(key).await
+    }
+
+    async fn revoke_key(&self, id: Uuid, at: Timestamp) -> Result<bool, StoreError> {
+        self.0.memory.revoke_key(id, at).await
+    }
+
+    async fn keys(&self, tenant: Option<&TenantId>) -> Result<Vec<KeyRecord>, StoreError> {
+        self.0.memory.keys(tenant).await
+    }
+
+    async fn find_key(&self, hash: [u8; 32]) -> Result<Option<KeyRecord>, StoreError> {
+        self.0.up()?;
+        self.0.memory.find_key(hash).await
     }
 }
