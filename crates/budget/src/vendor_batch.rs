@@ -19,7 +19,7 @@ pub struct VendorHold {
 }
 
 /// A batch at a vendor.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VendorBatch {
     /// The vendor's name for it.
     pub id: String,

@@ -2,39 +2,41 @@
 //!
 //! Source: <https://platform.claude.com/docs/en/api/creating-message-batches>. A batch is one hold
 //! for each model in it, kept in the store beside the batch's id until the vendor has ended it; a
-//! job asks for that, whether or not its caller does. Invariant: a batch belongs to the tenant that
-//! made it; nobody else is told that it exists.
+//! job asks for that, whether or not its caller does. Invariants: a batch belongs to the tenant
+//! that made it; nobody else is told that it exists. What has ended is charged before it is
+//! deleted.
 
-use std::{collections::BTreeMap, sync::Arc};
+mod settle;
 
-use budget::{EscrowError, Key, Quote, Reserve, VendorBatch, VendorHold};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use budget::{EscrowError, Key, Quote, Reserve, StoreError, VendorBatch, VendorHold};
 use bytes::Bytes;
 use focus::{Attribution, ModelName};
-use http::{Method, Response, StatusCode};
+use http::{Method, Response};
 use jiff::SignedDuration;
 use money::{Money, PriceBook, ServiceTier, TokenUsage};
 use serde::Deserialize;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 use uuid::Uuid;
 
+use self::settle::Unsettled;
 use crate::{
     call::{Collected, collect, fault, outgoing_of, unmetered},
     demand::{self, Demand},
-    dialect::{Api, BatchRoute, Dialect},
+    dialect::{BatchRoute, Dialect},
     fault::{Fault, Kind},
     gateway::{Call, Inner, whole},
+    names,
     reply::{COST, Reply},
-    settle::release,
-    spool::Charge,
+    settle::{release, release_later},
+    spool::Untold,
     standing::put,
-    upstream::{Endpoint, Outgoing, returned},
-    usage::{self, Used},
+    upstream::{Endpoint, returned},
 };
 
 /// A batch ends within 24 hours; its hold waits a little longer before it is unresolved.
 const TIMEOUT: SignedDuration = SignedDuration::from_hours(26);
-/// Batches that are asked for at a time.
-const OPEN_MOST: usize = 1_000;
 
 /// What is held for one model's requests.
 struct Share {
@@ -149,8 +151,16 @@ impl Inner {
             };
             let (call, timeout) = (attribution.clone(), Some(TIMEOUT));
             let request = Reserve { key, call, estimate, timeout, covered: false };
-            if let Err(error) = self.rooms.escrow.reserve(request).await {
-                self.free(&holds).await;
+            let limit = self.config.store_timeout;
+            if let Err(error) = in_time(limit, self.rooms.escrow.reserve(request)).await {
+                if let EscrowError::Store(StoreError::Unavailable(_)) = &error {
+                    // It failed at an unknown moment: this hold, too, may have been made.
+                    for made in holds.iter().map(|hold| hold.key).chain([key]) {
+                        release_later(self, made).await;
+                    }
+                } else {
+                    self.free(&holds).await;
+                }
                 return Err(Fault::escrow(error, self.now()));
             }
             holds.push(VendorHold { key, call: attribution, models: share.models });
@@ -176,8 +186,8 @@ impl Inner {
         struct Made {
             id: String,
         }
-        let keys: Vec<String> = holds.iter().map(|hold| hold.key.to_string()).collect();
         let Ok(Made { id }) = serde_json::from_slice(body) else {
+            let keys = keys(&holds);
             tracing::error!(?keys, "a batch was made and its id can't be read; its holds stay");
             return;
         };
@@ -189,11 +199,22 @@ impl Inner {
             created_at: self.now(),
             settled_at: None,
         };
-        if let Err(error) = self.rooms.batches.put_batch(batch.clone()).await {
+        let kept = self.rooms.batches.put_batch(batch.clone());
+        if let Err(error) = in_time(self.config.store_timeout, kept).await {
+            self.keep_later(batch, &error).await;
+        }
+    }
+
+    /// Remembers a batch once the store is back.
+    async fn keep_later(&self, batch: VendorBatch, error: &StoreError) {
+        metrics::counter!(names::SPOOLED).increment(1);
+        let (id, keys) = (batch.id.clone(), keys(&batch.holds));
+        if let Err(failure) = self.spool.keep(&Untold::Batch(batch)).await {
             tracing::error!(
-                batch = batch.id,
+                batch = id,
                 ?keys,
-                "a batch can't be kept; its holds stay: {error}"
+                "neither the store nor the spool can take a batch; its holds stay: {error}; \
+                 {failure}"
             );
         }
     }
@@ -205,25 +226,63 @@ impl Inner {
         id: &str,
         route: BatchRoute,
     ) -> Result<Response<Reply>, Fault> {
-        let found = self.rooms.batches.batch(id).await.map_err(|error| Fault::store(&error))?;
-        let batch = found.filter(|batch| batch.tenant == call.payer.tenant).ok_or_else(|| {
-            Fault::new(Kind::NotFound, format!("there is no batch {id} of this tenant"))
-        })?;
+        let batch = self.batch_of(call, id).await?;
         let endpoint = self.upstream_of(&batch)?.clone();
+        if call.head.method == Method::DELETE && batch.settled_at.is_none() {
+            self.settle_before_delete(&batch).await?;
+        }
         let response = endpoint.send(outgoing_of(call)).await.map_err(|f| fault(&f))?;
         let (mut head, body) = response.into_parts();
         returned(&mut head.headers);
         put(&mut head.headers, COST, "0");
-        if route == BatchRoute::Results && head.status.is_success() {
+        let has_results = route == BatchRoute::Results && head.status.is_success();
+        if has_results && batch.settled_at.is_none() {
             // Its results are there, so it has ended: no need to wait for the job.
             let inner = self.clone();
-            self.tasks.spawn(async move { inner.settle_ended(batch).await });
+            self.tasks.spawn(async move {
+                if let Err(why) = inner.settle_ended(&batch).await {
+                    tracing::warn!(batch = batch.id, "a batch can't be settled yet: {why}");
+                }
+            });
         }
         let until = Instant::now() + endpoint.config.timeout;
         match collect(body, 8 * self.config.answer_limit, until).await {
             Collected::Whole(body) => Ok(whole(Response::from_parts(head, body))),
             Collected::Part(_) => {
                 Err(Fault::new(Kind::UpstreamDown, "the upstream's answer could not be read"))
+            }
+        }
+    }
+
+    /// A batch, if it is the caller's own.
+    async fn batch_of(&self, call: &Call, id: &str) -> Result<VendorBatch, Fault> {
+        // Before the store is asked, so that what is delivered meanwhile is found.
+        let is_spooled = self.spool.records() > 0;
+        match self.rooms.batches.batch(id).await.map_err(|error| Fault::store(&error))? {
+            Some(batch) if batch.tenant == call.payer.tenant => Ok(batch),
+            None if is_spooled => {
+                let message = "the budget store has not been told yet of all that was made while \
+                               it was down; come again soon";
+                Err(Fault::new(Kind::StoreDown, message).retry_after(1))
+            }
+            _ => {
+                let message = format!("there is no batch {id} of this tenant");
+                Err(Fault::new(Kind::NotFound, message))
+            }
+        }
+    }
+
+    /// Charges a batch that its owner wants to be forgotten: once that is done nobody can tell any
+    /// more what it has cost. One that has not ended, or that is not known, the vendor refuses.
+    async fn settle_before_delete(&self, batch: &VendorBatch) -> Result<(), Fault> {
+        match self.settle_if_ended(batch).await {
+            Ok(()) | Err(Unsettled::Unknown) => Ok(()),
+            Err(why) => {
+                tracing::warn!(
+                    batch = batch.id,
+                    "a batch is not deleted, for it can't be settled yet: {why}"
+                );
+                Err(why.fault(&batch.id))
             }
         }
     }
@@ -235,157 +294,20 @@ impl Inner {
             Fault::new(Kind::NoUpstream, message)
         })
     }
-
-    /// Charges the batches that have ended.
-    pub(crate) async fn settle_batches(&self) {
-        let open = match self.rooms.batches.open_batches(OPEN_MOST).await {
-            Ok(open) => open,
-            Err(error) => {
-                tracing::warn!("open batches can't be read yet: {error}");
-                return;
-            }
-        };
-        for batch in open {
-            match self.has_ended(&batch).await {
-                Ok(true) => self.settle_ended(batch).await,
-                Ok(false) => {}
-                Err(why) => tracing::warn!(batch = batch.id, "a batch can't be asked for: {why}"),
-            }
-        }
-    }
-
-    async fn has_ended(&self, batch: &VendorBatch) -> Result<bool, String> {
-        #[derive(Deserialize)]
-        struct State {
-            processing_status: String,
-        }
-        let (status, body) = self.get(batch, "").await?;
-        if status == StatusCode::NOT_FOUND {
-            return Err("the vendor does not know it".to_owned());
-        }
-        let state: State = serde_json::from_slice(&body).map_err(|error| error.to_string())?;
-        Ok(state.processing_status == "ended")
-    }
-
-    /// Charges what each request has used, by model. What can't be done now is done later.
-    async fn settle_ended(&self, batch: VendorBatch) {
-        let (status, body) = match self.get(&batch, "/results").await {
-            Ok(answer) => answer,
-            Err(why) => {
-                tracing::warn!(batch = batch.id, "a batch's results can't be read yet: {why}");
-                return;
-            }
-        };
-        if !status.is_success() {
-            tracing::warn!(batch = batch.id, %status, "a batch's results can't be read yet");
-            return;
-        }
-        let book = (self.rooms.prices)();
-        for charge in charges(&batch, &book, &body) {
-            let tenant = charge.call.tenant.clone();
-            match self.rooms.escrow.settle(charge.settle()).await {
-                Ok(_) => self.lines.freed(&tenant),
-                Err(EscrowError::Store(error)) => {
-                    tracing::warn!(batch = batch.id, "a batch can't be charged yet: {error}");
-                    return;
-                }
-                Err(error) => {
-                    tracing::error!(batch = batch.id, "a batch's charge was refused: {error}");
-                }
-            }
-        }
-        if let Err(error) = self.rooms.batches.settle_batch(&batch.id, self.now()).await {
-            // It is charged again under the same keys, which changes nothing.
-            tracing::warn!(batch = batch.id, "a batch can't be marked as charged yet: {error}");
-        }
-    }
-
-    async fn get(&self, batch: &VendorBatch, place: &str) -> Result<(StatusCode, Bytes), String> {
-        let endpoint = self.upstream_of(batch).map_err(|_| "its upstream is gone".to_owned())?;
-        let mut headers = http::HeaderMap::new();
-        let version = http::HeaderValue::from_static("2023-06-01");
-        headers.insert("anthropic-version", version);
-        let path = format!("{}/{}{place}", Api::MessageBatches.path(), batch.id);
-        let id = Uuid::now_v7().to_string();
-        let call = Outgoing { id, method: Method::GET, path, headers, body: Bytes::new() };
-        let response = endpoint.send(call).await.map_err(|failure| format!("{failure:?}"))?;
-        let status = response.status();
-        let until = Instant::now() + endpoint.config.timeout;
-        match collect(response.into_body(), 8 * self.config.answer_limit, until).await {
-            Collected::Whole(body) => Ok((status, body)),
-            Collected::Part(_) => Err("its answer broke off, or was too long".to_owned()),
-        }
-    }
 }
 
-/// What each hold of a batch is charged: the sum over its requests' results, one a line. Where a
-/// result that has succeeded can't be read, nothing is charged: the hold stays, and is for policy.
-fn charges(batch: &VendorBatch, book: &PriceBook, results: &[u8]) -> Vec<Charge> {
-    #[derive(Deserialize)]
-    struct Line<'a> {
-        #[serde(borrow)]
-        result: Outcome<'a>,
-    }
-    #[derive(Deserialize)]
-    struct Outcome<'a> {
-        #[serde(rename = "type")]
-        kind: String,
-        #[serde(borrow)]
-        message: Option<&'a serde_json::value::RawValue>,
-    }
-    #[derive(Deserialize)]
-    struct Named {
-        model: String,
-    }
-    let mut sums: Vec<(Money, TokenUsage, bool)> =
-        batch.holds.iter().map(|_| (Money::ZERO, TokenUsage::default(), true)).collect();
-    for line in results.split(|byte| *byte == b'\n').filter(|line| !line.trim_ascii().is_empty()) {
-        let result = match serde_json::from_slice(line) {
-            // Errored, cancelled and expired requests cost nothing.
-            Ok(Line { result }) if result.kind != "succeeded" => continue,
-            Ok(Line { result }) => result.message.map(|message| message.get()),
-            Err(_) => None,
-        };
-        let read = result.and_then(|message| {
-            let used = usage::from_answer(Api::Messages, message.as_bytes())?;
-            let Named { model } = serde_json::from_str(message).ok()?;
-            Some((used, model))
-        });
-        let Some((used, model)) = read else {
-            tracing::error!(
-                batch = batch.id,
-                "a result can't be read; what is held stays held, and is decided by policy"
-            );
-            return Vec::new();
-        };
-        let used = Used { tier: ServiceTier::Batch, ..used };
-        let canonical = book.canonical(&model);
-        let of = |hold: &VendorHold| {
-            hold.call.model.as_str() == canonical || hold.models.contains(&model)
-        };
-        // A model that nobody asked for has answered in place of the first.
-        let place = batch.holds.iter().position(of).unwrap_or(0);
-        let (Some(hold), Some(sum)) = (batch.holds.get(place), sums.get_mut(place)) else {
-            continue;
-        };
-        let price = book.price(hold.call.model.as_str(), batch.created_at);
-        match price.and_then(|price| used.charge(price).ok()) {
-            Some((cost, _)) => sum.0 = sum.0.checked_add(cost).unwrap_or(Money::MAX),
-            None => sum.2 = false,
-        }
-        sum.1 = sum.1.checked_add(&used.tokens).unwrap_or(sum.1);
-    }
-    let charge =
-        |(hold, (cost, usage, is_priced)): (&VendorHold, (Money, TokenUsage, bool))| Charge {
-            key: hold.key,
-            call: hold.call.clone(),
-            actual: Quote {
-                usage,
-                tier: ServiceTier::Batch,
-                amount: is_priced.then_some(cost),
-                given: is_priced,
-                estimated: false,
-            },
-        };
-    batch.holds.iter().zip(sums).map(charge).collect()
+/// The names of holds, for the log.
+fn keys(holds: &[VendorHold]) -> Vec<String> {
+    holds.iter().map(|hold| hold.key.to_string()).collect()
+}
+
+/// What the store says within its time; one that says nothing counts as down.
+async fn in_time<T, E: From<StoreError>>(
+    limit: Duration,
+    answer: impl Future<Output = Result<T, E>>,
+) -> Result<T, E> {
+    timeout(limit, answer).await.unwrap_or_else(|_| {
+        let silent = format!("no answer within {} s", limit.as_secs_f32());
+        Err(StoreError::unavailable(std::io::Error::other(silent)).into())
+    })
 }

@@ -185,10 +185,11 @@ impl Inner {
         metrics::gauge!(names::IN_FLIGHT).set(in_flight as f64);
         metrics::gauge!(names::WAITING).set(self.lines.waiting() as f64);
         self.endpoints.iter().for_each(|endpoint| endpoint.prune());
-        match self.spool.deliver(&*self.rooms.escrow).await {
+        let (escrow, batches) = (&*self.rooms.escrow, &*self.rooms.batches);
+        match self.spool.deliver(escrow, batches).await {
             Ok(0) => {}
-            Ok(charged) => tracing::info!(charged, "spooled charges were delivered"),
-            Err(error) => tracing::warn!("spooled charges can't be delivered yet: {error}"),
+            Ok(delivered) => tracing::info!(delivered, "spooled records were delivered"),
+            Err(error) => tracing::warn!("spooled records can't be delivered yet: {error}"),
         }
     }
 

@@ -1,4 +1,4 @@
-//! Charges and releases that the store could not take, kept on disk until it can.
+//! Charges, releases and batches that the store could not take, kept on disk until it can.
 //!
 //! A record is a line of JSON, synced before it counts as kept. Delivering is repeated until the
 //! store has taken every record of a file, and only then is the file removed: keys make repeats
@@ -12,7 +12,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use budget::{Escrow, EscrowError, Key, Quote, Release, Settle};
+use budget::{Escrow, EscrowError, Key, Quote, Release, Settle, VendorBatch, VendorBatches};
 use focus::Attribution;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use money::{Money, ServiceTier, TokenUsage};
@@ -32,6 +32,7 @@ const AT_A_TIME: usize = 64;
 enum Line {
     Charge(Record),
     Release { release: Key },
+    Batch { batch: VendorBatch },
 }
 
 /// A charge.
@@ -69,6 +70,8 @@ pub(crate) enum Untold {
     Charge(Charge),
     /// A hold to be freed; perhaps it has never been made.
     Release(Key),
+    /// A batch that the vendor has made.
+    Batch(VendorBatch),
 }
 
 impl From<&Untold> for Line {
@@ -76,6 +79,7 @@ impl From<&Untold> for Line {
         match untold {
             Untold::Charge(charge) => Self::Charge(charge.into()),
             Untold::Release(key) => Self::Release { release: *key },
+            Untold::Batch(batch) => Self::Batch { batch: batch.clone() },
         }
     }
 }
@@ -236,14 +240,18 @@ impl Spool {
         tokio::task::spawn_blocking(append).await.map_err(io::Error::other)?
     }
 
-    /// Gives the ledger what waits, here and where other processes have left it. An error means:
+    /// Gives the store what waits, here and where other processes have left it. An error means:
     /// later.
-    pub(crate) async fn deliver(&self, escrow: &dyn Escrow) -> Result<usize, EscrowError> {
+    pub(crate) async fn deliver(
+        &self,
+        escrow: &dyn Escrow,
+        batches: &dyn VendorBatches,
+    ) -> Result<usize, EscrowError> {
         let orphans = self.orphans().map_err(unavailable)?;
         let deliver = async {
-            let mut delivered = self.deliver_own(escrow).await?;
+            let mut delivered = self.deliver_own(escrow, batches).await?;
             for orphan in &orphans {
-                delivered += orphan.deliver_own(escrow).await?;
+                delivered += orphan.deliver_own(escrow, batches).await?;
             }
             Ok(delivered)
         };
@@ -254,10 +262,14 @@ impl Spool {
         delivered
     }
 
-    async fn deliver_own(&self, escrow: &dyn Escrow) -> Result<usize, EscrowError> {
+    async fn deliver_own(
+        &self,
+        escrow: &dyn Escrow,
+        batches: &dyn VendorBatches,
+    ) -> Result<usize, EscrowError> {
         let mut delivered = 0;
         while let Some(records) = self.next().map_err(unavailable)? {
-            let told = stream::iter(records).map(|line| self.tell(escrow, line));
+            let told = stream::iter(records).map(|line| self.tell(escrow, batches, line));
             let told = told.buffer_unordered(AT_A_TIME);
             delivered += told.try_fold(0, async |sum, told| Ok(sum + usize::from(told))).await?;
             self.done().map_err(unavailable)?;
@@ -265,8 +277,13 @@ impl Spool {
         Ok(delivered)
     }
 
-    /// Gives the ledger one record; whether it has taken it.
-    async fn tell(&self, escrow: &dyn Escrow, line: String) -> Result<bool, EscrowError> {
+    /// Gives the store one record; whether it has taken it.
+    async fn tell(
+        &self,
+        escrow: &dyn Escrow,
+        batches: &dyn VendorBatches,
+        line: String,
+    ) -> Result<bool, EscrowError> {
         let result = match serde_json::from_str(&line) {
             Ok(Line::Release { release: key }) => {
                 match escrow.release(Release { key }).await {
@@ -279,6 +296,10 @@ impl Spool {
                 Some(settle) => escrow.settle(settle).await,
                 None => return self.refused(&line, "its amount is no number"),
             },
+            Ok(Line::Batch { batch }) => {
+                // One that it has already stays as it is.
+                return batches.put_batch(batch).await.map(|()| true).map_err(EscrowError::Store);
+            }
             Err(_) => return self.refused(&line, "it is not a whole record"),
         };
         match result {

@@ -166,8 +166,8 @@ pub(crate) fn event(data: &Value) -> Vec<u8> {
 pub(crate) struct Store {
     pub(crate) memory: Memory,
     is_down: AtomicBool,
-    /// What is done is done, and nobody hears of it.
-    is_mute: AtomicBool,
+    /// After so many more holds, what is done is done, and nobody hears of it.
+    mute_after: AtomicUsize,
     /// It does not even say no.
     is_silent: AtomicBool,
     /// It goes down after so many more holds were asked for.
@@ -183,7 +183,11 @@ impl Store {
     }
 
     pub(crate) fn set_mute(&self, is_mute: bool) {
-        self.is_mute.store(is_mute, Ordering::SeqCst);
+        self.set_mute_after(if is_mute { 0 } else { usize::MAX });
+    }
+
+    pub(crate) fn set_mute_after(&self, holds: usize) {
+        self.mute_after.store(holds, Ordering::SeqCst);
     }
 
     pub(crate) fn set_silent(&self, is_silent: bool) {
@@ -212,7 +216,8 @@ impl Escrow for Store {
         if self.is_silent.load(Ordering::SeqCst) {
             std::future::pending::<()>().await;
         }
-        if self.is_mute.load(Ordering::SeqCst) {
+        let fewer = |holds: usize| holds.checked_sub(1);
+        if self.mute_after.fetch_update(Ordering::SeqCst, Ordering::SeqCst, fewer).is_err() {
             return Err(StoreError::unavailable(std::io::Error::other("reset by peer")).into());
         }
         outcome
@@ -277,7 +282,7 @@ impl Bench {
         let store = Arc::new(Store {
             memory: Memory::new(Defaults::default(), Arc::new(Timestamp::now)),
             is_down: AtomicBool::new(false),
-            is_mute: AtomicBool::new(false),
+            mute_after: AtomicUsize::new(usize::MAX),
             is_silent: AtomicBool::new(false),
             holds_left: AtomicUsize::new(usize::MAX),
             settles: AtomicUsize::new(0),
@@ -303,7 +308,7 @@ impl Bench {
             escrow: store.clone(),
             keys: Arc::new(Shared(store.clone())),
             budgets: Arc::new(Shared(store.clone())),
-            batches: memory.clone(),
+            batches: store.clone(),
             prices: Arc::new(move || book.clone()),
             clock: Arc::new(Timestamp::now),
         };

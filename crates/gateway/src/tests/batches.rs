@@ -1,5 +1,8 @@
 //! Batches: held when made, charged when ended, seen by their owner alone.
 
+use budget::{VendorBatch, VendorBatches};
+use jiff::SignedDuration;
+
 use super::*;
 
 const ID: &str = "msgbatch_013Zva2CMHLNnXjNJJKqJ2EF";
@@ -47,6 +50,28 @@ async fn ask(bench: &Bench, method: &str, place: &str, tenant: &str) -> Answer {
         .body(Full::new(Bytes::new()))
         .unwrap();
     read(bench.gateway.answer(request, IpAddr::from([127, 0, 0, 1])).await).await
+}
+
+/// While the store is down it still tells what it has, and takes nothing.
+#[async_trait]
+impl VendorBatches for Store {
+    async fn put_batch(&self, batch: VendorBatch) -> Result<(), StoreError> {
+        self.up()?;
+        self.memory.put_batch(batch).await
+    }
+
+    async fn batch(&self, id: &str) -> Result<Option<VendorBatch>, StoreError> {
+        self.memory.batch(id).await
+    }
+
+    async fn open_batches(&self, limit: usize) -> Result<Vec<VendorBatch>, StoreError> {
+        self.memory.open_batches(limit).await
+    }
+
+    async fn settle_batch(&self, id: &str, at: Timestamp) -> Result<(), StoreError> {
+        self.up()?;
+        self.memory.settle_batch(id, at).await
+    }
 }
 
 async fn held(bench: &Bench) -> Vec<Reservation> {
@@ -126,4 +151,176 @@ async fn a_result_that_can_not_be_read_is_not_taken_for_free() {
     bench.send("/v1/messages/batches", &batch()).await;
     bench.gateway.settle_batches().await;
     assert!(held(&bench).await.iter().all(|call| call.state == State::Held));
+}
+
+/// Makes a batch, and takes the store down once the vendor is at it.
+async fn made_while_the_store_goes_down(bench: &Arc<Bench>) -> Answer {
+    let call = {
+        let bench = bench.clone();
+        tokio::spawn(async move { bench.send("/v1/messages/batches", &batch()).await })
+    };
+    while bench.vendor.requests() == 0 {
+        tokio::task::yield_now().await;
+    }
+    bench.store.set_down(true);
+    call.await.unwrap()
+}
+
+#[tokio::test]
+async fn a_batch_that_the_store_can_not_take_is_kept_for_later() {
+    let act = |number| match number {
+        0 => Act::After(Duration::from_millis(200), state("in_progress")),
+        1 | 2 => Act::Say(vec![state("ended")]),
+        _ => Act::Say(vec![results()]),
+    };
+    let bench = Arc::new(Bench::start(act).await);
+    let made = made_while_the_store_goes_down(&bench).await;
+    assert_eq!((made.status.as_u16(), made.json()["id"].as_str()), (200, Some(ID)));
+    assert_eq!(bench.gateway.spooled(), 1);
+    bench.gateway.tend().await;
+    assert_eq!(bench.gateway.spooled(), 1, "the store is still down");
+    bench.store.set_down(false);
+    let early = ask(&bench, "GET", &format!("/{ID}"), "acme").await;
+    assert_eq!((early.status.as_u16(), early.header("retry-after")), (503, "1"), "not 404");
+    bench.gateway.tend().await;
+    assert_eq!(bench.gateway.spooled(), 0);
+    assert_eq!(ask(&bench, "GET", &format!("/{ID}"), "brite").await.status.as_u16(), 404);
+    assert_eq!(ask(&bench, "GET", &format!("/{ID}"), "acme").await.status.as_u16(), 200);
+    bench.gateway.settle_batches().await;
+    assert!(held(&bench).await.iter().all(|call| call.state == State::Settled));
+    assert!(!bench.spool.path().join("0/rejected.jsonl").exists());
+}
+
+#[tokio::test]
+async fn a_batch_that_the_store_has_already_stays_settled_when_it_is_delivered() {
+    let act = Act::After(Duration::from_millis(200), state("in_progress"));
+    let bench = Arc::new(Bench::start(move |_| act.clone()).await);
+    made_while_the_store_goes_down(&bench).await;
+    let lines = std::fs::read(bench.spool.path().join("0/usage.jsonl")).unwrap();
+    let line: Value = serde_json::from_slice(&lines).unwrap();
+    let batch: VendorBatch = serde_json::from_value(line["batch"].clone()).unwrap();
+    assert_eq!((batch.id.as_str(), batch.holds.len()), (ID, 2));
+    // The store had taken it, only its answer was lost.
+    bench.store.memory.put_batch(batch).await.unwrap();
+    bench.store.memory.settle_batch(ID, Timestamp::now()).await.unwrap();
+    bench.store.set_down(false);
+    bench.gateway.tend().await;
+    assert_eq!(bench.gateway.spooled(), 0);
+    assert_eq!(bench.store.open_batches(10).await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn holds_of_a_batch_that_were_made_without_an_answer_are_freed() {
+    for answered in [0, 1] {
+        let bench = Bench::start(|_| Act::Say(vec![state("in_progress")])).await;
+        bench.store.set_mute_after(answered);
+        let made = bench.send("/v1/messages/batches", &batch()).await;
+        assert_eq!((made.status.as_u16(), bench.vendor.requests()), (503, 0));
+        let calls = held(&bench).await;
+        assert_eq!(calls.len(), answered + 1, "the last one was made, too");
+        bench.gateway.tend().await;
+        let calls = held(&bench).await;
+        assert!(calls.iter().all(|call| call.state == State::Released), "{calls:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_store_that_says_nothing_of_a_batchs_hold_counts_as_down() {
+    let quick = |config: &mut Config| config.store_timeout = Duration::from_millis(50);
+    let bench = Bench::with(|_| Act::Say(vec![state("in_progress")]), quick).await;
+    bench.store.set_silent(true);
+    let made = bench.send("/v1/messages/batches", &batch()).await;
+    assert_eq!((made.status.as_u16(), bench.vendor.requests()), (503, 0));
+    bench.gateway.tend().await;
+    let calls = held(&bench).await;
+    assert_eq!((calls.len(), calls[0].state), (1, State::Released));
+}
+
+fn deleted() -> Vec<u8> {
+    answer(200, &json!({ "id": ID, "type": "message_batch_deleted" }))
+}
+
+#[tokio::test]
+async fn a_batch_is_charged_before_it_is_deleted() {
+    let answers = [state("in_progress"), state("ended"), results(), deleted(), deleted()];
+    let bench = Bench::start(move |number| Act::Say(vec![answers[number].clone()])).await;
+    bench.send("/v1/messages/batches", &batch()).await;
+    let gone = ask(&bench, "DELETE", &format!("/{ID}"), "acme").await;
+    assert_eq!(
+        (gone.status.as_u16(), &gone.json()["type"]),
+        (200, &"message_batch_deleted".into())
+    );
+    assert!(held(&bench).await.iter().all(|call| call.state == State::Settled));
+    let asked = |number: usize| bench.vendor.heard.lock().unwrap()[number].clone();
+    assert!(asked(2).starts_with(&format!("GET /v1/messages/batches/{ID}/results ")));
+    assert!(asked(3).starts_with(&format!("DELETE /v1/messages/batches/{ID} ")));
+    ask(&bench, "DELETE", &format!("/{ID}"), "acme").await;
+    assert_eq!(bench.vendor.requests(), 5, "what is charged is passed on at once");
+}
+
+#[tokio::test]
+async fn a_batch_that_can_not_be_charged_is_not_deleted() {
+    let refused = answer(403, &json!({ "type": "error" }));
+    let ended = state("ended");
+    let answers = [
+        vec![state("in_progress"), ended.clone(), results(), ended.clone(), results(), deleted()],
+        vec![state("in_progress"), ended.clone(), refused.clone(), ended, results(), deleted()],
+        vec![state("in_progress"), refused, state("ended"), results(), deleted()],
+    ];
+    for (case, (answers, status)) in answers.into_iter().zip([503, 502, 502]).enumerate() {
+        let bench = Bench::start(move |number| Act::Say(vec![answers[number].clone()])).await;
+        bench.send("/v1/messages/batches", &batch()).await;
+        bench.store.set_down(case == 0);
+        let kept = ask(&bench, "DELETE", &format!("/{ID}"), "acme").await;
+        assert_eq!((kept.status.as_u16(), kept.header("retry-after")), (status, "5"));
+        let message = kept.json()["error"]["message"].as_str().unwrap().to_owned();
+        assert!(message.contains("is not forgotten before it is charged"), "{message}");
+        let is_delete = |request: &String| request.starts_with("DELETE");
+        assert!(!bench.vendor.heard.lock().unwrap().iter().any(is_delete));
+        bench.store.set_down(false);
+        let gone = ask(&bench, "DELETE", &format!("/{ID}"), "acme").await;
+        assert_eq!(gone.status.as_u16(), 200);
+        assert!(held(&bench).await.iter().all(|call| call.state == State::Settled));
+    }
+}
+
+#[tokio::test]
+async fn the_vendor_refuses_to_delete_what_has_not_ended_or_is_unknown() {
+    for (status, first) in [(400, state("in_progress")), (404, answer(404, &json!({})))] {
+        let refusal = answer(status, &json!({ "type": "error" }));
+        let answers = [state("in_progress"), first, refusal];
+        let bench = Bench::start(move |number| Act::Say(vec![answers[number].clone()])).await;
+        bench.send("/v1/messages/batches", &batch()).await;
+        let kept = ask(&bench, "DELETE", &format!("/{ID}"), "acme").await;
+        assert_eq!((kept.status.as_u16(), bench.vendor.requests()), (status, 3));
+        assert!(held(&bench).await.iter().all(|call| call.state == State::Held));
+    }
+}
+
+#[tokio::test]
+async fn a_batch_that_the_vendor_does_not_know_is_given_up_when_its_holds_have_run_out() {
+    let bench = Bench::start(|_| Act::Say(vec![answer(404, &json!({}))])).await;
+    let now = Timestamp::now();
+    for (id, hours, upstream) in [("young", 25, "claude"), ("old", 27, "claude"), ("x", 27, "y")] {
+        let batch = VendorBatch {
+            id: id.to_owned(),
+            tenant: TenantId::parse("acme").unwrap(),
+            upstream: upstream.to_owned(),
+            holds: Vec::new(),
+            created_at: now - SignedDuration::from_hours(hours),
+            settled_at: None,
+        };
+        bench.store.put_batch(batch).await.unwrap();
+    }
+    bench.store.set_down(true);
+    bench.gateway.settle_batches().await;
+    let open = || async {
+        let open = bench.store.open_batches(10).await.unwrap();
+        open.into_iter().map(|batch| batch.id).collect::<Vec<_>>()
+    };
+    assert_eq!(open().await, ["old", "x", "young"], "the store is down");
+    bench.store.set_down(false);
+    bench.gateway.settle_batches().await;
+    // Of the one at an upstream that is gone from the config the vendor has said nothing.
+    assert_eq!(open().await, ["x", "young"]);
 }
