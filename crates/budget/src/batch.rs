@@ -5,11 +5,12 @@
 //! has refused past its soft limit.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet},
     sync::Arc,
 };
 
 use focus::{Period, TenantId};
+use foldhash::{HashMap, HashMapExt as _};
 use jiff::{Timestamp, Unit};
 use money::Money;
 
@@ -234,6 +235,8 @@ impl Batch {
     ) -> Result<(), EscrowError> {
         let now = self.now;
         let book = self.book_of(tenant)?;
+        // One name for all that is kept of a tenant.
+        let tenant = book.head.tenant.clone();
         let mut posted = Vec::with_capacity(postings.len());
         for posting in &postings {
             let mut account = book.account(posting.account).cloned().ok_or_else(|| {
@@ -263,7 +266,7 @@ impl Batch {
         for posting in &entry.postings {
             self.changed_accounts.insert(posting.account, tenant.clone());
         }
-        self.changed_heads.insert(tenant.clone());
+        self.changed_heads.insert(tenant);
         self.entries.push(entry);
         Ok(())
     }

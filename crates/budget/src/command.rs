@@ -50,6 +50,9 @@ pub struct Reserve {
     /// Answer as soon as the hold is committed and something on the disk stands in for it, where a
     /// store knows such a thing; else once it is on the disk itself.
     pub covered: bool,
+    /// The key was made for this call and has not been told to anybody: nothing is held under it
+    /// yet, so that a store need not look.
+    pub fresh: bool,
 }
 
 /// Record what a call has cost.

@@ -142,7 +142,8 @@ impl Bench {
         let estimate = quote(100, Some(amount));
         let call = call.clone();
         let covered = number.is_multiple_of(2);
-        let request = Reserve { key: key(number), call, estimate, timeout: None, covered };
+        let request =
+            Reserve { key: key(number), call, estimate, timeout: None, covered, fresh: false };
         self.store.reserve(request).await
     }
 

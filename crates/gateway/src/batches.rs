@@ -150,7 +150,7 @@ impl Inner {
                 estimated: false,
             };
             let (call, timeout) = (attribution.clone(), Some(TIMEOUT));
-            let request = Reserve { key, call, estimate, timeout, covered: false };
+            let request = Reserve { key, call, estimate, timeout, covered: false, fresh: false };
             let limit = self.config.store_timeout;
             if let Err(error) = in_time(limit, self.rooms.escrow.reserve(request)).await {
                 if let EscrowError::Store(StoreError::Unavailable(_)) = &error {

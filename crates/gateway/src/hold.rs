@@ -250,7 +250,7 @@ impl Bid<'_> {
 
     fn request(&self, call: &Call) -> Reserve {
         let (key, call, estimate) = (call.key, self.attribution.clone(), self.quote());
-        Reserve { key, call, estimate, timeout: None, covered: true }
+        Reserve { key, call, estimate, timeout: None, covered: true, fresh: true }
     }
 
     /// Asks for the hold of a demand that has changed.

@@ -56,7 +56,13 @@ pub fn describe() {
 /// Records how long a command took, and why it failed where that is the store's doing.
 pub(crate) fn answered(command: &'static str, since: Instant, result: &CommandResult) {
     let seconds = since.elapsed().as_secs_f64();
-    metrics::histogram!(COMMAND_SECONDS, "command" => command).record(seconds);
+    // Each by itself: a name that is known at compile time is not put together for each call.
+    match command {
+        "reserve" => metrics::histogram!(COMMAND_SECONDS, "command" => "reserve"),
+        "settle" => metrics::histogram!(COMMAND_SECONDS, "command" => "settle"),
+        command => metrics::histogram!(COMMAND_SECONDS, "command" => command),
+    }
+    .record(seconds);
     if let Err(EscrowError::Store(error)) = result {
         metrics::counter!(FAILURES, "reason" => reason(error)).increment(1);
     }

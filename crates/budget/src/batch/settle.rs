@@ -115,7 +115,9 @@ impl Batch {
         };
         let Some(book) = self.book(&reservation.call.tenant) else { return Ok(Vec::new()) };
         let mut accounts = reservation.accounts.clone();
-        if let Command::Settle(Settle { call: Some(call), .. }) = command {
+        if let Command::Settle(Settle { call: Some(call), .. }) = command
+            && *call != reservation.call
+        {
             for budget in named_late(book, reservation, &merged(&reservation.call, call)) {
                 let period = book.period(&budget, reservation.created_at)?;
                 accounts.push(AccountId { budget: budget.id, start: period.start });

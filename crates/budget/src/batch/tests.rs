@@ -139,6 +139,7 @@ impl World {
                     estimate,
                     timeout: None,
                     covered: false,
+                    fresh: false,
                 })
             }
             // Within the hold: what a true upper bound promises.

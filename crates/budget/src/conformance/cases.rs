@@ -97,6 +97,7 @@ async fn a_reservation_holds_in_every_budget_or_in_none(bench: &Bench) {
         estimate: quote(1, Some("2")),
         timeout: None,
         covered: false,
+        fresh: false,
     };
     let standing = bench.store.check(check).await.unwrap();
     assert_eq!((standing.counted, standing.limit), (usd("3"), usd("3")));
@@ -133,6 +134,7 @@ async fn the_same_key_with_other_content_changes_nothing(bench: &Bench) {
         estimate: quote(7, Some("2")),
         timeout: None,
         covered: true,
+        fresh: false,
     };
     assert!(matches!(bench.store.reserve(other).await, Err(EscrowError::Conflict(_))));
     assert!(matches!(
@@ -318,6 +320,7 @@ async fn unpriced_calls_are_kept_and_charged_later(bench: &Bench) {
         estimate: quote(1, None),
         timeout: None,
         covered: true,
+        fresh: false,
     };
     assert!(matches!(bench.store.reserve(request).await, Err(EscrowError::Unpriced(_))));
     let kept = bench.track(2, &new, None).await.unwrap();

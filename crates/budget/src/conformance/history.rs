@@ -107,7 +107,7 @@ impl History {
             _ => {
                 let (call, estimate) = (self.call(), quote(tokens, Some(&amount)));
                 let covered = self.number(2) == 0;
-                Step::Reserve(Reserve { key, call, estimate, timeout: None, covered })
+                Step::Reserve(Reserve { key, call, estimate, timeout: None, covered, fresh: false })
             }
         }
     }

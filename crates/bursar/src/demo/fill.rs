@@ -172,7 +172,9 @@ async fn leave_open(
         };
         let estimate = engine.hold_quote(model, usage, span.now);
         let (key, timeout) = (key(random), Some(timeout));
-        store.reserve(Reserve { key, call, estimate, timeout, covered: false }).await?;
+        store
+            .reserve(Reserve { key, call, estimate, timeout, covered: false, fresh: false })
+            .await?;
     }
     let later = span.now.checked_add(second)?;
     clock.set(later);

@@ -67,7 +67,14 @@ impl Engine {
     ) -> Result<Settled, EscrowError> {
         let model = call.model.clone();
         let estimate = self.hold_quote(model.as_str(), usage, now);
-        let reserve = Reserve { key, call: call.clone(), estimate, timeout: None, covered: false };
+        let reserve = Reserve {
+            key,
+            call: call.clone(),
+            estimate,
+            timeout: None,
+            covered: false,
+            fresh: false,
+        };
         let held = self.store.reserve(reserve).await?;
         let created_at = held.reservation.created_at;
         let actual = self.charge_quote(model.as_str(), usage, created_at);

@@ -83,7 +83,7 @@ fn reserve(number: u64, tokens: u64, amount: Option<&str>, given: bool) -> Reser
     let estimate = Quote { usage, tier, amount: amount.map(usd), given, estimated: given };
     let call = call("m", Some("ada"), Some("weekly"));
     let timeout = Some(SignedDuration::from_millis(2500));
-    Reserve { key: key(number), call, estimate, timeout, covered: false }
+    Reserve { key: key(number), call, estimate, timeout, covered: false, fresh: false }
 }
 
 #[tokio::test]

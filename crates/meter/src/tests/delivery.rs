@@ -262,6 +262,7 @@ async fn an_answer_that_is_lost_is_asked_for_again_and_charged_once() {
         estimate: budget::conformance::quote(10, Some("2")),
         timeout: None,
         covered: false,
+        fresh: false,
     };
     let remote = remote.with_attempts(100);
     let asked = tokio::spawn(async move { budget::Escrow::reserve(&remote, request).await });

@@ -109,6 +109,7 @@ async fn what_was_held_and_what_it_cost_is_told_of_an_overrun() {
         estimate: quote(100, Some("0.5")),
         timeout: None,
         covered: false,
+        fresh: false,
     };
     budget::Escrow::reserve(&*bench.store, reserve).await.unwrap();
     let actual = quote(300, Some("1.25"));

@@ -73,11 +73,25 @@ pub(crate) async fn check(
     };
     let fault = |error| Fault::escrow(error, now);
     let Some(key) = request.request_id else {
-        let reserve = Reserve { key: Uuid::nil(), call, estimate, timeout: None, covered: false };
+        let reserve = Reserve {
+            key: Uuid::nil(),
+            call,
+            estimate,
+            timeout: None,
+            covered: false,
+            fresh: false,
+        };
         let standing = state.store.check(reserve).await.map_err(fault)?;
         return Ok(answer(&standing, None));
     };
-    let reserve = Reserve { key: request_id(key)?, call, estimate, timeout: None, covered: false };
+    let reserve = Reserve {
+        key: request_id(key)?,
+        call,
+        estimate,
+        timeout: None,
+        covered: false,
+        fresh: false,
+    };
     let outcome = super::reserve(&state, book, &named, reserve).await;
     let Outcome { reservation, .. } = outcome.map_err(fault)?;
     Ok(answer(&reservation.standing, Some(&reservation)))

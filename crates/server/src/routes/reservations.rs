@@ -75,7 +75,7 @@ pub(crate) async fn reserve(
         stated.quote(|usage, tier| Ok(Some(book.hold(model.as_str(), usage, tier, now)?)))?;
     let named = model.clone();
     let call = attribution(book, request.tenant_id, model, request.user_id, request.report_type);
-    let reserve = Reserve { key, call, estimate, timeout, covered: false };
+    let reserve = Reserve { key, call, estimate, timeout, covered: false, fresh: false };
     let outcome = super::reserve(&state, book, &named, reserve).await;
     let outcome = outcome.map_err(|error| Fault::escrow(error, now))?;
     state.calls.remember(&outcome.reservation);

@@ -114,7 +114,7 @@ fn quote(amount: &str) -> Quote {
 
 fn reserve(call: &Attribution, amount: &str) -> Reserve {
     let (key, estimate) = (Uuid::new_v4(), quote(amount));
-    Reserve { key, call: call.clone(), estimate, timeout: None, covered: false }
+    Reserve { key, call: call.clone(), estimate, timeout: None, covered: false, fresh: false }
 }
 
 fn settle(key: Key, amount: &str) -> Settle {

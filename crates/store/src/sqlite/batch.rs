@@ -1,18 +1,19 @@
 //! One transaction for many commands.
 
-use std::{collections::HashMap, sync::Arc};
+use std::sync::Arc;
 
-use ::budget::{AccountId, Batch, Book, Changes, Command, CommandResult, Key, StoreError};
+use ::budget::{AccountId, Batch, Book, Changes, Command, CommandResult, Key, Reserve, StoreError};
 use focus::TenantId;
 use jiff::Timestamp;
 use rusqlite::Connection;
 
 use super::{
-    behind::{Behind, Place, Saved},
+    behind::{Behind, Numbered, Place, Saved},
     cover::{Covers, Decided},
     load,
     row::corrupt,
-    save, unavailable,
+    save::{self, Places},
+    unavailable,
     writer::Books,
 };
 use crate::{Moment, Options};
@@ -104,7 +105,7 @@ fn run<S: Seat>(
 ) -> Result<Done, StoreError> {
     let options = seat.options();
     let batch = Batch::new(options.defaults.clone(), (options.clock)());
-    let mut bringer = Bringer { seat, batch, places: HashMap::new() };
+    let mut bringer = Bringer { seat, batch, places: Places::default() };
     for command in commands {
         bringer.bring(command)?;
     }
@@ -138,18 +139,17 @@ struct Bringer<'a, S> {
     seat: &'a mut S,
     batch: Batch,
     /// The rows of the reservations that exist.
-    places: HashMap<Key, i64>,
+    places: Places,
 }
 
 impl<S: Seat> Bringer<'_, S> {
     /// Brings the command's reservation, its tenant's book and its earlier accounts.
     fn bring(&mut self, command: &Command) -> Result<(), StoreError> {
         let key = command.key();
-        let found = match self.seat.behind().recent.find(key) {
-            Place::Here(found) => Some(found),
-            Place::Row(row) => load::reservation_in(self.seat.db(), row)?,
-            // A transaction begins with reading what is not known.
-            Place::ByKey | Place::After(_) => load::reservation(self.seat.db(), key)?,
+        let found = if matches!(command, Command::Reserve(Reserve { fresh: true, .. })) {
+            None
+        } else {
+            self.find(key)?
         };
         if let Some(call) = command.call() {
             self.bring_book(&call.tenant)?;
@@ -161,6 +161,15 @@ impl<S: Seat> Bringer<'_, S> {
         self.batch.add_reservation(Arc::unwrap_or_clone(reservation));
         let missing = self.batch.missing(command);
         self.bring_accounts(&tenant, &missing.map_err(corrupt)?)
+    }
+
+    fn find(&mut self, key: Key) -> Result<Option<Numbered>, StoreError> {
+        match self.seat.behind().recent.find(key) {
+            Place::Here(found) => Ok(Some(found)),
+            Place::Row(row) => load::reservation_in(self.seat.db(), row),
+            // A transaction begins with reading what is not known.
+            Place::ByKey | Place::After(_) => load::reservation(self.seat.db(), key),
+        }
     }
 
     /// Brings accounts of a tenant's, also those of earlier periods.

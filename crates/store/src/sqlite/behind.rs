@@ -11,13 +11,11 @@
 //! process has written. Invariant: a row up to its mark in `indexed` is in its places; a later one
 //! may be.
 
-use std::{
-    collections::HashMap,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use ::budget::{Account, AccountId, BudgetId, Changes, Key, StoreError};
 use focus::TenantId;
+use foldhash::{HashMap, HashMapExt as _};
 use jiff::Timestamp;
 use rusqlite::{Connection, Row};
 use uuid::Uuid;

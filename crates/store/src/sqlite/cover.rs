@@ -11,12 +11,13 @@
 //! was answered early had room for all of its covers, so that these, held, don't go beyond a limit.
 //! The covers of an account are a small part of its budget's limit.
 
-use std::{collections::HashMap, fmt};
+use std::fmt;
 
 use ::budget::{
     AccountId, Book, Budget, Command, CommandResult, Enforcement, Key, Quote, Reserve, StoreError,
 };
 use focus::Attribution;
+use foldhash::{HashMap, HashMapExt as _};
 use jiff::{SignedDuration, Timestamp};
 use money::{Money, ServiceTier, TokenUsage};
 use rusqlite::Connection;
@@ -136,12 +137,16 @@ impl Covers {
             }
             decided.early.push(is_early);
         }
-        let mut sums = self.by_account.clone();
+        let mut sums = None;
         for (accounts, (need, call)) in needs {
+            if need.all <= self.amount(accounts) {
+                continue;
+            }
+            let sums = sums.get_or_insert_with(|| self.by_account.clone());
             let book = after.iter().find(|book| book.head.tenant == call.tenant);
-            let raise = book.and_then(|book| self.raise(book, accounts, need, call, &sums, now));
+            let raise = book.and_then(|book| self.raise(book, accounts, need, call, sums, now));
             if let Some(raise) = &raise {
-                add(&mut sums, accounts, raise.cover.amount, self.amount(accounts));
+                add(sums, accounts, raise.cover.amount, self.amount(accounts));
             }
             decided.raises.extend(raise);
         }
@@ -334,6 +339,7 @@ impl Lost {
             },
             timeout: Some(SignedDuration::ZERO),
             covered: false,
+            fresh: false,
         }
     }
 

@@ -1,11 +1,12 @@
 //! What a batch or a view needs, read from the tables.
 
-use std::{collections::HashMap, sync::Arc};
+use std::sync::Arc;
 
 use ::budget::{
     Account, AccountId, Book, Budget, EntryHash, Head, Key, Opening, Reservation, StoreError,
 };
 use focus::{Period, TenantId};
+use foldhash::{HashMap, HashMapExt as _};
 use jiff::Timestamp;
 use money::Money;
 use rusqlite::{Connection, Row, ToSql, types::Value};

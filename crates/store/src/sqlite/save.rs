@@ -1,13 +1,12 @@
 //! A batch's changes: appended, or written over the rows that they change. Many rows of one kind pass
 //! by one statement.
 
-use std::collections::HashMap;
-
 use ::budget::{
     Account, Budget, Changes, Enforcement, Entry, Key, Notice, Origin, Quote, Reservation,
     StoreError,
 };
 use focus::TenantId;
+use foldhash::HashMap;
 use jiff::Timestamp;
 use rusqlite::{Connection, Statement, ToSql};
 
@@ -17,11 +16,14 @@ use super::{
     unavailable,
 };
 
+/// The rows of the reservations that exist.
+pub(super) type Places = HashMap<Key, i64>;
+
 /// Saves everything and says where. `places` has the rows of the reservations that exist.
 pub(super) fn changes(
     db: &Connection,
     changes: &Changes,
-    places: &HashMap<Key, i64>,
+    places: &Places,
     now: Timestamp,
 ) -> Result<Saved, StoreError> {
     let mut saved = Saved::default();
@@ -154,7 +156,7 @@ fn entries(db: &Connection, entries: &[Entry]) -> Result<Vec<i64>, StoreError> {
 fn reservations(
     db: &Connection,
     reservations: &[Reservation],
-    places: &HashMap<Key, i64>,
+    places: &Places,
 ) -> Result<Vec<(i64, bool)>, StoreError> {
     let mut insert = db.prepare_cached(RESERVATION).map_err(unavailable)?;
     let mut update = db.prepare_cached(RESERVATION_AGAIN).map_err(unavailable)?;

@@ -55,7 +55,8 @@ async fn spend(store: &Sqlite, rounds: u128) {
             let key = Uuid::from_u128(round * 100 + place * 10 + 1);
             for key in [key, Uuid::from_u128(key.as_u128() + 1)] {
                 let (call, estimate) = (call(tenant), quote(2));
-                let reserve = Reserve { key, call, estimate, timeout: None, covered: false };
+                let reserve =
+                    Reserve { key, call, estimate, timeout: None, covered: false, fresh: false };
                 store.reserve(reserve).await.unwrap();
             }
             store.settle(Settle { key, call: None, actual: quote(1) }).await.unwrap();
@@ -146,6 +147,7 @@ async fn what_another_process_writes_is_seen_after_the_next_sweep() {
         estimate: quote(2),
         timeout: None,
         covered: false,
+        fresh: false,
     };
     here.sweep(now).await.unwrap();
     // Before the writer looks, the sweep that asked for it may be done.

@@ -3,10 +3,10 @@
 
 use ::budget::{AccountId, Key, StoreError};
 use focus::TenantId;
-use rusqlite::Connection;
+use rusqlite::{Statement, ToSql};
 
 use super::{
-    super::{row::whole, save::execute},
+    super::{row::whole, unavailable},
     Marks, Named,
     recent::End,
 };
@@ -87,50 +87,61 @@ impl Task {
         (first..upto).step_by(DROP_AT_ONCE).chain([upto]).map(Self::Drop)
     }
 
-    pub(super) fn run(self, db: &Connection) -> Result<(), StoreError> {
+    /// The statement that does it.
+    pub(super) const fn sql(&self) -> &'static str {
         match self {
-            Self::Entry(tenant, seq, row) => {
-                let sql = "insert into entry_by_tenant (tenant_id, seq, row_number)
-                    values (?1, ?2, ?3)
-                    on conflict do nothing";
-                execute(db, sql, &[&tenant.as_str(), &whole(seq)?, &row])
+            Self::Entry(..) => {
+                "insert into entry_by_tenant (tenant_id, seq, row_number)
+                values (?1, ?2, ?3)
+                on conflict do nothing"
             }
-            Self::Key(key, row) => {
-                let sql = "insert into reservation_by_key (key, row_number)
-                    values (?1, ?2)
-                    on conflict do nothing";
-                execute(db, sql, &[&key, &row])
+            Self::Key(..) => {
+                "insert into reservation_by_key (key, row_number)
+                values (?1, ?2)
+                on conflict do nothing"
             }
+            Self::Time(_) => {
+                "insert into reservation_by_time (created_at, key, row_number)
+                values (?1, ?2, ?3)
+                on conflict do nothing"
+            }
+            Self::Tenant(_) => {
+                "insert into reservation_by_tenant (tenant_id, created_at, key, row_number)
+                values (?1, ?2, ?3, ?4)
+                on conflict do nothing"
+            }
+            Self::Account(_) => ACCOUNT,
+            Self::Head(..) => {
+                "update tenant
+                set ledger_seq = ?2, ledger_hash = ?3
+                where tenant_id = ?1 and ledger_seq < ?2"
+            }
+            Self::Drop(_) => "delete from account_tail where row_number <= ?1",
+            // Another process may have come further.
+            Self::Indexed(..) => {
+                "update indexed
+                set row_number = ?2
+                where name = ?1 and row_number < ?2"
+            }
+        }
+    }
+
+    /// Does it by its statement.
+    pub(super) fn run(self, statement: &mut Statement<'_>) -> Result<(), StoreError> {
+        let mut execute =
+            |parameters: &[&dyn ToSql]| statement.execute(parameters).map_err(unavailable);
+        match self {
+            Self::Entry(tenant, seq, row) => execute(&[&tenant.as_str(), &whole(seq)?, &row]),
+            Self::Key(key, row) => execute(&[&key, &row]),
             Self::Time(Named { created_at, key, row, .. }) => {
-                let sql = "insert into reservation_by_time (created_at, key, row_number)
-                    values (?1, ?2, ?3)
-                    on conflict do nothing";
-                execute(db, sql, &[&created_at.as_microsecond(), &key, &row])
+                execute(&[&created_at.as_microsecond(), &key, &row])
             }
             Self::Tenant(Named { tenant, created_at, key, row }) => {
-                let sql = "insert into reservation_by_tenant
-                        (tenant_id, created_at, key, row_number)
-                    values (?1, ?2, ?3, ?4)
-                    on conflict do nothing";
-                execute(db, sql, &[&tenant.as_str(), &created_at.as_microsecond(), &key, &row])
+                execute(&[&tenant.as_str(), &created_at.as_microsecond(), &key, &row])
             }
-            Self::Account(row) => execute(db, ACCOUNT, &[&row]),
-            Self::Head(tenant, (seq, hash)) => {
-                let sql = "update tenant
-                    set ledger_seq = ?2, ledger_hash = ?3
-                    where tenant_id = ?1 and ledger_seq < ?2";
-                execute(db, sql, &[&tenant.as_str(), &whole(seq)?, &hash.0])
-            }
-            Self::Drop(row) => {
-                execute(db, "delete from account_tail where row_number <= ?1", &[&row])
-            }
-            Self::Indexed(name, row) => {
-                // Another process may have come further.
-                let sql = "update indexed
-                    set row_number = ?2
-                    where name = ?1 and row_number < ?2";
-                execute(db, sql, &[&name, &row])
-            }
+            Self::Account(row) | Self::Drop(row) => execute(&[&row]),
+            Self::Head(tenant, (seq, hash)) => execute(&[&tenant.as_str(), &whole(seq)?, &hash.0]),
+            Self::Indexed(name, row) => execute(&[&name, &row]),
         }
         .map(drop)
     }

@@ -1,13 +1,11 @@
 //! What readers have to know of the rows that can't be found by name yet. Written by the thread that
 //! commits, alone.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ::budget::{EntryHash, Key, Reservation, State};
 use focus::TenantId;
+use foldhash::{HashMap, HashMapExt as _};
 use quick_cache::sync::Cache;
 
 /// The most holds that are kept in memory: tens of megabytes. The others cost a read each.

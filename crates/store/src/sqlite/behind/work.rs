@@ -3,9 +3,9 @@
 use std::{io, sync::mpsc, thread};
 
 use ::budget::StoreError;
-use rusqlite::Connection;
+use rusqlite::{CachedStatement, Connection};
 
-use super::place::Task;
+use super::{super::unavailable, place::Task};
 
 /// What is left to do, in the order of the places.
 pub(super) type Tasks = Box<dyn Iterator<Item = Task> + Send>;
@@ -52,12 +52,20 @@ impl Work {
         let many = self.owed / self.pace.1;
         self.owed %= self.pace.1;
         let Some(tasks) = self.tasks()? else { return Ok(()) };
+        // Tasks of one kind follow each other, and pass by one statement.
+        let mut statement: Option<(&str, CachedStatement<'_>)> = None;
         for _ in 0..many {
             let Some(task) = tasks.next() else {
                 self.is_done = true;
                 break;
             };
-            task.run(db)?;
+            let sql = task.sql();
+            let found = match statement.take() {
+                Some((before, found)) if before == sql => found,
+                _ => db.prepare_cached(sql).map_err(unavailable)?,
+            };
+            let (_, found) = statement.insert((sql, found));
+            task.run(found)?;
         }
         Ok(())
     }

@@ -48,6 +48,7 @@ fn reserve(number: u128, call: &Attribution, amount: Money) -> Reserve {
         estimate: quote_of(amount),
         timeout: None,
         covered: true,
+        fresh: false,
     }
 }
 
