@@ -3,8 +3,10 @@
 //! An HTTP/1.1 connection has no task of its own: the call that has it drives it, so that bytes
 //! go from socket to socket without a change of tasks. hyper-util's pooled client gives each its
 //! own, which took half of a streamed call's time (docs/reference/benchmarks.md). Between calls it
-//! lies here, and nobody looks at it. One HTTP/2 connection is shared by all calls and drives
-//! itself. Invariant: a connection that comes back here has nothing left of its last call.
+//! lies here, and nobody looks at it. HTTP/2 connections are shared by calls and drive themselves
+//! (`trunks`). Invariant: a connection that comes back here has nothing left of its last call.
+
+mod trunks;
 
 use std::{
     collections::VecDeque,
@@ -22,12 +24,12 @@ use http_body::{Body, Frame, SizeHint};
 use http_body_util::Full;
 use hyper::{
     body::Incoming,
-    client::conn::{TrySendError, http1, http2},
+    client::conn::{TrySendError, http1},
 };
 use hyper_rustls::{HttpsConnector, MaybeHttpsStream};
 use hyper_util::{
     client::legacy::connect::{Connection as _, HttpConnector},
-    rt::{TokioExecutor, TokioIo, TokioTimer},
+    rt::TokioIo,
 };
 use rustls::ClientConfig;
 use tokio::{
@@ -35,6 +37,8 @@ use tokio::{
     time::{Instant, timeout},
 };
 use tower_service::Service;
+
+use self::trunks::{Stream, Trunks};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// A connection that has not been used for longer is closed: vendors close theirs after a minute
@@ -63,7 +67,7 @@ pub(crate) struct Pool {
     connector: HttpsConnector<HttpConnector>,
     /// Those that nobody uses, the last used at the end.
     idle: Mutex<VecDeque<(Instant, Line)>>,
-    shared: Mutex<Option<http2::SendRequest<Full<Bytes>>>>,
+    trunks: Trunks,
 }
 
 /// An HTTP/1.1 connection, driven by whoever has it.
@@ -75,7 +79,7 @@ struct Line {
 /// A connection that has just been made.
 enum Made {
     Own(Line),
-    Shared(http2::SendRequest<Full<Bytes>>),
+    Shared(Stream),
 }
 
 impl Pool {
@@ -91,8 +95,8 @@ impl Pool {
         let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
         let host = HeaderValue::from_str(host)
             .map_err(|_| io::Error::other("its host is no text for a header"))?;
-        let (idle, shared) = (Mutex::default(), Mutex::default());
-        Ok(Arc::new(Self { base: base.clone(), host, connector, idle, shared }))
+        let (idle, trunks) = (Mutex::default(), Trunks::default());
+        Ok(Arc::new(Self { base: base.clone(), host, connector, idle, trunks }))
     }
 
     /// Sends a request to a path of the vendor. On connections that he has closed meanwhile
@@ -102,8 +106,8 @@ impl Pool {
         path: &PathAndQuery,
         request: &Request<Full<Bytes>>,
     ) -> Result<Response<Answer>, Failure> {
-        if let Some(sender) = self.shared() {
-            match self.share(sender, path, request).await {
+        while let Some(stream) = self.trunks.take() {
+            match self.share(stream, path, request).await {
                 Err(Failure::Unsent(_)) => {}
                 result => return result,
             }
@@ -116,7 +120,7 @@ impl Pool {
         }
         match self.connect().await? {
             Made::Own(line) => self.ask(line, path, request).await,
-            Made::Shared(sender) => self.share(sender, path, request).await,
+            Made::Shared(stream) => self.share(stream, path, request).await,
         }
     }
 
@@ -126,6 +130,8 @@ impl Pool {
         while idle.front().is_some_and(|(since, _)| since.elapsed() > IDLE_TIMEOUT) {
             idle.pop_front();
         }
+        drop(idle);
+        self.trunks.prune();
     }
 
     async fn ask(
@@ -152,29 +158,32 @@ impl Pool {
         let line = connection.map(|connection| Line { sender: line.sender, connection });
         let is_line = line.is_some();
         let home = is_line.then(|| self.clone());
-        Ok(response.map(|incoming| Answer { incoming, line, home }))
+        Ok(response.map(|incoming| Answer { incoming, stream: None, line, home }))
     }
 
     async fn share(
         &self,
-        mut sender: http2::SendRequest<Full<Bytes>>,
+        stream: Stream,
         path: &PathAndQuery,
         request: &Request<Full<Bytes>>,
     ) -> Result<Response<Answer>, Failure> {
-        sender.ready().await.map_err(|error| Failure::Unsent(chain(&error)))?;
         let mut request = request.clone();
         let mut parts = self.base.clone().into_parts();
         parts.path_and_query = Some(path.clone());
-        *request.uri_mut() =
-            Uri::from_parts(parts).map_err(|error| Failure::Unsent(error.to_string()))?;
-        let response = answered(sender.try_send_request(request).await)?;
-        Ok(response.map(|incoming| Answer { incoming, line: None, home: None }))
-    }
-
-    fn shared(&self) -> Option<http2::SendRequest<Full<Bytes>>> {
-        let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
-        shared.take_if(|sender| sender.is_closed());
-        shared.clone()
+        let sent = match Uri::from_parts(parts) {
+            Ok(uri) => {
+                *request.uri_mut() = uri;
+                answered(stream.send(request).await)
+            }
+            Err(error) => Err(Failure::Unsent(error.to_string())),
+        };
+        if let Err(Failure::Unsent(_)) = sent {
+            self.trunks.remove(&stream);
+        }
+        let stream = Some(stream);
+        sent.map(|response| {
+            response.map(|incoming| Answer { incoming, stream, line: None, home: None })
+        })
     }
 
     /// A connection that has lain here and is still open.
@@ -206,14 +215,8 @@ impl Pool {
         let socket = timeout(CONNECT_TIMEOUT, connecting).await.map_err(|_| late())?;
         let socket = socket.map_err(|error| unsent(&*error))?;
         if socket.connected().is_negotiated_h2() {
-            let handshake = http2::Builder::new(TokioExecutor::new())
-                .timer(TokioTimer::new())
-                .handshake(socket);
-            let (sender, connection) = handshake.await.map_err(|error| unsent(&error))?;
-            // It ends with its last call; the calls are told how.
-            tokio::spawn(async move { drop(connection.await) });
-            *self.shared.lock().unwrap_or_else(PoisonError::into_inner) = Some(sender.clone());
-            return Ok(Made::Shared(sender));
+            let stream = self.trunks.open(socket).await;
+            return stream.map(Made::Shared).map_err(|error| unsent(&error));
         }
         let handshake = http1::Builder::new().max_headers(HEADERS_MOST).handshake(socket).await;
         let (sender, connection) = handshake.map_err(|error| unsent(&error))?;
@@ -232,7 +235,9 @@ fn answered(sent: Sent) -> Result<Response<Incoming>, Failure> {
 /// The body of a vendor's answer.
 pub(crate) struct Answer {
     incoming: Incoming,
-    /// The connection that it comes by, until its end.
+    /// Its place on a connection that it shares.
+    stream: Option<Stream>,
+    /// The connection that it comes by alone, until its end.
     line: Option<Line>,
     /// Where the connection goes then.
     home: Option<Arc<Pool>>,
@@ -241,6 +246,7 @@ pub(crate) struct Answer {
 impl Answer {
     /// It is over: its connection may have another call.
     fn end(&mut self, context: &mut Context<'_>) {
+        self.stream = None;
         let Some(mut line) = self.line.take() else { return };
         let is_open = line.connection.as_mut().poll(context).is_pending();
         if let Some(home) = self.home.take().filter(|_| is_open && line.sender.is_ready()) {

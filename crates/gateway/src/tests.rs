@@ -34,6 +34,7 @@ mod bending;
 mod endings;
 mod failing;
 mod passing;
+mod streams;
 mod tls;
 mod waiting;
 

@@ -13,15 +13,15 @@ use tokio_rustls::TlsAcceptor;
 
 use super::*;
 
-fn authority(name: &str) -> CertifiedIssuer<'static, KeyPair> {
+pub(super) fn authority(name: &str) -> CertifiedIssuer<'static, KeyPair> {
     let mut params = CertificateParams::default();
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     params.distinguished_name.push(DnType::CommonName, name);
     CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap()
 }
 
-/// A vendor at `localhost` that speaks HTTP/2 alone; its port.
-async fn vendor(authority: &CertifiedIssuer<'static, KeyPair>) -> u16 {
+/// A server at `localhost` that speaks HTTP/2 alone.
+pub(super) fn acceptor(authority: &CertifiedIssuer<'static, KeyPair>) -> TlsAcceptor {
     let key = KeyPair::generate().unwrap();
     let params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
     let certificate = params.signed_by(&key, authority).unwrap();
@@ -34,7 +34,12 @@ async fn vendor(authority: &CertifiedIssuer<'static, KeyPair>) -> u16 {
         .with_single_cert(vec![certificate.der().clone()], key)
         .unwrap();
     config.alpn_protocols = vec![b"h2".to_vec()];
-    let acceptor = TlsAcceptor::from(Arc::new(config));
+    TlsAcceptor::from(Arc::new(config))
+}
+
+/// A vendor; its port.
+async fn vendor(authority: &CertifiedIssuer<'static, KeyPair>) -> u16 {
+    let acceptor = acceptor(authority);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     tokio::spawn(async move {
