@@ -28,10 +28,9 @@ use crate::{
     fault::{Fault, Kind},
     gateway::{Call, Inner, whole},
     names,
-    reply::{COST, Reply},
+    reply::{COST, FREE, Reply},
     settle::{release, release_later},
     spool::Untold,
-    standing::put,
     upstream::{Endpoint, returned},
 };
 
@@ -84,7 +83,7 @@ impl Inner {
             self.free(&holds).await;
         }
         returned(&mut head.headers);
-        put(&mut head.headers, COST, "0");
+        head.headers.insert(COST, FREE);
         Ok(whole(Response::from_parts(head, body)))
     }
 
@@ -234,7 +233,7 @@ impl Inner {
         let response = endpoint.send(outgoing_of(call)).await.map_err(|f| fault(&f))?;
         let (mut head, body) = response.into_parts();
         returned(&mut head.headers);
-        put(&mut head.headers, COST, "0");
+        head.headers.insert(COST, FREE);
         let has_results = route == BatchRoute::Results && head.status.is_success();
         if has_results && batch.settled_at.is_none() {
             // Its results are there, so it has ended: no need to wait for the job.

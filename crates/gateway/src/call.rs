@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, Response, header, request::Parts};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, header, request::Parts};
 use http_body_util::BodyExt;
 use money::Money;
 use tokio::time::{Instant, timeout_at};
@@ -18,10 +18,10 @@ use crate::{
     gateway::{Call, Inner, whole},
     hold::Granted,
     pool::{Answer, Failure},
-    reply::{COST, Pieces, Reply, Stream},
+    reply::{COST, FREE, Pieces, Reply, Stream},
     settle::Tally,
     standing::put,
-    upstream::{Endpoint, Outgoing, forwarded, returned},
+    upstream::{Endpoint, Outgoing, forwarded, name_of, returned},
     usage::{self, Partial, StreamReader, UsageChunkFilter},
 };
 
@@ -64,7 +64,7 @@ impl Inner {
         body: Bytes,
     ) -> Result<Response<Reply>, Fault> {
         let path = below_base(&head, dialect);
-        let id = Uuid::now_v7().to_string();
+        let id = name_of(Uuid::now_v7());
         let call =
             Outgoing { id, method: head.method, path, headers: forwarded(&head.headers), body };
         let response = endpoint.send(call).await.map_err(|failure| fault(&failure))?;
@@ -73,7 +73,7 @@ impl Inner {
         match collect(body, self.config.answer_limit, until).await {
             Collected::Whole(body) => {
                 returned(&mut head.headers);
-                put(&mut head.headers, COST, "0");
+                head.headers.insert(COST, FREE);
                 Ok(whole(Response::from_parts(head, body)))
             }
             Collected::Part(_) => {
@@ -135,12 +135,12 @@ impl Inner {
         let (mut head, body) = response.into_parts();
         returned(&mut head.headers);
         let headers = &mut head.headers;
-        put(headers, OWN_ID, &call.key.to_string());
+        headers.insert(OWN_ID, name_of(call.key));
         if let Some(limit) = edits.output_limit {
-            put(headers, CLAMPED, &limit.to_string());
+            put(headers, CLAMPED, limit.to_string());
         }
         if let Some(model) = &fallback {
-            put(headers, FALLBACK, model);
+            put(headers, FALLBACK, model.clone());
         }
         let is_success = head.status.is_success();
         if is_success && is_stream && is_event_stream(&head.headers) {
@@ -162,12 +162,12 @@ impl Inner {
     ) -> Response<Reply> {
         let headers = &mut head.headers;
         let promise = tally.promise();
-        put(headers, HOLD, &promise.bound.to_string());
+        put(headers, HOLD, promise.bound.to_string());
         if let Some(outcome) = &promise.outcome {
             self.terms.tell(headers, &outcome.reservation, Money::ZERO);
         }
         if wants_trailer {
-            put(headers, HeaderName::from_static("trailer"), COST.as_str());
+            headers.insert(header::TRAILER, HeaderValue::from_static("x-bursar-cost-usd"));
         }
         if filter.is_some() {
             headers.remove(header::CONTENT_LENGTH);
@@ -224,7 +224,7 @@ impl Inner {
             return Err(Fault::new(Kind::UpstreamDown, message).costing(cost, outcome));
         };
         if let Some(cost) = cost {
-            put(&mut head.headers, COST, &cost.to_string());
+            put(&mut head.headers, COST, cost.to_string());
         }
         if let Some(outcome) = &outcome {
             let cost = cost.unwrap_or(Money::ZERO);
@@ -243,7 +243,7 @@ impl Collected {
 /// The request as it is, on its way to the vendor.
 pub(crate) fn outgoing_of(call: &Call) -> Outgoing {
     Outgoing {
-        id: call.key.to_string(),
+        id: name_of(call.key),
         method: call.head.method.clone(),
         path: below_base(&call.head, call.api.dialect()),
         headers: forwarded(&call.head.headers),

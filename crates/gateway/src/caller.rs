@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use budget::KeyRecord;
 use focus::{NameError, ReportType, TenantId, UserId};
-use http::{HeaderMap, header};
+use http::{HeaderMap, HeaderName, header};
 use quick_cache::sync::Cache;
 
 use crate::{
@@ -17,9 +17,10 @@ use crate::{
 const KEYS_MOST: usize = 20_000;
 
 /// Headers that are between the caller and us.
-pub(crate) const TENANT: &str = "x-tenant-id";
-pub(crate) const USER: &str = "x-user-id";
-pub(crate) const REPORT_TYPE: &str = "x-report-type";
+pub(crate) const TENANT: HeaderName = HeaderName::from_static("x-tenant-id");
+pub(crate) const USER: HeaderName = HeaderName::from_static("x-user-id");
+pub(crate) const REPORT_TYPE: HeaderName = HeaderName::from_static("x-report-type");
+const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 
 /// Who pays, and for whom within.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -115,7 +116,7 @@ fn payer(
 }
 
 fn secret(headers: &HeaderMap) -> Option<&str> {
-    if let Some(key) = headers.get("x-api-key") {
+    if let Some(key) = headers.get(API_KEY) {
         return key.to_str().ok();
     }
     let (scheme, secret) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
@@ -124,13 +125,14 @@ fn secret(headers: &HeaderMap) -> Option<&str> {
 
 fn name<N>(
     headers: &HeaderMap,
-    header: &'static str,
+    header: HeaderName,
     parse: fn(&str) -> Result<N, NameError>,
 ) -> Result<Option<N>, Fault> {
-    let mut values = headers.get_all(header).iter();
+    let mut values = headers.get_all(&header).iter();
     let Some(value) = values.next() else { return Ok(None) };
-    let wrong =
-        |message: String| Fault::new(Kind::Unreadable, format!("{header} {message}")).about(header);
+    let wrong = |message: String| {
+        Fault::new(Kind::Unreadable, format!("{header} {message}")).about(header.as_str())
+    };
     if values.next().is_some() {
         return Err(wrong("was sent more than once".to_owned()));
     }

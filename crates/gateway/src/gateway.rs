@@ -4,7 +4,7 @@ use std::{io, net::IpAddr, sync::Arc, time::Duration};
 
 use budget::{Budgets, Escrow, Keys, VendorBatches};
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Request, Response, header, request::Parts};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, header, request::Parts};
 use http_body::Body;
 use http_body_util::{BodyExt, Full};
 use jiff::Timestamp;
@@ -27,7 +27,7 @@ use crate::{
     reply::{Pieces, Reply},
     spool::Spool,
     standing::Terms,
-    upstream::Endpoint,
+    upstream::{Endpoint, name_of},
     wait::Lines,
 };
 
@@ -52,6 +52,10 @@ pub struct Rooms {
     /// The time.
     pub clock: Clock,
 }
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// The vendor's name for a request.
+const VENDORS_ID: HeaderName = HeaderName::from_static("x-upstream-request-id");
 
 /// How often charges that wait in the spool are tried.
 const DELIVER_EVERY: Duration = Duration::from_secs(1);
@@ -135,8 +139,8 @@ impl Gateway {
             response.map(Reply::Whole)
         });
         // The vendor's own, which his support asks for.
-        if let Some(vendors) = response.headers_mut().insert("x-request-id", id) {
-            response.headers_mut().insert("x-upstream-request-id", vendors);
+        if let Some(vendors) = response.headers_mut().insert(REQUEST_ID, id) {
+            response.headers_mut().insert(VENDORS_ID, vendors);
         }
         response
     }
@@ -316,9 +320,7 @@ fn request_id(headers: &HeaderMap, key: Uuid) -> HeaderValue {
     let sane = |value: &&HeaderValue| {
         (1..=128).contains(&value.len()) && value.as_bytes().iter().all(u8::is_ascii_graphic)
     };
-    let own = || HeaderValue::from_str(&key.to_string()).ok();
-    let given = headers.get("x-request-id").filter(sane).cloned();
-    given.or_else(own).unwrap_or(HeaderValue::from_static("unknown"))
+    headers.get(REQUEST_ID).filter(sane).cloned().unwrap_or_else(|| name_of(key))
 }
 
 fn unmetered(head: &Parts) -> Fault {

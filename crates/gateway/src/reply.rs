@@ -25,6 +25,8 @@ const GATHERED_MOST: usize = 16 * 1024;
 
 /// What a call has cost.
 pub(crate) const COST: HeaderName = HeaderName::from_static("x-bursar-cost-usd");
+/// Of a call that has cost nothing.
+pub(crate) const FREE: HeaderValue = HeaderValue::from_static("0");
 
 /// Why a stream broke off.
 #[derive(Debug, thiserror::Error)]

@@ -13,7 +13,10 @@ use jiff::Timestamp;
 use money::Money;
 use quick_cache::sync::Cache;
 
-use crate::fault::Fault;
+use crate::{
+    fault::Fault,
+    reply::{COST, FREE},
+};
 
 const REMAINING: HeaderName = HeaderName::from_static("x-bursar-budget-remaining-usd");
 const RESET: HeaderName = HeaderName::from_static("x-bursar-budget-reset");
@@ -99,7 +102,7 @@ impl Terms {
         let others = standing.counted.saturating_sub_to_zero(reservation.hold);
         let used = others.checked_add(cost).unwrap_or(others);
         let left = standing.limit.saturating_sub_to_zero(used);
-        put(headers, REMAINING, &left.to_string());
+        put(headers, REMAINING, left.to_string());
         let known = self.terms.get(&reservation.call.tenant);
         let terms = known.iter().flat_map(|known| known.terms.iter());
         let term = terms
@@ -109,7 +112,7 @@ impl Terms {
             })
             .min_by_key(|term| term.resets_at);
         if let Some(term) = term {
-            put(headers, RESET, &term.resets_at.to_string());
+            put(headers, RESET, term.resets_at.to_string());
         }
         let soft = term.map_or(80, |term| term.soft);
         warn(headers, Percent::of(used, standing.limit), soft);
@@ -118,17 +121,17 @@ impl Terms {
     /// Tells what a call has cost that was not answered, and how the budget stands.
     pub(crate) fn tell_fault(&self, headers: &mut HeaderMap, fault: &Fault) {
         if let Some((cost, outcome)) = fault.spent() {
-            put(headers, crate::reply::COST, &cost.to_string());
+            put(headers, COST, cost.to_string());
             if let Some(outcome) = outcome {
                 self.tell(headers, &outcome.reservation, cost);
             }
         }
         let Some(refusal) = fault.refusal() else { return };
         let standing = &refusal.standing;
-        put(headers, crate::reply::COST, "0");
+        headers.insert(COST, FREE);
         let left = standing.limit.saturating_sub_to_zero(standing.settled);
-        put(headers, REMAINING, &left.to_string());
-        put(headers, RESET, &refusal.resets_at.to_string());
+        put(headers, REMAINING, left.to_string());
+        put(headers, RESET, refusal.resets_at.to_string());
         warn(headers, Percent::of(standing.counted, standing.limit), 0);
     }
 }
@@ -136,12 +139,12 @@ impl Terms {
 fn warn(headers: &mut HeaderMap, used: Percent, soft: u16) {
     if used.hundredths >= i128::from(soft) * 100 {
         headers.insert(WARNING, HeaderValue::from_static("true"));
-        put(headers, USAGE, &used.to_string());
+        put(headers, USAGE, used.to_string());
     }
 }
 
-pub(crate) fn put(headers: &mut HeaderMap, name: HeaderName, text: &str) {
-    if let Ok(value) = HeaderValue::from_str(text) {
+pub(crate) fn put(headers: &mut HeaderMap, name: HeaderName, text: String) {
+    if let Ok(value) = HeaderValue::try_from(text) {
         headers.insert(name, value);
     }
 }

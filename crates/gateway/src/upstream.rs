@@ -11,12 +11,14 @@ use std::{
 
 use bytes::Bytes;
 use http::{
-    HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header, uri::PathAndQuery,
+    HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header,
+    uri::PathAndQuery,
 };
 use http_body_util::Full;
 use metrics::{Counter, Gauge, Histogram};
 use secrecy::ExposeSecret;
 use tokio::time::{Instant, timeout};
+use uuid::Uuid;
 
 use crate::{
     caller,
@@ -39,33 +41,42 @@ const PAUSE: Duration = Duration::from_millis(250);
 const PAUSE_MOST: Duration = Duration::from_secs(5);
 
 /// Headers that belong to one connection, or to us.
-const NOT_FORWARDED: [&str; 20] = [
-    "connection",
-    "keep-alive",
-    "proxy-authenticate",
-    "proxy-authorization",
-    "proxy-connection",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-    "expect",
-    "host",
-    "content-length",
+static NOT_FORWARDED: [HeaderName; 20] = [
+    header::CONNECTION,
+    HeaderName::from_static("keep-alive"),
+    header::PROXY_AUTHENTICATE,
+    header::PROXY_AUTHORIZATION,
+    HeaderName::from_static("proxy-connection"),
+    header::TE,
+    header::TRAILER,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+    header::EXPECT,
+    header::HOST,
+    header::CONTENT_LENGTH,
     // What the vendor compresses can't be metered as it passes.
-    "accept-encoding",
-    "authorization",
-    "x-api-key",
-    "api-key",
-    "cookie",
+    header::ACCEPT_ENCODING,
+    header::AUTHORIZATION,
+    HeaderName::from_static("x-api-key"),
+    HeaderName::from_static("api-key"),
+    header::COOKIE,
     caller::TENANT,
     caller::USER,
     caller::REPORT_TYPE,
 ];
 
 /// Headers of an answer that belong to one connection.
-const NOT_RETURNED: [&str; 6] =
-    ["connection", "keep-alive", "proxy-authenticate", "te", "transfer-encoding", "upgrade"];
+static NOT_RETURNED: [HeaderName; 6] = [
+    header::CONNECTION,
+    HeaderName::from_static("keep-alive"),
+    header::PROXY_AUTHENTICATE,
+    header::TE,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+];
+
+/// What the vendor may call a request by.
+const CLIENT_ID: HeaderName = HeaderName::from_static("x-client-request-id");
 
 /// A vendor's endpoint in use.
 pub(crate) struct Endpoint {
@@ -83,7 +94,7 @@ pub(crate) struct Endpoint {
 
 /// A call on its way out.
 pub(crate) struct Outgoing {
-    pub(crate) id: String,
+    pub(crate) id: HeaderValue,
     pub(crate) method: Method,
     /// Path below the vendor's base URL, with its query.
     pub(crate) path: String,
@@ -194,9 +205,7 @@ impl Endpoint {
         *request.headers_mut() = call.headers;
         let headers = request.headers_mut();
         // What the ledger calls it, so that the vendor's log and ours can be laid side by side.
-        if let Ok(id) = HeaderValue::from_str(&call.id) {
-            headers.entry("x-client-request-id").or_insert(id);
-        }
+        headers.entry(CLIENT_ID).or_insert(call.id);
         if let Some((name, value)) = &self.authorization {
             headers.insert(name.clone(), value.clone());
         }
@@ -227,11 +236,18 @@ fn calls(upstream: &str, api: Api, ending: Ending) -> Counter {
     )
 }
 
+/// What the ledger calls a call, as a header says it.
+pub(crate) fn name_of(key: Uuid) -> HeaderValue {
+    let mut text = Uuid::encode_buffer();
+    let text = key.hyphenated().encode_lower(&mut text);
+    HeaderValue::from_str(text).unwrap_or(HeaderValue::from_static("unknown"))
+}
+
 /// What of a caller's headers the vendor gets.
 pub(crate) fn forwarded(headers: &HeaderMap) -> HeaderMap {
     let mut kept = HeaderMap::with_capacity(headers.len() + 2);
     for (name, value) in headers {
-        if !NOT_FORWARDED.contains(&name.as_str()) {
+        if !NOT_FORWARDED.contains(name) {
             kept.append(name.clone(), value.clone());
         }
     }
@@ -240,7 +256,7 @@ pub(crate) fn forwarded(headers: &HeaderMap) -> HeaderMap {
 
 /// What of a vendor's headers the caller gets.
 pub(crate) fn returned(headers: &mut HeaderMap) {
-    for name in NOT_RETURNED {
+    for name in &NOT_RETURNED {
         headers.remove(name);
     }
 }

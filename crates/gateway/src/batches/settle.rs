@@ -22,7 +22,7 @@ use crate::{
     fault::{Fault, Kind},
     gateway::Inner,
     spool::Charge,
-    upstream::Outgoing,
+    upstream::{Outgoing, name_of},
     usage::{self, Used},
 };
 
@@ -160,7 +160,7 @@ impl Inner {
         let mut headers = HeaderMap::new();
         headers.insert("anthropic-version", HeaderValue::from_static("2023-06-01"));
         let path = format!("{}/{}{place}", Api::MessageBatches.path(), batch.id);
-        let id = Uuid::now_v7().to_string();
+        let id = name_of(Uuid::now_v7());
         let call = Outgoing { id, method: Method::GET, path, headers, body: Bytes::new() };
         let sent = endpoint.send(call).await;
         let response = sent.map_err(|failure| vendor(&format!("{failure:?}")))?;
