@@ -48,14 +48,21 @@ impl Inner {
     /// Makes a batch: all of it is held, or nothing is sent.
     pub(crate) async fn make_batch(&self, call: &Call) -> Result<Response<Reply>, Fault> {
         let book = (self.rooms.prices)();
-        let demands = demand::read_batch(&call.body).map_err(unmetered)?;
+        let demands = demand::read_batch(&call.body, false).map_err(unmetered)?;
         let Some((_, first)) = demands.first() else {
             let empty = Fault::new(Kind::Unmetered, "requests must not be empty");
             return Err(empty.about("requests"));
         };
         let endpoint = self.endpoint(Dialect::Anthropic, &first.model)?.clone();
         let shares = self.shares(&book, &endpoint, &demands)?;
-        let holds = self.hold_shares(call, shares).await?;
+        let holds = match self.hold_shares(call, shares).await {
+            // Counted by a tokenizer it may fit.
+            Err(fault) if fault.kind() == Kind::Budget => {
+                let demands = self.tight_batch(call).await?;
+                self.hold_shares(call, self.shares(&book, &endpoint, &demands)?).await?
+            }
+            holds => holds?,
+        };
         let sent = endpoint.send(outgoing_of(call)).await;
         let response = match sent {
             Ok(response) => response,
@@ -64,7 +71,7 @@ impl Inner {
                 if matches!(failure, crate::pool::Failure::Unsent(_)) {
                     self.free(&holds).await;
                 }
-                return Err(fault(&failure));
+                return Err(fault(&endpoint, &failure));
             }
         };
         let (mut head, body) = response.into_parts();
@@ -85,6 +92,16 @@ impl Inner {
         returned(&mut head.headers);
         head.headers.insert(COST, FREE);
         Ok(whole(Response::from_parts(head, body)))
+    }
+
+    /// A batch by the tight bound, counted beside: it may be long.
+    async fn tight_batch(&self, call: &Call) -> Result<Vec<(String, Demand)>, Fault> {
+        let failed = |_| Fault::new(Kind::Internal, "something went wrong here; the log says what");
+        let turn = self.large.acquire().await;
+        let body = call.body.clone();
+        let read = tokio::task::spawn_blocking(move || demand::read_batch(&body, true)).await;
+        drop(turn);
+        read.map_err(failed)?.map_err(unmetered)
     }
 
     /// The most that each model's requests can cost together.
@@ -230,7 +247,8 @@ impl Inner {
         if call.head.method == Method::DELETE && batch.settled_at.is_none() {
             self.settle_before_delete(&batch).await?;
         }
-        let response = endpoint.send(outgoing_of(call)).await.map_err(|f| fault(&f))?;
+        let response =
+            endpoint.send(outgoing_of(call)).await.map_err(|failure| fault(&endpoint, &failure))?;
         let (mut head, body) = response.into_parts();
         returned(&mut head.headers);
         head.headers.insert(COST, FREE);

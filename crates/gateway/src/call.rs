@@ -67,7 +67,7 @@ impl Inner {
         let id = name_of(Uuid::now_v7());
         let call =
             Outgoing { id, method: head.method, path, headers: forwarded(&head.headers), body };
-        let response = endpoint.send(call).await.map_err(|failure| fault(&failure))?;
+        let response = endpoint.send(call).await.map_err(|failure| fault(endpoint, &failure))?;
         let (mut head, body) = response.into_parts();
         let until = Instant::now() + endpoint.config.timeout;
         match collect(body, self.config.answer_limit, until).await {
@@ -122,14 +122,13 @@ impl Inner {
         let response = match answer {
             Ok(response) => response,
             Err(failure) => {
-                tracing::warn!(upstream = endpoint.config.name, "no answer: {failure:?}");
                 let ending = match failure {
                     Failure::Unsent(_) => Ending::Unsent,
                     Failure::Timeout | Failure::Lost(_) => Ending::Lost,
                 };
                 let outcome = tally.promise().outcome.clone();
                 let cost = tally.end(ending, None, Partial::default());
-                return Err(fault(&failure).costing(cost, outcome));
+                return Err(fault(&endpoint, &failure).costing(cost, outcome));
             }
         };
         let (mut head, body) = response.into_parts();
@@ -266,16 +265,14 @@ pub(crate) fn unmetered(refused: demand::Unmetered) -> Fault {
     Fault::new(Kind::Unmetered, &refused).about(refused.field)
 }
 
-/// What the caller is told of a vendor that has not answered.
-pub(crate) fn fault(failure: &Failure) -> Fault {
+/// What the caller is told of a vendor that has not answered: why, the log alone knows.
+pub(crate) fn fault(endpoint: &Endpoint, failure: &Failure) -> Fault {
+    tracing::warn!(upstream = endpoint.config.name, "no answer: {failure}");
     match failure {
-        Failure::Unsent(why) => {
-            let message = format!("the upstream can't be reached: {why}");
-            Fault::new(Kind::UpstreamDown, message).retry_after(1)
+        Failure::Unsent(_) => {
+            Fault::new(Kind::UpstreamDown, "the upstream can't be reached").retry_after(1)
         }
-        Failure::Lost(why) => {
-            Fault::new(Kind::UpstreamDown, format!("the upstream has not answered: {why}"))
-        }
+        Failure::Lost(_) => Fault::new(Kind::UpstreamDown, "the upstream has not answered"),
         Failure::Timeout => {
             Fault::new(Kind::UpstreamTimeout, "the upstream has not answered in time")
         }

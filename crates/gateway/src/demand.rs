@@ -175,9 +175,14 @@ pub fn read_for(api: Api, body: &[u8], model: &str) -> Result<Demand, Unmetered>
 /// `demand` was read from this same body. The tokenizer is chosen by `demand.model`, so whoever
 /// sends the request to another model sets that first.
 pub fn tighten(api: Api, body: &[u8], demand: &mut Demand) {
+    if let Ok(node) = json::parse(body) {
+        lower(api, &node, demand);
+    }
+}
+
+fn lower(api: Api, node: &Node<'_>, demand: &mut Demand) {
     let tokenizer = Tokenizer::of(&demand.model);
-    let Ok(node) = json::parse(body) else { return };
-    let Ok(tight) = read_node(api, &node, Some(&demand.model), tokenizer) else { return };
+    let Ok(tight) = read_node(api, node, Some(&demand.model), tokenizer) else { return };
     demand.output_extra = demand.output_extra.min(tight.output_extra);
     if let (PromptBound::Tokens(quick), PromptBound::Tokens(tight)) = (demand.prompt, tight.prompt)
     {
@@ -185,8 +190,9 @@ pub fn tighten(api: Api, body: &[u8], demand: &mut Demand) {
     }
 }
 
-/// Reads a batch of messages: each request's name and demand, in order.
-pub fn read_batch(body: &[u8]) -> Result<Vec<(String, Demand)>, Unmetered> {
+/// Reads a batch of messages: each request's name and demand, in order; by the quick bound, or by the
+/// tight one.
+pub fn read_batch(body: &[u8], is_tight: bool) -> Result<Vec<(String, Demand)>, Unmetered> {
     let node = json::parse(body)?;
     let Some(Node::List(requests)) = node.get("requests") else {
         return Err(Unmetered::new("requests", "it must be a list"));
@@ -199,6 +205,9 @@ pub fn read_batch(body: &[u8]) -> Result<Vec<(String, Demand)>, Unmetered> {
             return Err(Unmetered::new("requests.params", "it must be an object"));
         };
         let mut demand = read_node(Api::Messages, params, None, Tokenizer::Bytes)?;
+        if is_tight {
+            lower(Api::Messages, params, &mut demand);
+        }
         demand.tier = TierAsked::Batch;
         Ok((name.clone().into_owned(), demand))
     };

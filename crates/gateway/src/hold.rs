@@ -83,6 +83,7 @@ impl Inner {
             bound: bid.hold,
             usage: bid.demand.usage_bound(bid.price),
             tier: served(bid.demand.tier),
+            multiplier: bid.demand.multiplier,
             call: bid.attribution,
             outcome: outcome.map(Arc::new),
             book: book.clone(),

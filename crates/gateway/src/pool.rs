@@ -50,13 +50,16 @@ type Socket = MaybeHttpsStream<TokioIo<TcpStream>>;
 type Sent = Result<Response<Incoming>, TrySendError<Request<Full<Bytes>>>>;
 
 /// Why there is no answer.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub(crate) enum Failure {
     /// Nothing has reached the vendor.
+    #[error("nothing was sent: {0}")]
     Unsent(String),
     /// It was sent, and nothing came back in time.
+    #[error("nothing came back in time")]
     Timeout,
     /// It was sent, and the connection failed.
+    #[error("it was sent, and the connection failed: {0}")]
     Lost(String),
 }
 

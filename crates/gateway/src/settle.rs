@@ -5,11 +5,12 @@ use std::{sync::Arc, time::Duration};
 use budget::{EscrowError, Key, Outcome, Quote, Release};
 use focus::Attribution;
 use jiff::Timestamp;
-use money::{Money, Price, PriceBook, Rounding, ServiceTier, TokenUsage};
+use money::{Money, Price, PriceBook, ServiceTier, TokenUsage};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::task::TaskTracker;
 
 use crate::{
+    demand::Ratio,
     dialect::Api,
     ending::{Ending, Held, Verdict, verdict},
     gateway::Inner,
@@ -30,6 +31,8 @@ pub(crate) struct Promise {
     pub(crate) bound: Money,
     pub(crate) usage: TokenUsage,
     pub(crate) tier: ServiceTier,
+    /// What every token's price is multiplied with.
+    pub(crate) multiplier: Ratio,
     pub(crate) book: Arc<PriceBook>,
     pub(crate) asked_at: Timestamp,
 }
@@ -49,8 +52,10 @@ impl Promise {
     }
 
     fn estimate(&self, usage: TokenUsage) -> Quote {
-        let charge = |price: &Price| price.charge(&usage, self.tier, Rounding::HalfEven).ok();
-        let amount = self.price().and_then(charge).map(|amount| amount.min(self.bound));
+        let (tokens, tier, multiplier) = (usage, self.tier, self.multiplier);
+        let seen = Used { tokens, tier, fees: Vec::new(), multiplier, model: None };
+        let charge = |price: &Price| seen.charge(price).ok();
+        let amount = self.price().and_then(charge).map(|(amount, _)| amount.min(self.bound));
         Quote { usage, tier: self.tier, amount, given: true, estimated: true }
     }
 

@@ -163,7 +163,7 @@ impl Inner {
         let id = name_of(Uuid::now_v7());
         let call = Outgoing { id, method: Method::GET, path, headers, body: Bytes::new() };
         let sent = endpoint.send(call).await;
-        let response = sent.map_err(|failure| vendor(&format!("{failure:?}")))?;
+        let response = sent.map_err(|failure| vendor(&failure.to_string()))?;
         let status = response.status();
         let until = Instant::now() + endpoint.config.timeout;
         match collect(response.into_body(), 8 * self.config.answer_limit, until).await {

@@ -175,10 +175,13 @@ fn a_batch_is_read_request_by_request() {
     let body = br#"{"requests": [
         {"custom_id": "a", "params": {"model": "m", "max_tokens": 5}},
         {"custom_id": "b", "params": {"model": "n", "max_tokens": 6}}]}"#;
-    let batch = read_batch(body).unwrap();
+    let batch = read_batch(body, false).unwrap();
     let shown: Vec<_> = batch.iter().map(|(id, d)| (id.as_str(), d.output, d.tier)).collect();
     assert_eq!(shown, [("a", Some(5), TierAsked::Batch), ("b", Some(6), TierAsked::Batch)]);
-    assert_eq!(read_batch(br#"{"requests": [{}]}"#).unwrap_err().field, "requests.custom_id");
+    assert_eq!(
+        read_batch(br#"{"requests": [{}]}"#, false).unwrap_err().field,
+        "requests.custom_id"
+    );
 }
 
 fn asking(prompt: u64, output: Option<u64>) -> Demand {
@@ -285,7 +288,7 @@ proptest! {
             let _ = read(api, &body);
             let _ = rewrite(api, &body, &Edits { include_usage: true, ..Edits::default() });
         }
-        let _ = read_batch(&body);
+        let _ = read_batch(&body, true);
     }
 
     #[test]

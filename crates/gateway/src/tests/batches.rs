@@ -324,3 +324,18 @@ async fn a_batch_that_the_vendor_does_not_know_is_given_up_when_its_holds_have_r
     // Of the one at an upstream that is gone from the config the vendor has said nothing.
     assert_eq!(open().await, ["x", "young"]);
 }
+
+#[tokio::test]
+async fn a_batch_is_counted_by_a_tokenizer_where_its_bytes_do_not_fit() {
+    let bench = Bench::start(|_| Act::Say(vec![state("in_progress")])).await;
+    let mut body = batch();
+    for request in body["requests"].as_array_mut().unwrap() {
+        request["params"]["messages"][0]["content"] = json!("budget ".repeat(3_000));
+    }
+    // Two of 21,000 bytes at $1.50 a million and one at $0.125: $0.066; by tokens less than $0.03.
+    bench.limit("0.04", Overflow::Refuse).await;
+    let answer = bench.send("/v1/messages/batches", &body).await;
+    assert_eq!(answer.status.as_u16(), 200, "{}", String::from_utf8_lossy(&answer.body));
+    bench.limit("0.001", Overflow::Refuse).await;
+    assert_eq!(bench.send("/v1/messages/batches", &body).await.status.as_u16(), 429);
+}
