@@ -18,7 +18,10 @@ use deadpool_postgres::Object;
 use focus::TenantId;
 use jiff::{Timestamp, Unit};
 use moka::sync::Cache;
-use tokio::{sync::mpsc, time::timeout};
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::timeout,
+};
 use tokio_postgres::error::SqlState;
 use uuid::Uuid;
 
@@ -112,7 +115,8 @@ impl Committer {
         drop(seat.map(Object::take));
     }
 
-    /// Commits jobs and answers them; gives them back when somebody holds a row that they need.
+    /// Commits jobs and answers them; gives them back, to be tried tenant by tenant, when somebody
+    /// holds a row that they need, or one can't be read.
     async fn serve(
         &self,
         seat: &mut Option<Object>,
@@ -133,9 +137,10 @@ impl Committer {
                     let _ = reply.send(result);
                 }
             }
-            Ok(None) => {
-                let jobs = commands.into_iter().zip(replies);
-                return Some(jobs.map(|(command, reply)| Job { command, reply }).collect());
+            Ok(None) => return Some(joined(commands, replies)),
+            // A row that can't be read is its tenant's own trouble.
+            Err(StoreError::Corrupt(_)) if patience == LOCK_PATIENCE && commands.len() > 1 => {
+                return Some(joined(commands, replies));
             }
             Err(error) => {
                 for reply in replies {
@@ -323,4 +328,9 @@ impl Tries {
         tokio::time::sleep(pause).await;
         Ok(())
     }
+}
+
+fn joined(commands: Vec<Command>, replies: Vec<oneshot::Sender<CommandResult>>) -> Vec<Job> {
+    let jobs = commands.into_iter().zip(replies);
+    jobs.map(|(command, reply)| Job { command, reply }).collect()
 }

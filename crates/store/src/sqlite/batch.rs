@@ -2,8 +2,11 @@
 
 use std::sync::Arc;
 
-use ::budget::{AccountId, Batch, Book, Changes, Command, CommandResult, Key, Reserve, StoreError};
+use ::budget::{
+    AccountId, Batch, Book, Changes, Command, CommandResult, EscrowError, Key, Reserve, StoreError,
+};
 use focus::TenantId;
+use foldhash::HashMap;
 use jiff::Timestamp;
 use rusqlite::Connection;
 
@@ -103,17 +106,13 @@ fn run<S: Seat>(
     commands: &[&Command],
     asked_for: &[TenantId],
 ) -> Result<Done, StoreError> {
-    let options = seat.options();
-    let batch = Batch::new(options.defaults.clone(), (options.clock)());
-    let mut bringer = Bringer { seat, batch, places: Places::default() };
-    for command in commands {
-        bringer.bring(command)?;
-    }
-    for tenant in asked_for {
-        bringer.bring_book(tenant)?;
-    }
-    let Bringer { seat, mut batch, places } = bringer;
-    let results: Vec<_> = commands.iter().map(|command| batch.run(command)).collect();
+    let mut unread = HashMap::default();
+    let (mut batch, places) = bring(seat, commands, asked_for, &mut unread)?;
+    let mut run = |(place, command): (usize, &&Command)| match unread.remove(&place) {
+        Some(error) => Err(EscrowError::Store(error)),
+        None => batch.run(command),
+    };
+    let results: Vec<_> = commands.iter().enumerate().map(&mut run).collect();
     let now = batch.now();
     let mut changes = batch.finish();
     let mut saved = Saved::default();
@@ -132,6 +131,33 @@ fn run<S: Seat>(
         book.forget_past(now);
     }
     Ok(Done { results, changes, saved, decided, now })
+}
+
+/// Brings what commands touch into a batch. A row that can't be read fails those commands alone that
+/// need it: they come into `unread`, and all is brought anew without them, for what they have brought
+/// may be a part only.
+fn bring<S: Seat>(
+    seat: &mut S,
+    commands: &[&Command],
+    mut asked_for: &[TenantId],
+    unread: &mut HashMap<usize, StoreError>,
+) -> Result<(Batch, Places), StoreError> {
+    loop {
+        let options = seat.options();
+        let batch = Batch::new(options.defaults.clone(), (options.clock)());
+        let mut bringer = Bringer { seat, batch, places: Places::default() };
+        let mut readable = commands.iter().enumerate().filter(|(at, _)| !unread.contains_key(at));
+        let failed = readable.find_map(|(at, command)| Some((at, bringer.bring(command).err()?)));
+        match failed {
+            Some((at, error @ StoreError::Corrupt(_))) => drop(unread.insert(at, error)),
+            Some((_, error)) => return Err(error),
+            None => match asked_for.iter().try_for_each(|tenant| bringer.bring_book(tenant)) {
+                // No command needs them.
+                Err(StoreError::Corrupt(_)) => asked_for = &[],
+                brought => return brought.map(|()| (bringer.batch, bringer.places)),
+            },
+        }
+    }
 }
 
 /// Brings what commands touch into a batch.

@@ -10,8 +10,8 @@ use std::{
 };
 
 use ::budget::{
-    AccountId, Budget, BudgetId, Budgets, Escrow, LedgerFilter, Page, Quote, Records, Reserve,
-    Settle, Upkeep, conformance::Hands,
+    AccountId, Budget, BudgetId, Budgets, Escrow, EscrowError, LedgerFilter, Page, Quote, Records,
+    Reserve, Settle, StoreError, Upkeep, conformance::Hands,
 };
 use focus::{Attribution, ModelName, PeriodUnit, Scope, TenantId};
 use jiff::Timestamp;
@@ -275,4 +275,31 @@ async fn a_file_of_the_schema_before_opens_with_all_that_its_tails_held() {
     assert_eq!((event.scope.tenant.as_str(), event.settled), ("acme", Money::from_dollars(8)));
     spend(&store, 5).await;
     expect_spent(&store, 5).await;
+}
+
+#[tokio::test]
+async fn a_row_that_can_not_be_read_is_its_tenants_own_trouble() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("corrupt.db");
+    let store = open(&path, 1_000);
+    spend(&store, 1).await;
+    store.close().await;
+    let file = Connection::open(&path).unwrap();
+    let sql = "update budget set zone = 'Nowhere/Else' where tenant_id = 'acme'";
+    assert_eq!(file.execute(sql, []).unwrap(), 1);
+    drop(file);
+    let store = open(&path, 1_000);
+    let ask = |number: u128| {
+        let tenant = if number.is_multiple_of(2) { "acme" } else { "bolt" };
+        let (key, call, estimate) = (Uuid::from_u128(10_000 + number), call(tenant), quote(1));
+        store.reserve(Reserve { key, call, estimate, timeout: None, covered: false, fresh: false })
+    };
+    // They wait for each other, and are committed together.
+    let results = futures_util::future::join_all((0..40).map(ask)).await;
+    for (number, result) in results.into_iter().enumerate() {
+        let is_corrupt = matches!(result, Err(EscrowError::Store(StoreError::Corrupt(_))));
+        assert_eq!((is_corrupt, result.is_ok()), (number % 2 == 0, number % 2 == 1), "{number}");
+    }
+    let settle = Settle { key: Uuid::from_u128(10_001), call: None, actual: quote(1) };
+    store.settle(settle).await.unwrap();
 }

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use ::budget::{Budget, Budgets, EscrowError, Upkeep};
+use ::budget::{Budget, Budgets, EscrowError, StoreError, Upkeep};
 use focus::Scope;
 
 use super::*;
@@ -191,6 +191,29 @@ async fn a_limit_that_an_operator_commits_while_a_default_waits_for_it_decides()
         store.reserve(reserve(&call(tenant), "3")).await.unwrap();
     }
     assert_eq!(store.verify().await.unwrap().faults, Vec::<String>::new());
+    store.close().await;
+    database.drop().await;
+}
+
+#[tokio::test]
+async fn a_row_that_can_not_be_read_is_its_tenants_own_trouble() {
+    let database = Database::make().await;
+    let store = database.store(Options::default()).await;
+    charge(&store, &call("acme"), "1").await;
+    let hand = database.hand().await;
+    let sql = "update budget set zone = 'Nowhere/Else' where tenant_id = 'acme'";
+    assert_eq!(hand.execute(sql, &[]).await.unwrap(), 1);
+    drop(store);
+    let store = database.store(Options::default()).await;
+    let ask = |number: usize| {
+        let tenant = if number.is_multiple_of(2) { "acme" } else { "bolt" };
+        store.reserve(reserve(&call(tenant), "0.01"))
+    };
+    let results = futures_util::future::join_all((0..40).map(ask)).await;
+    for (number, result) in results.into_iter().enumerate() {
+        let is_corrupt = matches!(result, Err(EscrowError::Store(StoreError::Corrupt(_))));
+        assert_eq!((is_corrupt, result.is_ok()), (number % 2 == 0, number % 2 == 1), "{number}");
+    }
     store.close().await;
     database.drop().await;
 }
