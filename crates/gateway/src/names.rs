@@ -23,9 +23,9 @@ pub const ESTIMATED: &str = "bursar_gateway_estimated_total";
 pub const OVERRUNS: &str = "bursar_gateway_overruns_total";
 /// Counter: calls let through while the store was down: alert on any.
 pub const FAIL_OPEN: &str = "bursar_gateway_fail_open_total";
-/// Counter: charges and releases that the store could not take.
+/// Counter: charges, releases and batches that the store could not take.
 pub const SPOOLED: &str = "bursar_gateway_spooled_total";
-/// Gauge: charges and releases in the spool, still on disk.
+/// Gauge: charges, releases and batches in the spool, still on disk, those of ended processes too.
 pub const SPOOL: &str = "bursar_gateway_spool_records";
 /// Counter: spooled charges and releases that the ledger has refused: they are in `rejected.jsonl`.
 pub const SPOOL_REJECTED: &str = "bursar_gateway_spool_rejected_total";
@@ -43,8 +43,8 @@ pub const ALL: [(&str, &str); 13] = [
     (ESTIMATED, "Calls charged by what was seen"),
     (OVERRUNS, "Calls that have cost more than was held for them"),
     (FAIL_OPEN, "Calls let through while the budget store was down"),
-    (SPOOLED, "Charges and releases that were spooled"),
-    (SPOOL, "Charges and releases in the spool"),
+    (SPOOLED, "Charges, releases and batches that were spooled"),
+    (SPOOL, "Charges, releases and batches in the spool"),
     (SPOOL_REJECTED, "Spooled charges that the ledger has refused"),
     (CIRCUIT_OPEN, "1 while an upstream is left alone after repeated failures"),
 ];

@@ -34,9 +34,12 @@ mod bending;
 mod endings;
 mod failing;
 mod passing;
+mod store;
 mod streams;
 mod tls;
 mod waiting;
+
+use store::{Shared, Store};
 
 pub(crate) const SONNET: &str = "claude-3-5-sonnet-20241022";
 pub(crate) const GPT: &str = "gpt-4o-2024-08-06";
@@ -163,84 +166,6 @@ pub(crate) fn event(data: &Value) -> Vec<u8> {
     format!("data: {data}\n\n").into_bytes()
 }
 
-/// A store that can be made to fail.
-pub(crate) struct Store {
-    pub(crate) memory: Memory,
-    is_down: AtomicBool,
-    /// After so many more holds, what is done is done, and nobody hears of it.
-    mute_after: AtomicUsize,
-    /// It does not even say no.
-    is_silent: AtomicBool,
-    /// It goes down after so many more holds were asked for.
-    pub(crate) holds_left: AtomicUsize,
-    /// Settles that were asked for.
-    pub(crate) settles: AtomicUsize,
-    pub(crate) releases: AtomicUsize,
-}
-
-impl Store {
-    pub(crate) fn set_down(&self, is_down: bool) {
-        self.is_down.store(is_down, Ordering::SeqCst);
-    }
-
-    pub(crate) fn set_mute(&self, is_mute: bool) {
-        self.set_mute_after(if is_mute { 0 } else { usize::MAX });
-    }
-
-    pub(crate) fn set_mute_after(&self, holds: usize) {
-        self.mute_after.store(holds, Ordering::SeqCst);
-    }
-
-    pub(crate) fn set_silent(&self, is_silent: bool) {
-        self.is_silent.store(is_silent, Ordering::SeqCst);
-    }
-
-    fn up(&self) -> Result<(), StoreError> {
-        let away = || StoreError::unavailable(std::io::Error::other("connection refused"));
-        if self.is_down.load(Ordering::SeqCst) { Err(away()) } else { Ok(()) }
-    }
-}
-
-#[async_trait]
-impl Escrow for Store {
-    async fn check(&self, request: Reserve) -> Result<Standing, EscrowError> {
-        self.up()?;
-        self.memory.check(request).await
-    }
-
-    async fn reserve(&self, request: Reserve) -> Result<Outcome, EscrowError> {
-        if self.holds_left.fetch_sub(1, Ordering::SeqCst) == 0 {
-            self.set_down(true);
-        }
-        self.up()?;
-        let outcome = self.memory.reserve(request).await;
-        if self.is_silent.load(Ordering::SeqCst) {
-            std::future::pending::<()>().await;
-        }
-        let fewer = |holds: usize| holds.checked_sub(1);
-        if self.mute_after.fetch_update(Ordering::SeqCst, Ordering::SeqCst, fewer).is_err() {
-            return Err(StoreError::unavailable(std::io::Error::other("reset by peer")).into());
-        }
-        outcome
-    }
-
-    async fn settle(&self, request: Settle) -> Result<Outcome, EscrowError> {
-        self.settles.fetch_add(1, Ordering::SeqCst);
-        self.up()?;
-        self.memory.settle(request).await
-    }
-
-    async fn release(&self, request: Release) -> Result<Outcome, EscrowError> {
-        self.releases.fetch_add(1, Ordering::SeqCst);
-        self.up()?;
-        self.memory.release(request).await
-    }
-
-    async fn resolve(&self, request: Resolve) -> Result<Outcome, EscrowError> {
-        self.memory.resolve(request).await
-    }
-}
-
 /// A gateway in front of a vendor.
 pub(crate) struct Bench {
     pub(crate) gateway: Gateway,
@@ -280,15 +205,7 @@ impl Bench {
     ) -> Self {
         let vendor = Vendor::start(act).await;
         let memory = Arc::new(Memory::new(Defaults::default(), Arc::new(Timestamp::now)));
-        let store = Arc::new(Store {
-            memory: Memory::new(Defaults::default(), Arc::new(Timestamp::now)),
-            is_down: AtomicBool::new(false),
-            mute_after: AtomicUsize::new(usize::MAX),
-            is_silent: AtomicBool::new(false),
-            holds_left: AtomicUsize::new(usize::MAX),
-            settles: AtomicUsize::new(0),
-            releases: AtomicUsize::new(0),
-        });
+        let store = Arc::new(Store::new());
         let spool = tempfile::tempdir().unwrap();
         let mut config = Config::new(spool.path().to_owned());
         let url = |path: &str| format!("http://{}{path}", vendor.address).parse().unwrap();
@@ -360,36 +277,6 @@ impl Bench {
         let scope = Scope::tenant(TenantId::parse("acme").unwrap());
         let budget = Budget::new(scope, usd(dollars), Timestamp::now()).unwrap();
         self.store.memory.put(Budget { overflow, ..budget }).await.unwrap();
-    }
-}
-
-/// The budgets of the store, which never fail here.
-struct Shared(Arc<Store>);
-
-#[async_trait]
-impl Budgets for Shared {
-    async fn put(&self, budget: Budget) -> Result<Budget, StoreError> {
-        self.0.memory.put(budget).await
-    }
-
-    async fn remove(&self, id: budget::BudgetId) -> Result<bool, StoreError> {
-        self.0.memory.remove(id).await
-    }
-
-    async fn list(&self, filter: budget::BudgetFilter) -> Result<Vec<Budget>, StoreError> {
-        self.0.memory.list(filter).await
-    }
-
-    async fn status(
-        &self,
-        tenant: &TenantId,
-        now: Timestamp,
-    ) -> Result<Vec<budget::Line>, StoreError> {
-        self.0.memory.status(tenant, now).await
-    }
-
-    async fn history(&self, id: budget::BudgetId) -> Result<Vec<budget::Account>, StoreError> {
-        self.0.memory.history(id).await
     }
 }
 

@@ -52,28 +52,6 @@ async fn ask(bench: &Bench, method: &str, place: &str, tenant: &str) -> Answer {
     read(bench.gateway.answer(request, IpAddr::from([127, 0, 0, 1])).await).await
 }
 
-/// While the store is down it still tells what it has, and takes nothing.
-#[async_trait]
-impl VendorBatches for Store {
-    async fn put_batch(&self, batch: VendorBatch) -> Result<(), StoreError> {
-        self.up()?;
-        self.memory.put_batch(batch).await
-    }
-
-    async fn batch(&self, id: &str) -> Result<Option<VendorBatch>, StoreError> {
-        self.memory.batch(id).await
-    }
-
-    async fn open_batches(&self, limit: usize) -> Result<Vec<VendorBatch>, StoreError> {
-        self.memory.open_batches(limit).await
-    }
-
-    async fn settle_batch(&self, id: &str, at: Timestamp) -> Result<(), StoreError> {
-        self.up()?;
-        self.memory.settle_batch(id, at).await
-    }
-}
-
 async fn held(bench: &Bench) -> Vec<Reservation> {
     let filter = ReservationFilter { page: Page::first(10), ..Default::default() };
     bench.store.memory.reservations(filter).await.unwrap()

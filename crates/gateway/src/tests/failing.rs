@@ -260,23 +260,3 @@ impl Bench {
         tokio::time::timeout(Duration::from_secs(5), wait).await.expect("the spool has them");
     }
 }
-
-#[async_trait]
-impl Keys for Shared {
-    async fn put_key(&self, key: KeyRecord) -> Result<(), StoreError> {
-        self.0.memory.put_key(key).await
-    }
-
-    async fn revoke_key(&self, id: Uuid, at: Timestamp) -> Result<bool, StoreError> {
-        self.0.memory.revoke_key(id, at).await
-    }
-
-    async fn keys(&self, tenant: Option<&TenantId>) -> Result<Vec<KeyRecord>, StoreError> {
-        self.0.memory.keys(tenant).await
-    }
-
-    async fn find_key(&self, hash: [u8; 32]) -> Result<Option<KeyRecord>, StoreError> {
-        self.0.up()?;
-        self.0.memory.find_key(hash).await
-    }
-}
