@@ -163,6 +163,12 @@ export class Spool {
 
 /** Returns when the lines are on disk. Fails with the file as it was before. */
 async function appendLines(path: string, text: string): Promise<void> {
+  // Another process may have claimed the file, and be done with it, before the lines were in it.
+  while (!(await appendOnce(path, text))) continue;
+}
+
+/** Whether the lines are in a file that is still there. */
+async function appendOnce(path: string, text: string): Promise<boolean> {
   const file = await open(path, "a+", 0o600);
   try {
     const { size } = await file.stat();
@@ -179,6 +185,7 @@ async function appendLines(path: string, text: string): Promise<void> {
       throw error;
     }
     if (size === 0) await syncFolder(dirname(path));
+    return (await file.stat()).nlink > 0;
   } finally {
     await file.close();
   }

@@ -8,7 +8,7 @@
 
 mod settle;
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc};
 
 use budget::{EscrowError, Key, Quote, Reserve, StoreError, VendorBatch, VendorHold};
 use bytes::Bytes;
@@ -17,7 +17,7 @@ use http::{Method, Response};
 use jiff::SignedDuration;
 use money::{Money, PriceBook, ServiceTier, TokenUsage};
 use serde::Deserialize;
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use self::settle::Unsettled;
@@ -97,7 +97,7 @@ impl Inner {
     /// A batch by the tight bound, counted beside: it may be long.
     async fn tight_batch(&self, call: &Call) -> Result<Vec<(String, Demand)>, Fault> {
         let failed = |_| Fault::new(Kind::Internal, "something went wrong here; the log says what");
-        let turn = self.large.acquire().await;
+        let turn = self.counting.acquire().await;
         let body = call.body.clone();
         let read = tokio::task::spawn_blocking(move || demand::read_batch(&body, true)).await;
         drop(turn);
@@ -167,8 +167,7 @@ impl Inner {
             };
             let (call, timeout) = (attribution.clone(), Some(TIMEOUT));
             let request = Reserve { key, call, estimate, timeout, covered: false, fresh: false };
-            let limit = self.config.store_timeout;
-            if let Err(error) = in_time(limit, self.rooms.escrow.reserve(request)).await {
+            if let Err(error) = self.in_time(self.rooms.escrow.reserve(request)).await {
                 if let EscrowError::Store(StoreError::Unavailable(_)) = &error {
                     // It failed at an unknown moment: this hold, too, may have been made.
                     for made in holds.iter().map(|hold| hold.key).chain([key]) {
@@ -216,7 +215,7 @@ impl Inner {
             settled_at: None,
         };
         let kept = self.rooms.batches.put_batch(batch.clone());
-        if let Err(error) = in_time(self.config.store_timeout, kept).await {
+        if let Err(error) = self.in_time(kept).await {
             self.keep_later(batch, &error).await;
         }
     }
@@ -274,7 +273,7 @@ impl Inner {
     /// A batch, if it is the caller's own.
     async fn batch_of(&self, call: &Call, id: &str) -> Result<VendorBatch, Fault> {
         // Before the store is asked, so that what is delivered meanwhile is found.
-        let is_spooled = self.spool.records() > 0;
+        let is_spooled = self.spool.records() > 0 && self.spool.mentions(id).await;
         match self.rooms.batches.batch(id).await.map_err(|error| Fault::store(&error))? {
             Some(batch) if batch.tenant == call.payer.tenant => Ok(batch),
             None if is_spooled => {
@@ -290,10 +289,15 @@ impl Inner {
     }
 
     /// Charges a batch that its owner wants to be forgotten: once that is done nobody can tell any
-    /// more what it has cost. One that has not ended, or that is not known, the vendor refuses.
+    /// more what it has cost. One that is not known the vendor refuses; one that has not ended is
+    /// refused here, for it may end before he hears of it.
     async fn settle_before_delete(&self, batch: &VendorBatch) -> Result<(), Fault> {
         match self.settle_if_ended(batch).await {
-            Ok(()) | Err(Unsettled::Unknown) => Ok(()),
+            Ok(true) | Err(Unsettled::Unknown) => Ok(()),
+            Ok(false) => {
+                let message = "a batch can be deleted once it has ended; cancel it first";
+                Err(Fault::new(Kind::Unfinished, message))
+            }
             Err(why) => {
                 tracing::warn!(
                     batch = batch.id,
@@ -316,15 +320,4 @@ impl Inner {
 /// The names of holds, for the log.
 fn keys(holds: &[VendorHold]) -> Vec<String> {
     holds.iter().map(|hold| hold.key.to_string()).collect()
-}
-
-/// What the store says within its time; one that says nothing counts as down.
-async fn in_time<T, E: From<StoreError>>(
-    limit: Duration,
-    answer: impl Future<Output = Result<T, E>>,
-) -> Result<T, E> {
-    timeout(limit, answer).await.unwrap_or_else(|_| {
-        let silent = format!("no answer within {} s", limit.as_secs_f32());
-        Err(StoreError::unavailable(std::io::Error::other(silent)).into())
-    })
 }

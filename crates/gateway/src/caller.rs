@@ -1,6 +1,9 @@
 //! Who pays for a call.
 
-use std::net::IpAddr;
+use std::{
+    net::IpAddr,
+    time::{Duration, Instant},
+};
 
 use budget::KeyRecord;
 use focus::{NameError, ReportType, TenantId, UserId};
@@ -15,6 +18,8 @@ use crate::{
 
 /// How many keys are remembered.
 const KEYS_MOST: usize = 20_000;
+/// For how long they are believed: so long a store that is down keeps nobody out.
+const KNOWN_FOR: Duration = Duration::from_secs(12 * 3600);
 
 /// Headers that are between the caller and us.
 pub(crate) const TENANT: HeaderName = HeaderName::from_static("x-tenant-id");
@@ -31,7 +36,7 @@ pub(crate) struct Payer {
 }
 
 /// Keys as the store last told them, for when it is down and calls are let through all the same.
-pub(crate) struct Known(Cache<[u8; 32], KeyRecord>);
+pub(crate) struct Known(Cache<[u8; 32], (KeyRecord, Instant)>);
 
 impl Default for Known {
     fn default() -> Self {
@@ -57,14 +62,13 @@ impl Inner {
             return Ok(None);
         }
         let hash = KeyRecord::hash(secret);
-        let found = match self.rooms.keys.find_key(hash).await {
+        let found = match self.if_heard(self.rooms.keys.find_key(hash)).await {
             Ok(found) => self.remember(hash, found),
             // Open means that a store that is down keeps no tenant out whom it has let in before.
-            Err(error) if self.config.fail == Fail::Open => match self.known.0.get(&hash) {
-                Some(key) => Some(key),
-                None => return Err(Fault::store(&error)),
+            Err(error) => match self.known.0.get(&hash) {
+                Some((key, told_at)) if told_at.elapsed() < KNOWN_FOR => Some(key),
+                _ => return Err(Fault::store(&error)),
             },
-            Err(error) => return Err(Fault::store(&error)),
         };
         match found {
             Some(key) if key.revoked_at.is_none_or(|at| self.now() < at) => Ok(Some(key.tenant)),
@@ -76,7 +80,7 @@ impl Inner {
     fn remember(&self, hash: [u8; 32], found: Option<KeyRecord>) -> Option<KeyRecord> {
         if self.config.fail == Fail::Open {
             match &found {
-                Some(key) => self.known.0.insert(hash, key.clone()),
+                Some(key) => self.known.0.insert(hash, (key.clone(), Instant::now())),
                 None => drop(self.known.0.remove(&hash)),
             }
         }

@@ -139,8 +139,11 @@ pub(crate) fn batch(method: &Method, path: &str) -> Option<(String, BatchRoute)>
 
 /// Whether it names a model, and no way out of the models: a vendor may resolve dots and escapes.
 fn is_model_path(rest: &str) -> bool {
-    let is_sane = |byte: u8| byte.is_ascii_alphanumeric() || b"-._:@+~,=/".contains(&byte);
-    rest.bytes().all(is_sane) && rest.split('/').all(|part| !["", ".", ".."].contains(&part))
+    let is_sane = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._:@+~,=/".contains(byte);
+    // Names with slashes come escaped; what is escaped twice is no name.
+    let rest: Vec<u8> = percent_encoding::percent_decode_str(rest).collect();
+    let mut parts = rest.split(|byte| *byte == b'/');
+    rest.iter().all(is_sane) && parts.all(|part| ![&b""[..], b".", b".."].contains(&part))
 }
 
 /// Paths that are the gateway's: all of the vendors'.

@@ -26,6 +26,7 @@ pub(crate) enum Kind {
     Forbidden,
     UnmeteredPath,
     NotFound,
+    Unfinished,
     TooLarge,
     BodyTimeout,
     Unmetered,
@@ -43,7 +44,9 @@ pub(crate) enum Kind {
 impl Kind {
     const fn status(self) -> StatusCode {
         match self {
-            Self::Unreadable | Self::Unmetered | Self::Unpriced => StatusCode::BAD_REQUEST,
+            Self::Unreadable | Self::Unmetered | Self::Unpriced | Self::Unfinished => {
+                StatusCode::BAD_REQUEST
+            }
             Self::Unauthorized => StatusCode::UNAUTHORIZED,
             Self::Forbidden => StatusCode::FORBIDDEN,
             Self::UnmeteredPath | Self::NotFound | Self::NoUpstream => StatusCode::NOT_FOUND,
@@ -65,6 +68,7 @@ impl Kind {
             Self::Forbidden => "other_tenant",
             Self::UnmeteredPath => "unmetered_path",
             Self::NotFound => "not_found",
+            Self::Unfinished => "batch_in_progress",
             Self::TooLarge => "body_too_large",
             Self::BodyTimeout => "body_timeout",
             Self::Unmetered => "unmetered",
@@ -82,9 +86,11 @@ impl Kind {
 
     const fn anthropic(self) -> &'static str {
         match self {
-            Self::Unreadable | Self::BodyTimeout | Self::Unmetered | Self::Unpriced => {
-                "invalid_request_error"
-            }
+            Self::Unreadable
+            | Self::BodyTimeout
+            | Self::Unmetered
+            | Self::Unpriced
+            | Self::Unfinished => "invalid_request_error",
             Self::Unauthorized => "authentication_error",
             Self::Forbidden => "permission_error",
             Self::UnmeteredPath | Self::NotFound | Self::NoUpstream => "not_found_error",

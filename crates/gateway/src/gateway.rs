@@ -75,7 +75,9 @@ pub(crate) struct Inner {
     pub(crate) spool: Arc<Spool>,
     pub(crate) tasks: TaskTracker,
     calls: Arc<Semaphore>,
-    pub(crate) large: Semaphore,
+    large: Semaphore,
+    /// Long prompts that are counted at a time.
+    pub(crate) counting: Semaphore,
     pub(crate) quiet: Quiet,
     pub(crate) known: Known,
 }
@@ -100,6 +102,7 @@ impl Gateway {
         Ok(Self(Arc::new(Inner {
             calls: Arc::new(Semaphore::new(config.calls_most)),
             large: Semaphore::new(config.large_most),
+            counting: Semaphore::new(config.large_most),
             quiet: Quiet::default(),
             known: Known::default(),
             endpoints: endpoints?,
@@ -179,7 +182,9 @@ impl Gateway {
             let calls = self.0.tasks.len();
             tracing::warn!(calls, "stopping: calls were not settled in time; their holds stay");
         }
-        self.0.tend().await;
+        if timeout(CLOSE_TIMEOUT, self.0.tend()).await.is_err() {
+            tracing::warn!("stopping: the store says nothing; what is spooled stays on disk");
+        }
     }
 }
 

@@ -170,7 +170,7 @@ impl Inner {
     async fn is_tight_worth_it(&self, call: &Call, bid: &Bid<'_>) -> bool {
         let room = match self.terms.room(&call.payer.tenant) {
             Some(room) => Some(room),
-            None if !self.is_asked() => None,
+            None if self.is_silent() => None,
             None => {
                 match timeout(CHECK_TIMEOUT, self.rooms.escrow.check(bid.request(call))).await {
                     Ok(Ok(standing)) => {
@@ -186,29 +186,18 @@ impl Inner {
     }
 
     pub(crate) async fn reserve(&self, call: &Call, bid: &Bid<'_>) -> Result<Outcome, EscrowError> {
-        let limit = self.config.store_timeout;
-        let silent = || {
-            let silent = format!("no answer within {} s", limit.as_secs_f32());
-            Err(StoreError::unavailable(std::io::Error::other(silent)).into())
-        };
-        if !self.is_asked() {
-            return silent();
+        // One call now and then looks whether a silent store is back.
+        if self.is_silent() && !self.quiet.admits() {
+            return Err(self.silent().into());
         }
-        let asked = timeout(limit, self.rooms.escrow.reserve(bid.request(call))).await;
-        self.quiet.note(asked.is_ok());
-        asked.unwrap_or_else(|_| silent())
-    }
-
-    /// Whether the store is asked: where calls need not wait for it, one that is silent is not.
-    fn is_asked(&self) -> bool {
-        self.config.fail == Fail::Closed || self.quiet.admits()
+        self.in_time(self.rooms.escrow.reserve(bid.request(call))).await
     }
 
     /// Takes the tight bound. Long prompts are counted beside, for that takes its time.
     pub(crate) async fn tighten(&self, call: &Call, bid: &mut Bid<'_>) -> Result<(), Fault> {
         if call.body.len() <= LONG {
             demand::tighten(call.api, &call.body, &mut bid.demand);
-        } else if let Ok(_turn) = self.large.acquire().await {
+        } else if let Ok(_turn) = self.counting.acquire().await {
             let (api, body, mut demand) = (call.api, call.body.clone(), bid.demand.clone());
             let count = move || {
                 demand::tighten(api, &body, &mut demand);

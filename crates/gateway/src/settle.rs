@@ -188,7 +188,8 @@ async fn record(
 }
 
 async fn charge(gateway: &Inner, charge: Charge) {
-    let error = match gateway.rooms.escrow.settle(charge.settle()).await {
+    let settled = gateway.rooms.escrow.settle(charge.settle());
+    let error = match gateway.if_heard(settled).await {
         Ok(_) => return,
         Err(error) => error,
     };
@@ -208,7 +209,7 @@ async fn charge(gateway: &Inner, charge: Charge) {
 
 /// Frees a hold; one that can't be freed now is freed when the store is back.
 pub(crate) async fn release(gateway: &Inner, key: Key) {
-    match gateway.rooms.escrow.release(Release { key }).await {
+    match gateway.if_heard(gateway.rooms.escrow.release(Release { key })).await {
         // There was nothing to free.
         Ok(_) | Err(EscrowError::NotFound(_)) => {}
         Err(EscrowError::Store(_)) => release_later(gateway, key).await,

@@ -5,105 +5,31 @@
 //! harmless. Invariant: a record leaves the disk only when the ledger has it or refuses it for good,
 //! and what it refuses is kept in `rejected.jsonl`.
 
+mod record;
+
 use std::{
     fs::{self, File, OpenOptions},
     io::{self, BufRead, BufReader, Read, Seek, Write},
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
-use budget::{Escrow, EscrowError, Key, Quote, Release, Settle, VendorBatch, VendorBatches};
-use focus::Attribution;
+use budget::{Escrow, EscrowError, Release, VendorBatches};
 use futures_util::{StreamExt, TryStreamExt, stream};
-use money::{Money, ServiceTier, TokenUsage};
-use serde::{Deserialize, Serialize};
+use tokio::time::timeout;
 
 use crate::names;
+use record::Line;
+pub(crate) use record::{Charge, Untold};
 
 const FILE: &str = "usage.jsonl";
 const SENDING: &str = "sending.jsonl";
 const REJECTED: &str = "rejected.jsonl";
+/// How long the store may take to be told of one: longer than a tenant's row may be locked.
+const TELL_TIMEOUT: Duration = Duration::from_secs(15);
 /// Records that are delivered at a time: the store commits together what comes together.
 const AT_A_TIME: usize = 64;
-
-/// A line.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(untagged)]
-enum Line {
-    Charge(Record),
-    Release { release: Key },
-    Batch { batch: VendorBatch },
-}
-
-/// A charge.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct Record {
-    key: Key,
-    call: Attribution,
-    usage: TokenUsage,
-    tier: ServiceTier,
-    /// In nano-dollars; none where the model has no price.
-    amount: Option<String>,
-    given: bool,
-    #[serde(default)]
-    estimated: bool,
-}
-
-/// What a call is charged.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Charge {
-    pub(crate) key: Key,
-    pub(crate) call: Attribution,
-    pub(crate) actual: Quote,
-}
-
-impl Charge {
-    /// The charge, also where nothing is held under its key.
-    pub(crate) fn settle(&self) -> Settle {
-        Settle { key: self.key, call: Some(self.call.clone()), actual: self.actual }
-    }
-}
-
-/// What the store could not be told.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Untold {
-    Charge(Charge),
-    /// A hold to be freed; perhaps it has never been made.
-    Release(Key),
-    /// A batch that the vendor has made.
-    Batch(VendorBatch),
-}
-
-impl From<&Untold> for Line {
-    fn from(untold: &Untold) -> Self {
-        match untold {
-            Untold::Charge(charge) => Self::Charge(charge.into()),
-            Untold::Release(key) => Self::Release { release: *key },
-            Untold::Batch(batch) => Self::Batch { batch: batch.clone() },
-        }
-    }
-}
-
-impl From<&Charge> for Record {
-    fn from(charge: &Charge) -> Self {
-        let Quote { usage, tier, amount, given, estimated } = charge.actual;
-        let amount = amount.map(|amount| amount.nanos().to_string());
-        let call = charge.call.clone();
-        Self { key: charge.key, call, usage, tier, amount, given, estimated }
-    }
-}
-
-impl Record {
-    fn into_settle(self) -> Option<Settle> {
-        let amount = match self.amount {
-            Some(nanos) => Some(Money::from_nanos(nanos.parse().ok()?)),
-            None => None,
-        };
-        let Self { usage, tier, given, estimated, .. } = self;
-        let actual = Quote { usage, tier, amount, given, estimated };
-        Some(Settle { key: self.key, call: Some(self.call), actual })
-    }
-}
 
 /// A folder of what is still to be told.
 pub(crate) struct Spool {
@@ -113,6 +39,7 @@ pub(crate) struct Spool {
     /// Held while the process lives: no other one delivers from here.
     _lock: File,
     writer: Mutex<Writer>,
+    delivering: tokio::sync::Mutex<()>,
 }
 
 struct Writer {
@@ -147,11 +74,17 @@ impl Writer {
     }
 }
 
+/// Has a folder's list of files on the disk. One that can't be opened for that is left as it is.
+fn sync_folder(folder: &Path) -> io::Result<()> {
+    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+    File::open(folder).map_or(Ok(()), |folder| folder.sync_all())
+}
+
 /// A file that lines are added to. Half a line that a crash has left stays by itself.
 fn open(path: &Path) -> io::Result<File> {
     let mut file = OpenOptions::new().create(true).read(true).append(true).open(path)?;
     if let Some(folder) = path.parent() {
-        File::open(folder)?.sync_all()?;
+        sync_folder(folder)?;
     }
     if file.metadata()?.len() > 0 {
         let mut last = [0];
@@ -174,7 +107,7 @@ impl Spool {
             if is_new {
                 // A folder is there when the one above has it on the disk.
                 for above in folder.ancestors().skip(1).take(2) {
-                    File::open(above)?.sync_all()?;
+                    sync_folder(above)?;
                 }
             }
             let lock = OpenOptions::new()
@@ -198,7 +131,8 @@ impl Spool {
     fn take(root: &Path, folder: PathBuf, lock: File) -> io::Result<Self> {
         let records = count(&folder.join(FILE))? + count(&folder.join(SENDING))?;
         let writer = Mutex::new(Writer { file: None, records, left_behind: 0 });
-        Ok(Self { root: root.to_owned(), folder, _lock: lock, writer })
+        let (root, delivering) = (root.to_owned(), tokio::sync::Mutex::default());
+        Ok(Self { root, folder, _lock: lock, writer, delivering })
     }
 
     /// How many records wait.
@@ -207,10 +141,10 @@ impl Spool {
     }
 
     /// What processes that have ended have left, each with its lock.
-    fn orphans(&self) -> io::Result<Vec<Self>> {
+    fn orphans(&self) -> Vec<Self> {
         let mut orphans = Vec::new();
-        for entry in fs::read_dir(&self.root)? {
-            let folder = entry?.path();
+        for entry in fs::read_dir(&self.root).into_iter().flatten().flatten() {
+            let folder = entry.path();
             let has_records = folder.join(FILE).exists() || folder.join(SENDING).exists();
             if folder == self.folder || !has_records {
                 continue;
@@ -219,10 +153,13 @@ impl Spool {
             if let Ok(lock) = lock
                 && lock.try_lock().is_ok()
             {
-                orphans.push(Self::take(&self.root, folder, lock)?);
+                match Self::take(&self.root, folder, lock) {
+                    Ok(orphan) => orphans.push(orphan),
+                    Err(error) => tracing::warn!("a folder of the spool can't be read: {error}"),
+                }
             }
         }
-        Ok(orphans)
+        orphans
     }
 
     /// Keeps a record; on disk when this returns.
@@ -247,19 +184,37 @@ impl Spool {
         escrow: &dyn Escrow,
         batches: &dyn VendorBatches,
     ) -> Result<usize, EscrowError> {
-        let orphans = self.orphans().map_err(unavailable)?;
-        let deliver = async {
-            let mut delivered = self.deliver_own(escrow, batches).await?;
-            for orphan in &orphans {
-                delivered += orphan.deliver_own(escrow, batches).await?;
+        // One at a time: who comes second finds what the first has left.
+        let _turn = self.delivering.lock().await;
+        let mut delivered = self.deliver_own(escrow, batches).await;
+        let orphans = self.orphans();
+        for orphan in &orphans {
+            match (orphan.deliver_own(escrow, batches).await, &mut delivered) {
+                (Ok(more), Ok(sum)) => *sum += more,
+                (Ok(_), Err(_)) => {}
+                (Err(error), _) => {
+                    let folder = orphan.folder.display();
+                    tracing::warn!("what was left in {folder} can't be delivered yet: {error}");
+                }
             }
-            Ok(delivered)
-        };
-        let delivered = deliver.await;
+        }
         let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
         writer.left_behind = orphans.iter().map(Self::records).sum();
         writer.tell();
         delivered
+    }
+
+    /// Whether a record names this, wherever it waits.
+    pub(crate) async fn mentions(&self, name: &str) -> bool {
+        let (root, name) = (self.root.clone(), name.to_owned());
+        let look = move || {
+            let folders = fs::read_dir(root).into_iter().flatten().flatten();
+            let files = folders.flat_map(|folder| [FILE, SENDING].map(|f| folder.path().join(f)));
+            let finder = memchr::memmem::Finder::new(name.as_bytes());
+            files.filter_map(|file| fs::read(file).ok()).any(|text| finder.find(&text).is_some())
+        };
+        // Who can't tell does not deny it.
+        tokio::task::spawn_blocking(look).await.unwrap_or(true)
     }
 
     async fn deliver_own(
@@ -284,7 +239,17 @@ impl Spool {
         batches: &dyn VendorBatches,
         line: String,
     ) -> Result<bool, EscrowError> {
-        let result = match serde_json::from_str(&line) {
+        let told = timeout(TELL_TIMEOUT, self.tell_store(escrow, batches, &line)).await;
+        told.unwrap_or_else(|_| Err(unavailable(io::Error::other("the store says nothing"))))
+    }
+
+    async fn tell_store(
+        &self,
+        escrow: &dyn Escrow,
+        batches: &dyn VendorBatches,
+        line: &str,
+    ) -> Result<bool, EscrowError> {
+        let result = match serde_json::from_str(line) {
             Ok(Line::Release { release: key }) => {
                 match escrow.release(Release { key }).await {
                     // It has never been made, or what has become of it is known already.
@@ -294,18 +259,18 @@ impl Spool {
             }
             Ok(Line::Charge(record)) => match record.into_settle() {
                 Some(settle) => escrow.settle(settle).await,
-                None => return self.refused(&line, "its amount is no number"),
+                None => return self.refused(line, "its amount is no number"),
             },
             Ok(Line::Batch { batch }) => {
                 // One that it has already stays as it is.
                 return batches.put_batch(batch).await.map(|()| true).map_err(EscrowError::Store);
             }
-            Err(_) => return self.refused(&line, "it is not a whole record"),
+            Err(_) => return self.refused(line, "it is not a whole record"),
         };
         match result {
             Ok(_) => Ok(true),
             Err(error @ EscrowError::Store(_)) => Err(error),
-            Err(error) => self.refused(&line, &error.to_string()),
+            Err(error) => self.refused(line, &error.to_string()),
         }
     }
 

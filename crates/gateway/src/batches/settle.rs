@@ -2,20 +2,20 @@
 //!
 //! What can't be settled now is tried again, under the same keys, so that nothing is charged twice.
 //! Invariant: a batch is marked as settled when its results were charged (of results that can't be
-//! read nothing is), or when the vendor does not know it any more and its holds have run out.
+//! read nothing is), or when the vendor does not know it any more and would have no results either.
 
 use std::fmt;
 
 use budget::{EscrowError, Quote, StoreError, VendorBatch, VendorHold};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use money::{Money, PriceBook, ServiceTier, TokenUsage};
 use serde::Deserialize;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::{TIMEOUT, keys};
+use super::keys;
 use crate::{
     call::{Collected, collect},
     dialect::Api,
@@ -26,6 +26,8 @@ use crate::{
     usage::{self, Used},
 };
 
+/// The vendor keeps results for 29 days; one day more.
+const RESULTS_KEPT: SignedDuration = SignedDuration::from_hours(30 * 24);
 /// Batches that are asked for at a time.
 const OPEN_MOST: usize = 1_000;
 /// When a caller may come again whose batch could not be settled, in seconds.
@@ -79,7 +81,7 @@ impl Inner {
         };
         for batch in open {
             match self.settle_if_ended(&batch).await {
-                Ok(()) => {}
+                Ok(_) => {}
                 Err(Unsettled::Unknown) if is_lost(&batch, self.now()) => {
                     self.give_up(&batch).await
                 }
@@ -88,10 +90,14 @@ impl Inner {
         }
     }
 
-    /// Charges a batch if it has ended. That the vendor does not know it is told of the batch, not
-    /// of its results.
-    pub(super) async fn settle_if_ended(&self, batch: &VendorBatch) -> Result<(), Unsettled> {
-        if self.has_ended(batch).await? { self.settle_ended(batch).await } else { Ok(()) }
+    /// Charges a batch if it has ended; whether it has. That the vendor does not know it is told of
+    /// the batch, not of its results.
+    pub(super) async fn settle_if_ended(&self, batch: &VendorBatch) -> Result<bool, Unsettled> {
+        let has_ended = self.has_ended(batch).await?;
+        if has_ended {
+            self.settle_ended(batch).await?;
+        }
+        Ok(has_ended)
     }
 
     async fn has_ended(&self, batch: &VendorBatch) -> Result<bool, Unsettled> {
@@ -173,10 +179,10 @@ impl Inner {
     }
 }
 
-/// Whether nothing is to be expected any more of a batch that the vendor does not know: its holds
-/// have run out.
+/// Whether nothing is to be expected any more of a batch that the vendor does not know. Before that
+/// he may have been asked by a wrong key.
 fn is_lost(batch: &VendorBatch, now: Timestamp) -> bool {
-    now.duration_since(batch.created_at) > TIMEOUT
+    now.duration_since(batch.created_at) > RESULTS_KEPT
 }
 
 /// What each hold of a batch is charged: the sum over its requests' results, one a line. Where a

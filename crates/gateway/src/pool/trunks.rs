@@ -65,6 +65,8 @@ struct Trunk {
 
 struct Load {
     streams: usize,
+    /// The most that the vendor allows, as it was last looked at.
+    limit: usize,
     /// When the last stream has ended.
     since: Instant,
 }
@@ -94,7 +96,7 @@ impl Trunks {
         let (sender, connection) = handshake.await?;
         let connection = Arc::new(Mutex::new(Some(connection)));
         tokio::spawn(drive(connection.clone()));
-        let load = Mutex::new(Load { streams: 1, since: Instant::now() });
+        let load = Mutex::new(Load { streams: 1, limit: STREAMS_FIRST, since: Instant::now() });
         let trunk = Arc::new(Trunk { sender, connection, load });
         lock(&self.all).push(trunk.clone());
         self.is_spoken.store(true, Ordering::Relaxed);
@@ -124,9 +126,14 @@ impl Trunk {
         if !self.is_good() {
             return None;
         }
-        let limit = lock(&self.connection).as_ref()?.current_max_send_streams();
+        let limit = match self.connection.try_lock() {
+            Ok(connection) => Some(connection.as_ref()?.current_max_send_streams()),
+            // It is being driven, which nobody waits for: it has said its limit before.
+            Err(_) => None,
+        };
         let mut load = lock(&self.load);
-        if load.streams >= limit.min(STREAMS_MOST) {
+        load.limit = limit.unwrap_or(load.limit);
+        if load.streams >= load.limit.min(STREAMS_MOST) {
             return None;
         }
         load.streams += 1;

@@ -209,6 +209,7 @@ async fn a_store_that_says_nothing_of_a_batchs_hold_counts_as_down() {
     bench.store.set_silent(true);
     let made = bench.send("/v1/messages/batches", &batch()).await;
     assert_eq!((made.status.as_u16(), bench.vendor.requests()), (503, 0));
+    bench.store.set_silent(false);
     bench.gateway.tend().await;
     let calls = held(&bench).await;
     assert_eq!((calls.len(), calls[0].state), (1, State::Released));
@@ -263,14 +264,16 @@ async fn a_batch_that_can_not_be_charged_is_not_deleted() {
 }
 
 #[tokio::test]
-async fn the_vendor_refuses_to_delete_what_has_not_ended_or_is_unknown() {
-    for (status, first) in [(400, state("in_progress")), (404, answer(404, &json!({})))] {
-        let refusal = answer(status, &json!({ "type": "error" }));
+async fn what_has_not_ended_is_not_deleted_and_what_is_unknown_the_vendor_refuses() {
+    for (status, first, requests) in
+        [(400, state("in_progress"), 2), (404, answer(404, &json!({})), 3)]
+    {
+        let refusal = answer(404, &json!({ "type": "error" }));
         let answers = [state("in_progress"), first, refusal];
         let bench = Bench::start(move |number| Act::Say(vec![answers[number].clone()])).await;
         bench.send("/v1/messages/batches", &batch()).await;
         let kept = ask(&bench, "DELETE", &format!("/{ID}"), "acme").await;
-        assert_eq!((kept.status.as_u16(), bench.vendor.requests()), (status, 3));
+        assert_eq!((kept.status.as_u16(), bench.vendor.requests()), (status, requests));
         assert!(held(&bench).await.iter().all(|call| call.state == State::Held));
     }
 }
@@ -279,7 +282,9 @@ async fn the_vendor_refuses_to_delete_what_has_not_ended_or_is_unknown() {
 async fn a_batch_that_the_vendor_does_not_know_is_given_up_when_its_holds_have_run_out() {
     let bench = Bench::start(|_| Act::Say(vec![answer(404, &json!({}))])).await;
     let now = Timestamp::now();
-    for (id, hours, upstream) in [("young", 25, "claude"), ("old", 27, "claude"), ("x", 27, "y")] {
+    for (id, hours, upstream) in
+        [("young", 28 * 24, "claude"), ("old", 31 * 24, "claude"), ("x", 31 * 24, "y")]
+    {
         let batch = VendorBatch {
             id: id.to_owned(),
             tenant: TenantId::parse("acme").unwrap(),

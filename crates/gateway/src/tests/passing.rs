@@ -12,7 +12,12 @@ async fn a_models_path_leads_nowhere_else() {
         let response = bench.gateway.answer(request, IpAddr::from([127, 0, 0, 1])).await;
         read(response).await.status.as_u16()
     };
-    for path in ["/v1/models", "/v1/models/ft:gpt-4o:acme::8x1", "/v1/models/meta/llama-3.1"] {
+    for path in [
+        "/v1/models",
+        "/v1/models/ft:gpt-4o:acme::8x1",
+        "/v1/models/meta/llama-3.1",
+        "/v1/models/meta%2Fllama-3.1",
+    ] {
         assert_eq!(get(path).await, 200, "{path}");
     }
     let served = bench.vendor.requests();
@@ -21,6 +26,8 @@ async fn a_models_path_leads_nowhere_else() {
         "/v1/models/gpt-4o/../../files/f/content",
         "/v1/models/%2e%2e/files",
         "/v1/models/..%2ffiles",
+        "/v1/models/%252e%252e/files",
+        "/v1/models/x%5c..%5cfiles",
         "/v1/models/./x",
         "/v1/models//files",
     ] {
@@ -65,7 +72,9 @@ async fn a_vendor_that_wants_no_second_attempt_gets_none() {
 
 #[tokio::test]
 async fn nothing_is_tried_again_for_a_caller_who_is_gone() {
-    let busy = answer(529, &json!({}));
+    let busy =
+        b"HTTP/1.1 529 X\r\nretry-after: 4\r\ncontent-length: 2\r\nconnection: close\r\n\r\n{}"
+            .to_vec();
     let bench = Bench::start(move |_| Act::Say(vec![busy.clone()])).await;
     bench.hang_up().await;
     let call = bench.calls().await.remove(0);

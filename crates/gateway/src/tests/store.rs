@@ -13,7 +13,9 @@ pub(crate) struct Store {
     mute_after: AtomicUsize,
     /// It does not even say no.
     is_silent: AtomicBool,
-    /// It goes down after so many more holds were asked for.
+    /// Holds that were asked for.
+    pub(crate) holds: AtomicUsize,
+    /// It goes down after so many more.
     pub(crate) holds_left: AtomicUsize,
     /// Settles that were asked for.
     pub(crate) settles: AtomicUsize,
@@ -27,6 +29,7 @@ impl Store {
             is_down: AtomicBool::new(false),
             mute_after: AtomicUsize::new(usize::MAX),
             is_silent: AtomicBool::new(false),
+            holds: AtomicUsize::new(0),
             holds_left: AtomicUsize::new(usize::MAX),
             settles: AtomicUsize::new(0),
             releases: AtomicUsize::new(0),
@@ -49,6 +52,14 @@ impl Store {
         self.is_silent.store(is_silent, Ordering::SeqCst);
     }
 
+    /// Says no where it is down, and nothing where it is silent.
+    async fn heard(&self) -> Result<(), StoreError> {
+        if self.is_silent.load(Ordering::SeqCst) {
+            std::future::pending::<()>().await;
+        }
+        self.up()
+    }
+
     fn up(&self) -> Result<(), StoreError> {
         let away = || StoreError::unavailable(std::io::Error::other("connection refused"));
         if self.is_down.load(Ordering::SeqCst) { Err(away()) } else { Ok(()) }
@@ -58,11 +69,12 @@ impl Store {
 #[async_trait]
 impl Escrow for Store {
     async fn check(&self, request: Reserve) -> Result<Standing, EscrowError> {
-        self.up()?;
+        self.heard().await?;
         self.memory.check(request).await
     }
 
     async fn reserve(&self, request: Reserve) -> Result<Outcome, EscrowError> {
+        self.holds.fetch_add(1, Ordering::SeqCst);
         if self.holds_left.fetch_sub(1, Ordering::SeqCst) == 0 {
             self.set_down(true);
         }
@@ -80,13 +92,13 @@ impl Escrow for Store {
 
     async fn settle(&self, request: Settle) -> Result<Outcome, EscrowError> {
         self.settles.fetch_add(1, Ordering::SeqCst);
-        self.up()?;
+        self.heard().await?;
         self.memory.settle(request).await
     }
 
     async fn release(&self, request: Release) -> Result<Outcome, EscrowError> {
         self.releases.fetch_add(1, Ordering::SeqCst);
-        self.up()?;
+        self.heard().await?;
         self.memory.release(request).await
     }
 
@@ -140,7 +152,7 @@ impl Keys for Shared {
     }
 
     async fn find_key(&self, hash: [u8; 32]) -> Result<Option<KeyRecord>, StoreError> {
-        self.0.up()?;
+        self.0.heard().await?;
         self.0.memory.find_key(hash).await
     }
 }
