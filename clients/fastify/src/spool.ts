@@ -164,7 +164,8 @@ export class Spool {
 /** Returns when the lines are on disk. Fails with the file as it was before. */
 async function appendLines(path: string, text: string): Promise<void> {
   // Another process may have claimed the file, and be done with it, before the lines were in it.
-  while (!(await appendOnce(path, text))) continue;
+  for (let turn = 0; turn < 5; turn += 1) if (await appendOnce(path, text)) return;
+  throw new Error(`${path} is removed again and again`);
 }
 
 /** Whether the lines are in a file that is still there. */

@@ -273,8 +273,10 @@ impl Inner {
     /// A batch, if it is the caller's own.
     async fn batch_of(&self, call: &Call, id: &str) -> Result<VendorBatch, Fault> {
         // Before the store is asked, so that what is delivered meanwhile is found.
-        let is_spooled = self.spool.records() > 0 && self.spool.mentions(id).await;
-        match self.rooms.batches.batch(id).await.map_err(|error| Fault::store(&error))? {
+        let is_spooled =
+            self.spool.records() > 0 && self.spool.has_batch(id, &call.payer.tenant).await;
+        let found = self.in_time(self.rooms.batches.batch(id)).await;
+        match found.map_err(|error| Fault::store(&error))? {
             Some(batch) if batch.tenant == call.payer.tenant => Ok(batch),
             None if is_spooled => {
                 let message = "the budget store has not been told yet of all that was made while \

@@ -62,12 +62,20 @@ impl Inner {
             return Ok(None);
         }
         let hash = KeyRecord::hash(secret);
-        let found = match self.if_heard(self.rooms.keys.find_key(hash)).await {
-            Ok(found) => self.remember(hash, found),
-            // Open means that a store that is down keeps no tenant out whom it has let in before.
-            Err(error) => match self.known.0.get(&hash) {
-                Some((key, told_at)) if told_at.elapsed() < KNOWN_FOR => Some(key),
-                _ => return Err(Fault::store(&error)),
+        // Open means that a store that is down keeps no tenant out whom it has let in before.
+        let known = || {
+            let (key, told_at) = self.known.0.get(&hash)?;
+            (told_at.elapsed() < KNOWN_FOR).then_some(key)
+        };
+        let believed = if self.is_silent() { known() } else { None };
+        let found = match believed {
+            Some(key) => Some(key),
+            None if self.is_silent() && !self.quiet.admits() => {
+                return Err(Fault::store(&self.silent()));
+            }
+            None => match self.in_time(self.rooms.keys.find_key(hash)).await {
+                Ok(found) => self.remember(hash, found),
+                Err(error) => Some(known().ok_or_else(|| Fault::store(&error))?),
             },
         };
         match found {

@@ -178,7 +178,9 @@ impl Gateway {
     /// Waits for what is still to be charged.
     pub async fn close(&self) {
         self.0.tasks.close();
-        if timeout(CLOSE_TIMEOUT, self.0.tasks.wait()).await.is_err() {
+        // Longer than the store may take: then what it was not told is in the spool.
+        let longest = self.0.config.store_timeout + CLOSE_TIMEOUT;
+        if timeout(longest, self.0.tasks.wait()).await.is_err() {
             let calls = self.0.tasks.len();
             tracing::warn!(calls, "stopping: calls were not settled in time; their holds stay");
         }

@@ -15,8 +15,9 @@ use std::{
     time::Duration,
 };
 
-use budget::{Escrow, EscrowError, Release, VendorBatches};
-use futures_util::{StreamExt, TryStreamExt, stream};
+use budget::{Escrow, EscrowError, Release, StoreError::Corrupt, VendorBatches};
+use focus::TenantId;
+use futures_util::future::join_all;
 use tokio::time::timeout;
 
 use crate::names;
@@ -204,16 +205,21 @@ impl Spool {
         delivered
     }
 
-    /// Whether a record names this, wherever it waits.
-    pub(crate) async fn mentions(&self, name: &str) -> bool {
-        let (root, name) = (self.root.clone(), name.to_owned());
+    /// Whether a tenant's batch waits, in whichever folder.
+    pub(crate) async fn has_batch(&self, id: &str, tenant: &TenantId) -> bool {
+        let root = self.root.clone();
+        let start = Line::batch_start(id, tenant);
         let look = move || {
             let folders = fs::read_dir(root).into_iter().flatten().flatten();
             let files = folders.flat_map(|folder| [FILE, SENDING].map(|f| folder.path().join(f)));
-            let finder = memchr::memmem::Finder::new(name.as_bytes());
-            files.filter_map(|file| fs::read(file).ok()).any(|text| finder.find(&text).is_some())
+            let finder = memchr::memmem::Finder::new(start.as_bytes());
+            let mut texts = files.map(fs::read);
+            // Who can't read does not deny it.
+            texts.any(|text| match text {
+                Ok(text) => finder.find(&text).is_some(),
+                Err(error) => error.kind() != io::ErrorKind::NotFound,
+            })
         };
-        // Who can't tell does not deny it.
         tokio::task::spawn_blocking(look).await.unwrap_or(true)
     }
 
@@ -223,11 +229,42 @@ impl Spool {
         batches: &dyn VendorBatches,
     ) -> Result<usize, EscrowError> {
         let mut delivered = 0;
-        while let Some(records) = self.next().map_err(unavailable)? {
-            let told = stream::iter(records).map(|line| self.tell(escrow, batches, line));
-            let told = told.buffer_unordered(AT_A_TIME);
-            delivered += told.try_fold(0, async |sum, told| Ok(sum + usize::from(told))).await?;
-            self.done().map_err(unavailable)?;
+        while let Some(lines) = self.next().map_err(unavailable)? {
+            let mut left: Vec<String> = Vec::new();
+            let mut failure = None;
+            let mut chunks = lines.chunks(AT_A_TIME);
+            for chunk in &mut chunks {
+                let told = chunk.iter().map(|line| self.tell(escrow, batches, line));
+                let told = join_all(told).await;
+                let is_down = |told: &Result<bool, EscrowError>| {
+                    let error = told.as_ref().err();
+                    error.is_some_and(|error| !matches!(error, EscrowError::Store(Corrupt(_))))
+                };
+                // What one tenant's trouble keeps back must not keep back all that comes after it.
+                let is_over = told.iter().all(is_down);
+                for (line, told) in chunk.iter().zip(told) {
+                    match told {
+                        Ok(is_taken) => delivered += usize::from(is_taken),
+                        Err(error) => {
+                            left.push(line.clone());
+                            failure = Some(error);
+                        }
+                    }
+                }
+                if is_over {
+                    break;
+                }
+            }
+            let Some(error) = failure else {
+                self.done().map_err(unavailable)?;
+                continue;
+            };
+            left.extend(chunks.flatten().cloned());
+            // Of a store that is down nothing has changed.
+            if left.len() < lines.len() || matches!(error, EscrowError::Store(Corrupt(_))) {
+                self.put_back(&left).map_err(unavailable)?;
+            }
+            return Err(error);
         }
         Ok(delivered)
     }
@@ -237,9 +274,9 @@ impl Spool {
         &self,
         escrow: &dyn Escrow,
         batches: &dyn VendorBatches,
-        line: String,
+        line: &str,
     ) -> Result<bool, EscrowError> {
-        let told = timeout(TELL_TIMEOUT, self.tell_store(escrow, batches, &line)).await;
+        let told = timeout(TELL_TIMEOUT, self.tell_store(escrow, batches, line)).await;
         told.unwrap_or_else(|_| Err(unavailable(io::Error::other("the store says nothing"))))
     }
 
@@ -299,6 +336,16 @@ impl Spool {
         };
         let lines: Vec<String> = lines.map(text).collect::<io::Result<_>>()?;
         Ok(Some(lines.into_iter().filter(|line| !line.is_empty()).collect()))
+    }
+
+    /// Keeps lines that are still to be delivered with those that were kept since.
+    fn put_back(&self, lines: &[String]) -> io::Result<()> {
+        let mut text = lines.join("\n");
+        text.push('\n');
+        let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        writer.append(&self.folder.join(FILE), text.as_bytes())?;
+        drop(writer);
+        self.done()
     }
 
     fn done(&self) -> io::Result<()> {

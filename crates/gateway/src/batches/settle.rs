@@ -127,7 +127,7 @@ impl Inner {
         let book = (self.rooms.prices)();
         for charge in charges(batch, &book, &body) {
             let tenant = charge.call.tenant.clone();
-            match self.rooms.escrow.settle(charge.settle()).await {
+            match self.in_time(self.rooms.escrow.settle(charge.settle())).await {
                 Ok(_) => self.lines.freed(&tenant),
                 Err(EscrowError::Store(error)) => return Err(Unsettled::Store(error)),
                 Err(error) => {
@@ -136,7 +136,7 @@ impl Inner {
             }
         }
         // Where this fails it is charged again under the same keys, which changes nothing.
-        let marked = self.rooms.batches.settle_batch(&batch.id, self.now()).await;
+        let marked = self.in_time(self.rooms.batches.settle_batch(&batch.id, self.now())).await;
         marked.map_err(Unsettled::Store)
     }
 

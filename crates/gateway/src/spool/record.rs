@@ -1,7 +1,7 @@
 //! What is kept: a charge, a release or a batch, as a line of JSON.
 
 use budget::{Key, Quote, Settle, VendorBatch};
-use focus::Attribution;
+use focus::{Attribution, TenantId};
 use money::{Money, ServiceTier, TokenUsage};
 use serde::{Deserialize, Serialize};
 
@@ -51,6 +51,14 @@ pub(crate) enum Untold {
     Release(Key),
     /// A batch that the vendor has made.
     Batch(VendorBatch),
+}
+
+impl Line {
+    /// What the line of a batch begins with.
+    pub(super) fn batch_start(id: &str, tenant: &TenantId) -> String {
+        let text = |text: &str| serde_json::Value::from(text).to_string();
+        format!("{{\"batch\":{{\"id\":{},\"tenant\":{}", text(id), text(tenant.as_str()))
+    }
 }
 
 impl From<&Untold> for Line {

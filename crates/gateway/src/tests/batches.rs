@@ -279,7 +279,7 @@ async fn what_has_not_ended_is_not_deleted_and_what_is_unknown_the_vendor_refuse
 }
 
 #[tokio::test]
-async fn a_batch_that_the_vendor_does_not_know_is_given_up_when_its_holds_have_run_out() {
+async fn a_batch_that_the_vendor_does_not_know_is_given_up_after_a_month() {
     let bench = Bench::start(|_| Act::Say(vec![answer(404, &json!({}))])).await;
     let now = Timestamp::now();
     for (id, hours, upstream) in

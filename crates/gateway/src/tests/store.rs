@@ -13,6 +13,8 @@ pub(crate) struct Store {
     mute_after: AtomicUsize,
     /// It does not even say no.
     is_silent: AtomicBool,
+    /// Whose rows can't be read.
+    corrupt: Mutex<Option<&'static str>>,
     /// Holds that were asked for.
     pub(crate) holds: AtomicUsize,
     /// It goes down after so many more.
@@ -29,6 +31,7 @@ impl Store {
             is_down: AtomicBool::new(false),
             mute_after: AtomicUsize::new(usize::MAX),
             is_silent: AtomicBool::new(false),
+            corrupt: Mutex::default(),
             holds: AtomicUsize::new(0),
             holds_left: AtomicUsize::new(usize::MAX),
             settles: AtomicUsize::new(0),
@@ -46,6 +49,10 @@ impl Store {
 
     pub(crate) fn set_mute_after(&self, holds: usize) {
         self.mute_after.store(holds, Ordering::SeqCst);
+    }
+
+    pub(crate) fn set_corrupt(&self, tenant: Option<&'static str>) {
+        *self.corrupt.lock().unwrap() = tenant;
     }
 
     pub(crate) fn set_silent(&self, is_silent: bool) {
@@ -93,6 +100,10 @@ impl Escrow for Store {
     async fn settle(&self, request: Settle) -> Result<Outcome, EscrowError> {
         self.settles.fetch_add(1, Ordering::SeqCst);
         self.heard().await?;
+        let tenant = request.call.as_ref().map(|call| call.tenant.as_str());
+        if tenant.is_some() && *self.corrupt.lock().unwrap() == tenant {
+            return Err(StoreError::Corrupt("a row".to_owned()).into());
+        }
         self.memory.settle(request).await
     }
 

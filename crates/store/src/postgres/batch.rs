@@ -186,7 +186,10 @@ impl Committer {
         let done = self.transact(&db, commands, patience).await;
         let is_usable = match &done {
             Ok(_) => true,
-            Err(failure) => failure.held && db.batch_execute("rollback").await.is_ok(),
+            Err(failure) => {
+                let is_known = failure.held || matches!(failure.error, StoreError::Corrupt(_));
+                is_known && db.batch_execute("rollback").await.is_ok()
+            }
         };
         if is_usable {
             *seat = Some(db);

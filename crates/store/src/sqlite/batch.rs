@@ -149,7 +149,13 @@ fn bring<S: Seat>(
         let mut readable = commands.iter().enumerate().filter(|(at, _)| !unread.contains_key(at));
         let failed = readable.find_map(|(at, command)| Some((at, bringer.bring(command).err()?)));
         match failed {
-            Some((at, error @ StoreError::Corrupt(_))) => drop(unread.insert(at, error)),
+            Some((at, error @ StoreError::Corrupt(_))) => {
+                // The tenant's others would find the same.
+                let tenant = |at: usize| commands[at].call().map(|call| &call.tenant);
+                let same = |other: &usize| tenant(*other).is_some() && tenant(*other) == tenant(at);
+                let others = (0..commands.len()).filter(same).chain([at]);
+                unread.extend(others.map(|other| (other, error.clone())));
+            }
             Some((_, error)) => return Err(error),
             None => match asked_for.iter().try_for_each(|tenant| bringer.bring_book(tenant)) {
                 // No command needs them.
