@@ -59,7 +59,7 @@ const VENDORS_ID: HeaderName = HeaderName::from_static("x-upstream-request-id");
 
 /// How often charges that wait in the spool are tried.
 const DELIVER_EVERY: Duration = Duration::from_secs(1);
-/// How long the gateway's own work may take once it stops.
+/// How long the gateway's own work may take once it stops, beside what the store may take.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A streaming reverse proxy that meters.

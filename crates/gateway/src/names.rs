@@ -27,7 +27,7 @@ pub const FAIL_OPEN: &str = "bursar_gateway_fail_open_total";
 pub const SPOOLED: &str = "bursar_gateway_spooled_total";
 /// Gauge: charges, releases and batches in the spool, still on disk, those of ended processes too.
 pub const SPOOL: &str = "bursar_gateway_spool_records";
-/// Counter: spooled charges and releases that the ledger has refused: they are in `rejected.jsonl`.
+/// Counter: spooled records that the ledger has refused: they are in `rejected.jsonl`.
 pub const SPOOL_REJECTED: &str = "bursar_gateway_spool_rejected_total";
 /// Gauge by `upstream`: 1 while it is left alone after repeated failures.
 pub const CIRCUIT_OPEN: &str = "bursar_gateway_circuit_open";

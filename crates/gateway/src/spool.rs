@@ -1,8 +1,8 @@
 //! Charges, releases and batches that the store could not take, kept on disk until it can.
 //!
 //! A record is a line of JSON, synced before it counts as kept. Delivering is repeated until the
-//! store has taken every record of a file, and only then is the file removed: keys make repeats
-//! harmless. Invariant: a record leaves the disk only when the ledger has it or refuses it for good,
+//! store has taken every record of a file; what it has not taken is put back before the file is
+//! removed: keys make repeats harmless. Invariant: a record leaves the disk only when the ledger has it or refuses it for good,
 //! and what it refuses is kept in `rejected.jsonl`.
 
 mod record;

@@ -204,7 +204,8 @@ impl Endpoint {
         *request.method_mut() = call.method;
         *request.headers_mut() = call.headers;
         let headers = request.headers_mut();
-        // What the ledger calls it, where the caller has no name for it himself, so that the vendor's log and ours can be laid side by side.
+        // What the ledger calls it, so that the vendor's log and ours can be laid side by side; where
+        // the caller has a name for it, that stays.
         headers.entry(CLIENT_ID).or_insert(call.id);
         if let Some((name, value)) = &self.authorization {
             headers.insert(name.clone(), value.clone());

@@ -2,7 +2,7 @@
 
 use std::{
     io::{Read, Write},
-    net::{Shutdown, SocketAddr, TcpStream},
+    net::{Shutdown, SocketAddr, TcpListener, TcpStream},
     sync::atomic::Ordering,
     thread,
     time::{Duration, Instant},
@@ -106,6 +106,54 @@ fn a_caller_that_never_ends_its_head_or_body_is_sent_away() {
     client.post("/v1/messages", &body(false), 200);
     // Their connections are closed; its own is the one that asks.
     client.wait_for("/metrics", |_, metrics| metrics.contains("\nbursar_http_connections 1\n"));
+    assert_eq!(server.stop(), Some(0));
+}
+
+/// A vendor whose one stream never ends, and how it was left.
+fn endless_vendor() -> (SocketAddr, thread::JoinHandle<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("an address");
+    let work = move || {
+        let (mut stream, _) = listener.accept().expect("a call");
+        let mut request = [0; 4096];
+        let _ = stream.read(&mut request).expect("a request");
+        let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n";
+        stream.write_all(head.as_bytes()).expect("a head is taken");
+        let text = "x".repeat(60_000);
+        let delta = format!(r#"{{"type":"text_delta","text":"{text}"}}"#);
+        let event =
+            format!("data: {{\"type\":\"content_block_delta\",\"index\":0,\"delta\":{delta}}}\n\n");
+        while stream.write_all(event.as_bytes()).is_ok() {}
+    };
+    (address, thread::spawn(work))
+}
+
+#[test]
+fn a_caller_that_reads_nothing_is_sent_away_and_its_call_is_charged() {
+    let (vendor, talking) = endless_vendor();
+    let (folder, database) = sqlite();
+    let config = folder.path().join("stall.toml");
+    let text = format!(
+        "data_dir = {:?}\n[http]\nstall_timeout = \"300ms\"\n[gateway]\ndrain = \"300ms\"\n\
+         [upstream.vendor]\napi = \"anthropic\"\nurl = \"http://{vendor}\"\nkey = \"k\"\n",
+        folder.path()
+    );
+    std::fs::write(&config, text).expect("a config");
+    let server = Server::start_with(&database, &config);
+    let mut stream = connect(server.address);
+    let request = head(body(true).len()) + &body(true);
+    stream.write_all(request.as_bytes()).expect("a call is taken");
+    // The vendor is left, although the caller's connection is open and silent.
+    let started = Instant::now();
+    talking.join().expect("it is left");
+    assert!(started.elapsed() < Duration::from_secs(20), "it was let go on for too long");
+    let calls = calls(server.address);
+    assert_eq!(calls.len(), 1);
+    assert_eq!(
+        (&calls[0]["state"], &calls[0]["cost_usd"]),
+        (&"settled".into(), &calls[0]["held_usd"])
+    );
+    drop(stream);
     assert_eq!(server.stop(), Some(0));
 }
 
