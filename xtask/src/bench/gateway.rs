@@ -37,11 +37,22 @@ struct Bench {
     gateway: Server,
 }
 
+impl Bench {
+    fn start(setting: &Setting, is_lean: bool) -> Result<Self> {
+        let direct = Server::vendor(setting, is_lean)?;
+        let proxy = Server::proxy(setting, &direct)?;
+        let gateway = Server::gateway(setting, &direct)?;
+        Ok(Self { direct, proxy, gateway })
+    }
+}
+
 /// A group of measures.
 #[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(super) enum Part {
     /// Calls a second and CPU, plain and streamed.
     Throughput,
+    /// The same with a vendor that does next to nothing.
+    Lean,
     /// What the gateway adds to a call.
     Latency,
     /// What it adds to the time until a stream begins.
@@ -57,13 +68,23 @@ pub(super) fn run(setting: &Setting, only: &[Part]) -> Result<Vec<Row>> {
     let wants = |part| only.is_empty() || only.contains(&part);
     let mut rows = Vec::new();
     if only != [Part::Budget] {
-        let direct = Server::vendor(setting)?;
-        let proxy = Server::proxy(setting, direct.address)?;
-        let gateway = Server::gateway(setting, direct.address)?;
-        let bench = Bench { direct, proxy, gateway };
+        let bench = Bench::start(setting, false)?;
         if wants(Part::Throughput) {
             for is_stream in [false, true] {
                 rows.extend(throughput(setting, &bench, is_stream)?);
+            }
+        }
+        if wants(Part::Lean) {
+            let bench = Bench::start(setting, true)?;
+            for is_stream in [false, true] {
+                // The targets, as the peers' figures, are those of an ordinary vendor.
+                let shown = throughput(setting, &bench, is_stream)?;
+                rows.extend(shown.into_iter().map(|row| Row {
+                    measure: format!("{}, lean vendor", row.measure),
+                    target: String::new(),
+                    met: None,
+                    ..row
+                }));
             }
         }
         if wants(Part::Latency) {

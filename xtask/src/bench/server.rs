@@ -39,20 +39,21 @@ impl Server {
     }
 
     /// A vendor that answers at once.
-    pub(super) fn vendor(setting: &Setting) -> Result<Self> {
-        let address = address()?;
+    pub(super) fn vendor(setting: &Setting, is_lean: bool) -> Result<Self> {
+        let (address, name) = (address()?, if is_lean { "lean-vendor" } else { "vendor" });
         let mut command = Command::new(std::env::current_exe()?);
         command.args(["bench-vendor", "--listen", &address.to_string()]);
-        Self::start(command, "vendor", address, &setting.folder)
+        command.args(is_lean.then_some("--lean"));
+        Self::start(command, name, address, &setting.folder)
     }
 
     /// A proxy that meters nothing.
-    pub(super) fn proxy(setting: &Setting, upstream: SocketAddr) -> Result<Self> {
+    pub(super) fn proxy(setting: &Setting, upstream: &Self) -> Result<Self> {
         let address = address()?;
         let mut command = Command::new(std::env::current_exe()?);
-        let (listen, upstream) = (address.to_string(), upstream.to_string());
-        command.args(["bench-proxy", "--listen", &listen, "--upstream", &upstream]);
-        Self::start(command, "proxy", address, &setting.folder)
+        command.args(["bench-proxy", "--listen", &address.to_string()]);
+        command.args(["--upstream", &upstream.address.to_string()]);
+        Self::start(command, &format!("proxy-{}", upstream.name), address, &setting.folder)
     }
 
     /// The scripted upstream, with totals alone in its journal.
@@ -64,8 +65,9 @@ impl Server {
     }
 
     /// Bursar with a gateway to a vendor, on a new SQLite database.
-    pub(super) fn gateway(setting: &Setting, upstream: SocketAddr) -> Result<Self> {
-        Self::gateway_on(setting, "gateway", upstream, None, "2s")
+    pub(super) fn gateway(setting: &Setting, upstream: &Self) -> Result<Self> {
+        let name = format!("gateway-{}", upstream.name);
+        Self::gateway_on(setting, &name, upstream.address, None, "2s")
     }
 
     /// Bursar with a gateway that lets calls wait so long, on a Postgres database or a new SQLite one.

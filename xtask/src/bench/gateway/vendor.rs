@@ -1,17 +1,31 @@
 //! A vendor that answers chat completions at once, always with the same usage: 1,000 tokens in, 500 out.
+//!
+//! An ordinary small server, as the one that the peers were measured with: it reads its JSON and writes it. The `lean`
+//! one does next to nothing, so that a gateway's own work stands out.
 
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use anyhow::Result;
+use axum::response::sse::{Event, Sse};
+use axum::response::{IntoResponse, Response};
+use axum::routing::post;
+use axum::{Json, Router};
+use futures_util::stream;
+use serde::{Deserialize, Serialize};
+use tokio::net::TcpListener;
+
+mod lean;
 
 /// Where to listen.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
     #[arg(long)]
     listen: SocketAddr,
+    /// Read nothing but a word, and say bytes made once.
+    #[arg(long)]
+    lean: bool,
 }
 
 /// How long a stream that is told to hang stays open.
@@ -19,114 +33,164 @@ const HANG: Duration = Duration::from_secs(120);
 /// Pieces of text in a stream.
 const PIECES: usize = 20;
 
+const ID: &str = "chatcmpl-B9MBs8CjcvOU2jLn4n570S5qMJKcT";
+const MODEL: &str = "gpt-4o-2024-08-06";
+const FINGERPRINT: &str = "fp_fc9f1d7035";
+const CREATED: u64 = 1_741_569_952;
+
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         let listener = TcpListener::bind(arguments.listen).await?;
-        let answers = std::sync::Arc::new(Answers::new());
-        loop {
-            let (stream, _) = listener.accept().await?;
-            stream.set_nodelay(true)?;
-            let answers = answers.clone();
-            // Whoever hangs up ends the connection, no more.
-            tokio::spawn(async move { drop(talk(stream, &answers).await) });
+        if arguments.lean {
+            return lean::serve(listener).await;
         }
+        let router = Router::new().route("/v1/chat/completions", post(answer));
+        let listener = axum::serve::ListenerExt::tap_io(listener, |stream| {
+            // It fails on a connection that is gone, which the next read will tell.
+            let _ = stream.set_nodelay(true);
+        });
+        Ok(axum::serve(listener, router).await?)
     })
 }
 
-/// What is said, made once.
-struct Answers {
-    plain: Vec<u8>,
-    stream: Vec<u8>,
-    stream_with_usage: Vec<u8>,
-    beginning: Vec<u8>,
+#[derive(Deserialize)]
+struct Asked {
+    model: String,
+    messages: Vec<Message<String>>,
+    #[serde(default)]
+    stream: bool,
+    stream_options: Option<StreamOptions>,
+    user: Option<String>,
 }
 
-const USAGE: &str = r#"{"prompt_tokens":1000,"completion_tokens":500,"total_tokens":1500,"prompt_tokens_details":{"cached_tokens":0,"audio_tokens":0},"completion_tokens_details":{"reasoning_tokens":0,"audio_tokens":0,"accepted_prediction_tokens":0,"rejected_prediction_tokens":0}}"#;
-const STREAM_HEAD: &str = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream; charset=utf-8\r\ntransfer-encoding: chunked\r\n\r\n";
+#[derive(Deserialize)]
+struct StreamOptions {
+    #[serde(default)]
+    include_usage: bool,
+}
 
-impl Answers {
-    fn new() -> Self {
-        let body = format!(
-            r#"{{"id":"chatcmpl-B9MBs8CjcvOU2jLn4n570S5qMJKcT","object":"chat.completion","created":1741569952,"model":"gpt-4o-2024-08-06","choices":[{{"index":0,"message":{{"role":"assistant","content":"{}","refusal":null,"annotations":[]}},"logprobs":null,"finish_reason":"stop"}}],"usage":{USAGE},"service_tier":"default","system_fingerprint":"fp_fc9f1d7035"}}"#,
-            "Budgets are limits that hold. ".repeat(40)
-        );
-        let plain = format!(
-            "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nx-request-id: req_bench\r\ncontent-length: {}\r\n\r\n{body}",
-            body.len()
-        );
-        Self {
-            plain: plain.into_bytes(),
-            stream: stream(PIECES, false, true),
-            stream_with_usage: stream(PIECES, true, true),
-            beginning: stream(1, false, false),
-        }
+#[derive(Serialize, Deserialize)]
+struct Message<T> {
+    role: T,
+    content: T,
+}
+
+#[derive(Serialize)]
+struct Completion<'a, C> {
+    id: &'a str,
+    object: &'a str,
+    created: u64,
+    model: &'a str,
+    choices: Vec<C>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    usage: Option<Usage>,
+    service_tier: &'a str,
+    system_fingerprint: &'a str,
+}
+
+#[derive(Serialize)]
+struct Choice {
+    index: u32,
+    message: Message<String>,
+    finish_reason: &'static str,
+}
+
+#[derive(Serialize)]
+struct Piece {
+    index: u32,
+    delta: Delta,
+    finish_reason: Option<&'static str>,
+}
+
+#[derive(Serialize)]
+struct Delta {
+    content: &'static str,
+}
+
+#[derive(Serialize)]
+struct Usage {
+    prompt_tokens: u64,
+    completion_tokens: u64,
+    total_tokens: u64,
+    prompt_tokens_details: Cached,
+    completion_tokens_details: Reasoning,
+}
+
+#[derive(Serialize)]
+struct Cached {
+    cached_tokens: u64,
+}
+
+#[derive(Serialize)]
+struct Reasoning {
+    reasoning_tokens: u64,
+}
+
+const USAGE: Usage = Usage {
+    prompt_tokens: 1_000,
+    completion_tokens: 500,
+    total_tokens: 1_500,
+    prompt_tokens_details: Cached { cached_tokens: 0 },
+    completion_tokens_details: Reasoning { reasoning_tokens: 0 },
+};
+
+fn completion<C>(
+    object: &'static str,
+    choices: Vec<C>,
+    usage: Option<Usage>,
+) -> Completion<'static, C> {
+    Completion {
+        id: ID,
+        object,
+        created: CREATED,
+        model: MODEL,
+        choices,
+        usage,
+        service_tier: "default",
+        system_fingerprint: FINGERPRINT,
     }
 }
 
-fn stream(pieces: usize, has_usage: bool, has_end: bool) -> Vec<u8> {
-    let null = if has_usage { r#","usage":null"# } else { "" };
-    let head = r#""id":"chatcmpl-B9MBs8CjcvOU2jLn4n570S5qMJKcT","object":"chat.completion.chunk","created":1741569952,"model":"gpt-4o-2024-08-06","service_tier":"default","system_fingerprint":"fp_fc9f1d7035""#;
-    let mut text = STREAM_HEAD.to_owned();
-    let mut say = |data: &str| {
-        let event = format!("data: {data}\n\n");
-        text += &format!("{:x}\r\n{event}\r\n", event.len());
-    };
-    for _ in 0..pieces {
-        let delta = r#"{"content":" budgets are limits"}"#;
-        let choice =
-            format!(r#"{{"index":0,"delta":{delta},"logprobs":null,"finish_reason":null}}"#);
-        say(&format!(r#"{{{head},"choices":[{choice}]{null}}}"#));
+async fn answer(Json(asked): Json<Asked>) -> Response {
+    let said: usize = asked.messages.iter().map(|said| said.role.len() + said.content.len()).sum();
+    if asked.model.is_empty() || said == 0 {
+        return axum::http::StatusCode::BAD_REQUEST.into_response();
     }
-    if has_usage {
-        say(&format!(r#"{{{head},"choices":[],"usage":{USAGE}}}"#));
+    if asked.stream {
+        return streamed(&asked);
     }
-    if has_end {
-        say("[DONE]");
-        text += "0\r\n\r\n";
-    }
-    text.into_bytes()
+    let content = "Budgets are limits that hold. ".repeat(40);
+    let message = Message { role: "assistant".to_owned(), content };
+    let choice = Choice { index: 0, message, finish_reason: "stop" };
+    Json(completion("chat.completion", vec![choice], Some(USAGE))).into_response()
 }
 
-async fn talk(mut stream: TcpStream, answers: &Answers) -> Result<()> {
-    let mut bytes = Vec::with_capacity(16 * 1024);
-    loop {
-        bytes.clear();
-        let body = loop {
-            if stream.read_buf(&mut bytes).await? == 0 {
-                return Ok(());
-            }
-            if let Some(body) = body(&bytes)? {
-                break body;
-            }
-        };
-        let has = |word: &str| {
-            let text = &bytes[body..];
-            text.windows(word.len()).rev().take(4096).any(|window| window == word.as_bytes())
-                || text.windows(word.len()).take(256).any(|window| window == word.as_bytes())
-        };
-        if !has(r#""stream":true"#) {
-            stream.write_all(&answers.plain).await?;
-        } else if has(r#""user":"hang""#) {
-            stream.write_all(&answers.beginning).await?;
+/// Pieces, the usage where it is asked for, and the end; or the first piece, and then nothing for long.
+fn streamed(asked: &Asked) -> Response {
+    let hangs = asked.user.as_deref() == Some("hang");
+    let has_usage = asked.stream_options.as_ref().is_some_and(|options| options.include_usage);
+    let pieces = if hangs { 1 } else { PIECES };
+    let last = pieces + usize::from(has_usage);
+    let events = stream::unfold(0, move |at| async move {
+        if hangs && at == pieces {
             tokio::time::sleep(HANG).await;
-            return Ok(());
-        } else if has("include_usage") {
-            stream.write_all(&answers.stream_with_usage).await?;
-        } else {
-            stream.write_all(&answers.stream).await?;
+            return None;
         }
-    }
-}
-
-/// Where the body begins, once all of the request is there.
-fn body(bytes: &[u8]) -> Result<Option<usize>> {
-    let Some(end) = bytes.windows(4).position(|four| four == b"\r\n\r\n") else { return Ok(None) };
-    let head = std::str::from_utf8(&bytes[..end]).context("a head that is no text")?;
-    let length = head.lines().find_map(|line| {
-        let (name, value) = line.split_once(':')?;
-        name.eq_ignore_ascii_case("content-length").then(|| value.trim().parse::<usize>().ok())?
+        let event = Event::default();
+        let event = if at < pieces {
+            let delta = Delta { content: " budgets are limits" };
+            let piece = Piece { index: 0, delta, finish_reason: None };
+            event.json_data(completion("chat.completion.chunk", vec![piece], None))
+        } else if at < last {
+            event.json_data(completion::<Piece>("chat.completion.chunk", vec![], Some(USAGE)))
+        } else if at == last {
+            Ok(event.data("[DONE]"))
+        } else {
+            return None;
+        };
+        let event = event.unwrap_or_else(|_| Event::default().comment("no JSON"));
+        Some((Ok::<_, Infallible>(event), at + 1))
     });
-    let begin = end + 4;
-    Ok((bytes.len() >= begin + length.unwrap_or(0)).then_some(begin))
+    Sse::new(events).into_response()
 }
