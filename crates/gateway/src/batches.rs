@@ -28,6 +28,7 @@ use crate::{
     fault::{Fault, Kind},
     gateway::{Call, Inner, whole},
     names,
+    pool::Failure,
     reply::{COST, FREE, Reply},
     settle::{release, release_later},
     spool::Untold,
@@ -68,7 +69,7 @@ impl Inner {
             Ok(response) => response,
             Err(failure) => {
                 // Whether the vendor has taken it is not known where it was sent: its hold stays.
-                if matches!(failure, crate::pool::Failure::Unsent(_)) {
+                if matches!(failure, Failure::Unsent(_) | Failure::Refused(_)) {
                     self.free(&holds).await;
                 }
                 return Err(fault(&endpoint, &failure));

@@ -123,7 +123,7 @@ impl Inner {
             Ok(response) => response,
             Err(failure) => {
                 let ending = match failure {
-                    Failure::Unsent(_) => Ending::Unsent,
+                    Failure::Unsent(_) | Failure::Refused(_) => Ending::Unsent,
                     Failure::Timeout | Failure::Lost(_) => Ending::Lost,
                 };
                 let outcome = tally.promise().outcome.clone();
@@ -271,6 +271,9 @@ pub(crate) fn fault(endpoint: &Endpoint, failure: &Failure) -> Fault {
     match failure {
         Failure::Unsent(_) => {
             Fault::new(Kind::UpstreamDown, "the upstream can't be reached").retry_after(1)
+        }
+        Failure::Refused(_) => {
+            Fault::new(Kind::UpstreamDown, "the upstream is too busy to begin").retry_after(1)
         }
         Failure::Lost(_) => Fault::new(Kind::UpstreamDown, "the upstream has not answered"),
         Failure::Timeout => {

@@ -2,7 +2,7 @@
 //!
 //! | ending | the vendor's usage | verdict |
 //! |---|---|---|
-//! | never sent (no connection, caller gone before) | – | release |
+//! | never sent (no connection, caller gone before), or refused unbegun | – | release |
 //! | the vendor answered 4xx or 5xx | – | release: vendors don't bill for refusals and failures |
 //! | sent, and no head of an answer came | – | charge the hold, estimated |
 //! | answered to the end | whole | charge the usage |
@@ -23,7 +23,7 @@ use crate::usage::{Partial, Used};
 /// How a call has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Ending {
-    /// Nothing has reached the vendor.
+    /// Nothing has reached the vendor, or he has not begun with it.
     Unsent,
     /// The vendor has answered with an error instead.
     Rejected,

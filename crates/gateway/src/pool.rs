@@ -10,6 +10,7 @@ mod trunks;
 
 use std::{
     collections::VecDeque,
+    error::Error as _,
     future::poll_fn,
     io,
     pin::Pin,
@@ -55,6 +56,9 @@ pub(crate) enum Failure {
     /// Nothing has reached the vendor.
     #[error("nothing was sent: {0}")]
     Unsent(String),
+    /// The vendor has not begun it, and says so: later he may.
+    #[error("the vendor would not begin it: {0}")]
+    Refused(String),
     /// It was sent, and nothing came back in time.
     #[error("nothing came back in time")]
     Timeout,
@@ -228,11 +232,22 @@ impl Pool {
 }
 
 fn answered(sent: Sent) -> Result<Response<Incoming>, Failure> {
-    sent.map_err(|failed| match failed.message() {
-        Some(_) => Failure::Unsent(chain(failed.error())),
-        None if failed.error().is_canceled() => Failure::Unsent(chain(failed.error())),
-        None => Failure::Lost(chain(failed.error())),
+    sent.map_err(|failed| {
+        let (is_unsent, error) = (failed.message().is_some(), failed.error());
+        match chain(error) {
+            why if is_unsent || error.is_canceled() => Failure::Unsent(why),
+            why if is_refused(error) => Failure::Refused(why),
+            why => Failure::Lost(why),
+        }
     })
+}
+
+/// Whether the vendor has done nothing for a call before he reset it (RFC 9113, section 8.7).
+fn is_refused(error: &hyper::Error) -> bool {
+    let cause = error.source().and_then(|cause| cause.downcast_ref::<h2::Error>());
+    let of_vendor = |error: &&h2::Error| error.is_reset() && error.is_remote();
+    let reason = cause.filter(of_vendor).and_then(h2::Error::reason);
+    reason == Some(h2::Reason::REFUSED_STREAM)
 }
 
 /// The body of a vendor's answer.

@@ -155,7 +155,7 @@ impl Endpoint {
             let result = self.attempt(&target, &request).await;
             let asked = match &result {
                 Ok(response) if is_passing(response) => retry_after(response.headers()),
-                Err(Failure::Unsent(_)) => Some(Duration::ZERO),
+                Err(Failure::Unsent(_) | Failure::Refused(_)) => Some(Duration::ZERO),
                 _ => return result,
             };
             let wait = asked.unwrap_or_default().max(jittered(pause));
@@ -193,6 +193,7 @@ impl Endpoint {
                 let status = response.status();
                 status.is_server_error() && status.as_u16() != 529
             }
+            Err(Failure::Refused(_)) => false,
             Err(_) => true,
         };
         self.breaker.note(is_failure);

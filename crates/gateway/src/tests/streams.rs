@@ -94,9 +94,11 @@ impl Desk {
         add(&self.ended);
     }
 
-    async fn answer(self, request: Request<Incoming>) -> Result<Response<Said>, Infallible> {
+    async fn answer(self, request: Request<Incoming>) -> Result<Response<Said>, h2::Error> {
         add(&self.heard);
         let (pieces, hangs) = match request.uri().path() {
+            "/refuse" => return Err(h2::Reason::REFUSED_STREAM.into()),
+            "/reset" => return Err(h2::Reason::INTERNAL_ERROR.into()),
             "/say" => (1, false),
             "/hang" => (1, true),
             "/flood" => (usize::MAX, true),
@@ -211,6 +213,17 @@ async fn a_stream_is_free_again_however_its_call_ends() {
         }
     }
     assert_eq!(desk.made(), 1);
+}
+
+#[tokio::test]
+async fn what_the_vendor_refuses_to_begin_was_not_made() {
+    let (desk, pool) = Desk::start(2).await;
+    for _ in 0..3 {
+        assert!(matches!(send(&pool, "/refuse").await, Err(Failure::Refused(_))));
+        assert!(matches!(send(&pool, "/reset").await, Err(Failure::Lost(_))), "it may have begun");
+        say(&pool).await;
+    }
+    assert_eq!(desk.made(), 1, "the connection is as good as before");
 }
 
 #[tokio::test]
