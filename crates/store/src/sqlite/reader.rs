@@ -30,7 +30,7 @@ pub(super) fn connect(path: &Path, writes: bool) -> rusqlite::Result<Connection>
     db.pragma_update(None, "synchronous", "full")?;
     db.pragma_update(None, "foreign_keys", "on")?;
     db.pragma_update(None, "temp_store", "memory")?;
-    db.pragma_update(None, "cache_size", if writes { -16_384 } else { -4_096 })?;
+    db.pragma_update(None, "cache_size", if writes { -8_192 } else { -4_096 })?;
     // The writer checkpoints between batches, when it chooses.
     db.pragma_update(None, "wal_autocheckpoint", 0)?;
     if !writes {
