@@ -11,7 +11,7 @@ use std::{
 use crate::{
     Account, AccountId, Batch, Book, Budget, BudgetFilter, BudgetId, Budgets, Changes, CloudBudget,
     Command, CommandResult, Entry, EntryHash, Escrow, EscrowError, Head, Key, KeyRecord, Keys,
-    Line, Notice, Opening, Outcome, Prices, Release, Reservation, Reserve, Resolve, Settle,
+    Line, Notice, Opening, Outcome, Page, Prices, Release, Reservation, Reserve, Resolve, Settle,
     Standing, State, StoreError, Tenant, Upkeep, VendorBatch, VendorBatches, Verification,
     Verifier,
 };
@@ -292,12 +292,18 @@ impl VendorBatches for Memory {
         Ok(self.lock().batches.get(id).cloned())
     }
 
-    async fn open_batches(&self, limit: usize) -> Result<Vec<VendorBatch>, StoreError> {
+    async fn open_batches(
+        &self,
+        page: Page<(Timestamp, String)>,
+    ) -> Result<Vec<VendorBatch>, StoreError> {
         let tables = self.lock();
-        let open = tables.batches.values().filter(|batch| batch.settled_at.is_none());
-        let mut open: Vec<VendorBatch> = open.cloned().collect();
-        open.sort_by(|a, b| (a.created_at, &a.id).cmp(&(b.created_at, &b.id)));
-        open.truncate(limit);
+        let is_next = |batch: &&VendorBatch| {
+            let is_after = page.after.as_ref().is_none_or(|after| batch.place() > *after);
+            batch.settled_at.is_none() && is_after
+        };
+        let mut open: Vec<VendorBatch> = tables.batches.values().filter(is_next).cloned().collect();
+        open.sort_by_key(VendorBatch::place);
+        open.truncate(page.limit);
         Ok(open)
     }
 

@@ -95,7 +95,7 @@ role!(Keys by rest or StoreError:
 role!(VendorBatches by rest or StoreError:
     put_batch(batch: VendorBatch) -> (),
     batch(id: &str) -> Option<VendorBatch>,
-    open_batches(limit: usize) -> Vec<VendorBatch>,
+    open_batches(page: Page<(Timestamp, String)>) -> Vec<VendorBatch>,
     settle_batch(id: &str, at: Timestamp) -> (),
 );
 role!(Prices by rest or StoreError:

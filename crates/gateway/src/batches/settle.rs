@@ -6,7 +6,7 @@
 
 use std::fmt;
 
-use budget::{EscrowError, Quote, StoreError, VendorBatch, VendorHold};
+use budget::{EscrowError, Page, Quote, StoreError, VendorBatch, VendorHold};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use jiff::{SignedDuration, Timestamp};
@@ -28,7 +28,7 @@ use crate::{
 
 /// The vendor keeps results for 29 days; one day more.
 const RESULTS_KEPT: SignedDuration = SignedDuration::from_hours(30 * 24);
-/// Batches that are asked for at a time.
+/// Batches that are read at a time.
 const OPEN_MOST: usize = 1_000;
 /// When a caller may come again whose batch could not be settled, in seconds.
 const RETRY_AFTER: i64 = 5;
@@ -72,21 +72,29 @@ impl Unsettled {
 impl Inner {
     /// Charges the batches that have ended.
     pub(crate) async fn settle_batches(&self) {
-        let open = match self.rooms.batches.open_batches(OPEN_MOST).await {
-            Ok(open) => open,
-            Err(error) => {
-                tracing::warn!("open batches can't be read yet: {error}");
-                return;
-            }
-        };
-        for batch in open {
-            match self.settle_if_ended(&batch).await {
-                Ok(_) => {}
-                Err(Unsettled::Unknown) if is_lost(&batch, self.now()) => {
-                    self.give_up(&batch).await
+        let mut page = Page::first(OPEN_MOST);
+        loop {
+            let open = match self.rooms.batches.open_batches(page).await {
+                Ok(open) => open,
+                Err(error) => {
+                    tracing::warn!("open batches can't be read yet: {error}");
+                    return;
                 }
-                Err(why) => tracing::warn!(batch = batch.id, "a batch can't be settled yet: {why}"),
+            };
+            // Those that can't be settled must not keep later ones out of sight.
+            let Some(last) = open.last() else { return };
+            page = Page { after: Some(last.place()), limit: OPEN_MOST };
+            for batch in open {
+                self.look_after(&batch).await;
             }
+        }
+    }
+
+    async fn look_after(&self, batch: &VendorBatch) {
+        match self.settle_if_ended(batch).await {
+            Ok(_) => {}
+            Err(Unsettled::Unknown) if is_lost(batch, self.now()) => self.give_up(batch).await,
+            Err(why) => tracing::warn!(batch = batch.id, "a batch can't be settled yet: {why}"),
         }
     }
 

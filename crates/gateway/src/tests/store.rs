@@ -180,8 +180,11 @@ impl VendorBatches for Store {
         self.memory.batch(id).await
     }
 
-    async fn open_batches(&self, limit: usize) -> Result<Vec<VendorBatch>, StoreError> {
-        self.memory.open_batches(limit).await
+    async fn open_batches(
+        &self,
+        page: Page<(Timestamp, String)>,
+    ) -> Result<Vec<VendorBatch>, StoreError> {
+        self.memory.open_batches(page).await
     }
 
     async fn settle_batch(&self, id: &str, at: Timestamp) -> Result<(), StoreError> {

@@ -124,7 +124,7 @@ role!(Keys, StoreError,
 role!(VendorBatches, StoreError,
     put_batch(batch: VendorBatch) -> (),
     batch(id: &str) -> Option<VendorBatch>,
-    open_batches(limit: usize) -> Vec<VendorBatch>,
+    open_batches(page: Page<(Timestamp, String)>) -> Vec<VendorBatch>,
     settle_batch(id: &str, at: Timestamp) -> (),
 );
 role!(Prices, StoreError,

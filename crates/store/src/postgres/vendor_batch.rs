@@ -1,6 +1,6 @@
 //! Batches at vendors.
 
-use ::budget::{StoreError, VendorBatch, VendorBatches};
+use ::budget::{Page, StoreError, VendorBatch, VendorBatches};
 use async_trait::async_trait;
 use jiff::Timestamp;
 
@@ -36,14 +36,19 @@ impl VendorBatches for Postgres {
         found.first().map(row::vendor_batch).transpose()
     }
 
-    async fn open_batches(&self, limit: usize) -> Result<Vec<VendorBatch>, StoreError> {
-        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    async fn open_batches(
+        &self,
+        page: Page<(Timestamp, String)>,
+    ) -> Result<Vec<VendorBatch>, StoreError> {
+        let limit = i64::try_from(page.limit).unwrap_or(i64::MAX);
+        let (at, id) = page.after.unwrap_or_default();
         let open = format!(
             "{COLUMNS}where settled_at is null
+    and (created_at, batch_id) > ($1, $2)
 order by created_at, batch_id
-limit $1"
+limit $3"
         );
-        let found = self.pool.query(&open, &[&limit]).await?;
+        let found = self.pool.query(&open, &[&at, &id, &limit]).await?;
         found.iter().map(row::vendor_batch).collect()
     }
 
