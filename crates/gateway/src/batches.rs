@@ -6,6 +6,7 @@
 //! that made it; nobody else is told that it exists. What has ended is charged before it is
 //! deleted.
 
+mod results;
 mod settle;
 
 use std::{collections::BTreeMap, sync::Arc};
@@ -28,6 +29,7 @@ use crate::{
     fault::{Fault, Kind},
     gateway::{Call, Inner, whole},
     names,
+    passage::Passage,
     reply::{COST, FREE, Reply},
     settle::{release, release_later},
     spool::Untold,
@@ -237,7 +239,7 @@ impl Inner {
     /// Asks the vendor about a batch of the caller's own.
     pub(crate) async fn ask_batch(
         self: &Arc<Self>,
-        call: &Call,
+        call: &mut Call,
         id: &str,
         route: BatchRoute,
     ) -> Result<Response<Reply>, Fault> {
@@ -251,23 +253,31 @@ impl Inner {
         let (mut head, body) = response.into_parts();
         returned(&mut head.headers);
         head.headers.insert(COST, FREE);
-        let has_results = route == BatchRoute::Results && head.status.is_success();
-        if has_results && batch.settled_at.is_none() {
-            // Its results are there, so it has ended: no need to wait for the job.
-            let inner = self.clone();
-            self.tasks.spawn(async move {
-                if let Err(why) = inner.settle_ended(&batch).await {
-                    tracing::warn!(batch = batch.id, "a batch can't be settled yet: {why}");
-                }
-            });
+        if route == BatchRoute::Results && head.status.is_success() {
+            if batch.settled_at.is_none() {
+                self.settle_beside(batch);
+            }
+            // They may be longer than memory is large.
+            let passage = Passage::new(body, endpoint.config.idle_timeout, call.place.take());
+            return Ok(Response::from_parts(head, Reply::Passage(Box::new(passage))));
         }
         let until = Instant::now() + endpoint.config.timeout;
-        match collect(body, 8 * self.config.answer_limit, until).await {
+        match collect(body, self.config.answer_limit, until).await {
             Collected::Whole(body) => Ok(whole(Response::from_parts(head, body))),
             Collected::Part(_) => {
                 Err(Fault::new(Kind::UpstreamDown, "the upstream's answer could not be read"))
             }
         }
+    }
+
+    /// Charges a batch whose results are there, so that it has ended: no need to wait for the job.
+    fn settle_beside(self: &Arc<Self>, batch: VendorBatch) {
+        let inner = self.clone();
+        self.tasks.spawn(async move {
+            if let Err(why) = inner.settle_ended(&batch).await {
+                tracing::warn!(batch = batch.id, "a batch can't be settled yet: {why}");
+            }
+        });
     }
 
     /// A batch, if it is the caller's own.

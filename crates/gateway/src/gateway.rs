@@ -242,8 +242,8 @@ impl Inner {
                     let (api, place) = (Api::MessageBatches, Some(place));
                     let id = dialect::batch(&head.method, head.uri.path());
                     let id = id.map(|(id, _)| id).unwrap_or_default();
-                    let call = Call { api, payer, key, head, body, place };
-                    self.ask_batch(&call, &id, route).await
+                    let mut call = Call { api, payer, key, head, body, place };
+                    self.ask_batch(&mut call, &id, route).await
                 }
             }
         };

@@ -5,6 +5,8 @@ use jiff::SignedDuration;
 
 use super::*;
 
+mod results;
+
 const ID: &str = "msgbatch_013Zva2CMHLNnXjNJJKqJ2EF";
 
 fn batch() -> Value {
