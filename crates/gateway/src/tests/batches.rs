@@ -5,6 +5,7 @@ use jiff::SignedDuration;
 
 use super::*;
 
+mod holding;
 mod results;
 
 const ID: &str = "msgbatch_013Zva2CMHLNnXjNJJKqJ2EF";
