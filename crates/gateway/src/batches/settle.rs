@@ -8,6 +8,7 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use budget::{EscrowError, Page, StoreError, VendorBatch};
 use bytes::Bytes;
+use futures_util::{StreamExt, stream};
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Version, header};
 use http_body_util::BodyExt;
 use jiff::{SignedDuration, Timestamp};
@@ -31,6 +32,8 @@ use crate::{
 const RESULTS_KEPT: SignedDuration = SignedDuration::from_hours(30 * 24);
 /// Batches that are read at a time.
 const OPEN_MOST: usize = 1_000;
+/// Batches that are looked after at a time: one whose results are long keeps no other waiting.
+const AT_A_TIME: usize = 4;
 /// How long results may take to arrive: they may have hundreds of thousands of lines.
 const RESULTS_TIMEOUT: Duration = Duration::from_secs(3600);
 /// When a caller may come again whose batch could not be settled, in seconds.
@@ -91,9 +94,8 @@ impl Inner {
             // Those that can't be settled must not keep later ones out of sight.
             let Some(last) = open.last() else { return };
             page = Page { after: Some(last.place()), limit: OPEN_MOST };
-            for batch in open {
-                self.look_after(&batch).await;
-            }
+            let look_after = |batch| async move { self.look_after(&batch).await };
+            stream::iter(open).for_each_concurrent(AT_A_TIME, look_after).await;
         }
     }
 

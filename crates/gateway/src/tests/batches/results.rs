@@ -118,3 +118,38 @@ async fn results_pass_to_their_owner_as_they_come() {
     bench.settled().await;
     assert!(is_settled(&bench).await);
 }
+
+#[tokio::test]
+async fn results_that_take_long_hold_up_no_other_batch() {
+    let act = |request: &str| match request.split(' ').nth(1).unwrap() {
+        "/v1/messages/batches" => state("in_progress"),
+        path if path.ends_with("/results") => results(),
+        _ => state("ended"),
+    };
+    let slow = Vendor::start(|number| match number {
+        0 => Act::Say(vec![state("ended")]),
+        _ => Act::Hang(vec![with_end("content-length: 10000\r\n").0]),
+    });
+    let url = format!("http://{}", slow.await.address).parse().unwrap();
+    let change = |config: &mut Config| {
+        let mut slow = Upstream::new("slow", Dialect::Anthropic, url);
+        slow.models = Vec::new();
+        config.upstreams.push(slow);
+    };
+    let bench = Bench::with(move |_| Act::Reply(act), change).await;
+    let long = VendorBatch {
+        id: "msgbatch_0".to_owned(),
+        tenant: TenantId::parse("acme").unwrap(),
+        upstream: "slow".to_owned(),
+        holds: Vec::new(),
+        created_at: Timestamp::now(),
+        settled_at: None,
+    };
+    bench.store.put_batch(long).await.unwrap();
+    bench.send("/v1/messages/batches", &batch()).await;
+    tokio::select! {
+        () = bench.gateway.settle_batches() => panic!("its results have not ended"),
+        () = bench.settled() => {}
+    }
+    assert!(is_settled(&bench).await);
+}
