@@ -42,6 +42,15 @@ impl VendorBatch {
     }
 }
 
+/// In which order batches are listed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum VendorOrder {
+    /// The newest first.
+    Newest,
+    /// The oldest first.
+    Oldest,
+}
+
 /// Batches at vendors are kept here.
 #[async_trait]
 pub trait VendorBatches: Send + Sync {
@@ -52,6 +61,13 @@ pub trait VendorBatches: Send + Sync {
     /// Those that are not settled, the oldest first.
     async fn open_batches(
         &self,
+        page: Page<(Timestamp, String)>,
+    ) -> Result<Vec<VendorBatch>, StoreError>;
+    /// A tenant's, settled ones too; a page begins after its cursor in this order.
+    async fn batches_of(
+        &self,
+        tenant: &TenantId,
+        order: VendorOrder,
         page: Page<(Timestamp, String)>,
     ) -> Result<Vec<VendorBatch>, StoreError>;
     /// A batch's results were charged; an earlier time already set stays.

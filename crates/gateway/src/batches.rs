@@ -7,6 +7,7 @@
 //! deleted.
 
 mod hold;
+mod list;
 mod results;
 mod settle;
 

@@ -1,10 +1,12 @@
 //! Cases of what a store keeps beside balances.
 
-use focus::{ModelName, Scope};
+use focus::{ModelName, Scope, TenantId};
 use jiff::SignedDuration;
 
 use super::{Bench, call, key, model, quote, tenant, usd};
-use crate::{BudgetFilter, EscrowError, Overflow, Page, Quote, Settle, VendorBatch, VendorHold};
+use crate::{
+    BudgetFilter, EscrowError, Overflow, Page, Quote, Settle, VendorBatch, VendorHold, VendorOrder,
+};
 
 pub(super) async fn a_budget_keeps_what_it_wants_instead_of_a_refusal(bench: &Bench) {
     let fallback = Overflow::Fallback(vec![model("n"), model("provider/o")]);
@@ -71,6 +73,30 @@ pub(super) async fn open_batches_page_without_gaps(bench: &Bench) {
         found.extend(open.into_iter().map(|batch| batch.id));
     }
     assert_eq!(found, ["b-1", "b-2", "b-4", "b-3"]);
+}
+
+pub(super) async fn a_tenants_batches_are_listed_in_both_orders(bench: &Bench) {
+    let brite = TenantId::parse("brite").unwrap();
+    for (id, seconds) in [("b-4", 1), ("b-2", 0), ("b-1", 0), ("b-3", 1)] {
+        bench.hands.pass(SignedDuration::from_secs(seconds));
+        bench.store.put_batch(batch(bench, id)).await.unwrap();
+        let other = VendorBatch { tenant: brite.clone(), ..batch(bench, &format!("{id}-b")) };
+        bench.store.put_batch(other).await.unwrap();
+    }
+    bench.store.settle_batch("b-1", bench.hands.now()).await.unwrap();
+    for (order, expected) in [
+        (VendorOrder::Newest, ["b-3", "b-4", "b-2", "b-1"]),
+        (VendorOrder::Oldest, ["b-1", "b-2", "b-4", "b-3"]),
+    ] {
+        let (mut page, mut found) = (Page::first(3), Vec::new());
+        loop {
+            let mine = bench.store.batches_of(&tenant(), order, page).await.unwrap();
+            let Some(last) = mine.last() else { break };
+            page = Page { after: Some(last.place()), limit: 3 };
+            found.extend(mine.into_iter().map(|batch| batch.id));
+        }
+        assert_eq!(found, expected);
+    }
 }
 
 fn batch(bench: &Bench, id: &str) -> VendorBatch {

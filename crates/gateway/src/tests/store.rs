@@ -1,6 +1,6 @@
 //! A store that fails when it is told to.
 
-use budget::{KeyRecord, VendorBatch, VendorBatches};
+use budget::{KeyRecord, VendorBatch, VendorBatches, VendorOrder};
 use uuid::Uuid;
 
 use super::*;
@@ -189,6 +189,15 @@ impl VendorBatches for Store {
         page: Page<(Timestamp, String)>,
     ) -> Result<Vec<VendorBatch>, StoreError> {
         self.memory.open_batches(page).await
+    }
+
+    async fn batches_of(
+        &self,
+        tenant: &TenantId,
+        order: VendorOrder,
+        page: Page<(Timestamp, String)>,
+    ) -> Result<Vec<VendorBatch>, StoreError> {
+        self.memory.batches_of(tenant, order, page).await
     }
 
     async fn settle_batch(&self, id: &str, at: Timestamp) -> Result<(), StoreError> {

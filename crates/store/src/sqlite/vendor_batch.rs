@@ -1,7 +1,8 @@
 //! Batches at vendors.
 
-use ::budget::{Page, StoreError, VendorBatch, VendorBatches};
+use ::budget::{Page, StoreError, VendorBatch, VendorBatches, VendorOrder};
 use async_trait::async_trait;
+use focus::TenantId;
 use jiff::Timestamp;
 
 use super::{Sqlite, load, row, save};
@@ -42,6 +43,38 @@ impl VendorBatches for Sqlite {
             limit ?3";
         let list = move |db: &rusqlite::Connection| {
             load::rows(db, sql, &[&at.as_microsecond(), &id, &limit], row::vendor_batch)
+        };
+        self.readers.read(list).await
+    }
+
+    async fn batches_of(
+        &self,
+        tenant: &TenantId,
+        order: VendorOrder,
+        page: Page<(Timestamp, String)>,
+    ) -> Result<Vec<VendorBatch>, StoreError> {
+        let tenant = tenant.to_string();
+        let limit = i64::try_from(page.limit).unwrap_or(i64::MAX);
+        let (sql, first) = match order {
+            VendorOrder::Newest => (
+                "select * from vendor_batch
+                where tenant_id = ?1 and (created_at, batch_id) < (?2, ?3)
+                order by created_at desc, batch_id desc
+                limit ?4",
+                Timestamp::MAX,
+            ),
+            VendorOrder::Oldest => (
+                "select * from vendor_batch
+                where tenant_id = ?1 and (created_at, batch_id) > (?2, ?3)
+                order by created_at, batch_id
+                limit ?4",
+                Timestamp::MIN,
+            ),
+        };
+        let (at, id) = page.after.unwrap_or((first, String::new()));
+        let list = move |db: &rusqlite::Connection| {
+            let at = at.as_microsecond();
+            load::rows(db, sql, &[&tenant, &at, &id, &limit], row::vendor_batch)
         };
         self.readers.read(list).await
     }
