@@ -1,5 +1,5 @@
-//! What the caller gets: a whole answer, a vendor's stream that is metered as it passes, or one that
-//! costs nothing.
+//! What the caller gets: a whole answer, a vendor's stream that is metered as it passes, or one
+//! that costs nothing.
 
 use std::{
     pin::Pin,

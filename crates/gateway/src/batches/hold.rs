@@ -1,7 +1,7 @@
 //! What is held for a batch: a share for each model in it, all of them or none.
 //!
-//! Invariant: until the batch is sent, its holds are freed when it is refused, and also when whoever
-//! made them is gone, by a panic say.
+//! Invariant: until the batch is sent, its holds are freed when it is refused, and also when
+//! whoever made them is gone, by a panic say.
 
 use std::{collections::BTreeMap, mem, sync::Arc};
 
@@ -86,7 +86,8 @@ impl Inner {
         for (custom_id, demand) in demands {
             if !endpoint.config.takes(Dialect::Anthropic, &demand.model) {
                 let message = format!(
-                    "a batch goes to one upstream, and {} does not take model {} of request {custom_id}",
+                    "a batch goes to one upstream, and {} does not take model {} of request \
+                     {custom_id}",
                     endpoint.config.name, demand.model
                 );
                 return Err(Fault::new(Kind::NoUpstream, message).about("requests"));

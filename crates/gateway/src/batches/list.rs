@@ -1,8 +1,9 @@
 //! A tenant's own batches, newest first: which they are the store knows, how they stand the vendor.
 //!
-//! Source: <https://platform.claude.com/docs/en/api/messages/batches/list>. The vendor's own list has
-//! every tenant's batches in it, so that each is asked for by its name. One that the vendor does
-//! not know any more, as it was deleted say, is left out; the cursors lead past it all the same.
+//! Source: <https://platform.claude.com/docs/en/api/messages/batches/list>. The vendor's own list
+//! has every tenant's batches in it, so that each is asked for by its name. One that the vendor
+//! does not know any more, as it was deleted say, is left out; the cursors lead past it all the
+//! same.
 
 use std::str::FromStr;
 

@@ -1,8 +1,9 @@
 //! A batch's end: from the vendor's word that it has ended to the ledger.
 //!
 //! What can't be settled now is tried again, under the same keys, so that nothing is charged twice.
-//! Invariants: nothing is charged before all results were read, to their true end; a batch is marked
-//! as settled when they were charged (of results that can't be read nothing is), or when the vendor does not know it any more and would have no results either.
+//! Invariants: nothing is charged before all results were read, to their true end; a batch is
+//! marked as settled when they were charged (of results that can't be read nothing is), or when the
+//! vendor does not know it any more and would have no results either.
 
 use std::{fmt, sync::Arc, time::Duration};
 

@@ -80,7 +80,7 @@ async fn at_it(bench: &Arc<Bench>, body: Value) -> tokio::task::JoinHandle<Answe
 async fn a_batch_waits_for_the_holds_of_others() {
     for (wait, status) in [(10, 200), (0, 429)] {
         let act = |number| match number {
-            0 => Act::After(Duration::from_millis(200), answer(200, &message_answer(10, 50))),
+            0 => Act::After(Duration::from_secs(1), answer(200, &message_answer(10, 50))),
             _ => Act::Say(vec![state("in_progress")]),
         };
         let change = |config: &mut Config| config.wait = Duration::from_secs(wait);
@@ -95,6 +95,40 @@ async fn a_batch_waits_for_the_holds_of_others() {
         calls.retain(|call| call.state == State::Held);
         assert_eq!(calls.len(), if status == 200 { 2 } else { 0 }, "{calls:?}");
     }
+}
+
+#[tokio::test]
+async fn a_batch_comes_after_those_who_wait() {
+    let act = |number| match number {
+        0 => Act::After(Duration::from_secs(1), answer(200, &message_answer(10, 50))),
+        1 => Act::Say(vec![answer(200, &message_answer(10, 50))]),
+        _ => Act::Say(vec![state("in_progress")]),
+    };
+    let change = |config: &mut Config| config.wait = Duration::from_secs(10);
+    let bench = Arc::new(Bench::with(act, change).await);
+    bench.limit("0.0085", Overflow::Refuse).await;
+    let first = at_it(&bench, message()).await;
+    let second = {
+        let bench = bench.clone();
+        tokio::spawn(async move { bench.send("/v1/messages", &message()).await })
+    };
+    // It tries twice before it waits.
+    while bench.store.holds.load(Ordering::SeqCst) < 4 {
+        assert!(!second.is_finished(), "it has not waited");
+        tokio::task::yield_now().await;
+    }
+    // Beside the first call the batch would fit, the second does not.
+    let mut body = batch();
+    let small = body["requests"][2].take();
+    body["requests"] = json!([small]);
+    let made = bench.send("/v1/messages/batches", &body).await;
+    assert_eq!(made.status.as_u16(), 200, "{}", String::from_utf8_lossy(&made.body));
+    for call in [first, second] {
+        assert_eq!(call.await.unwrap().status.as_u16(), 200);
+    }
+    let heard = bench.vendor.heard.lock().unwrap();
+    assert!(heard[1].starts_with("POST /v1/messages "), "{heard:?}");
+    assert!(heard[2].starts_with("POST /v1/messages/batches "), "{heard:?}");
 }
 
 #[tokio::test]
