@@ -52,5 +52,5 @@ pub use role::{
     Prices, Records, ReservationFilter, Store, StoreError, Tenant, Tenants, Upkeep, UsageGroup,
     UsageQuery, UsageRow, Verification,
 };
-pub use vendor_batch::{VendorBatch, VendorBatches, VendorHold};
+pub use vendor_batch::{VendorBatch, VendorBatches, VendorHold, VendorOrder};
 pub use verifier::Verifier;

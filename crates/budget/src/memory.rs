@@ -12,8 +12,7 @@ use crate::{
     Account, AccountId, Batch, Book, Budget, BudgetFilter, BudgetId, Budgets, Changes, CloudBudget,
     Command, CommandResult, Entry, EntryHash, Escrow, EscrowError, Head, Key, KeyRecord, Keys,
     Line, Notice, Opening, Outcome, Prices, Release, Reservation, Reserve, Resolve, Settle,
-    Standing, State, StoreError, Tenant, Upkeep, VendorBatch, VendorBatches, Verification,
-    Verifier,
+    Standing, State, StoreError, Tenant, Upkeep, VendorBatch, Verification, Verifier,
 };
 use async_trait::async_trait;
 use focus::{Period, TenantId};
@@ -24,6 +23,7 @@ use uuid::Uuid;
 mod cloud_budget;
 mod delivery;
 mod records;
+mod vendor_batch;
 
 /// Tells the time.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
@@ -278,34 +278,6 @@ impl Keys for Memory {
 
     async fn find_key(&self, hash: [u8; 32]) -> Result<Option<KeyRecord>, StoreError> {
         Ok(self.lock().keys.iter().find(|key| key.hash == hash).cloned())
-    }
-}
-
-#[async_trait]
-impl VendorBatches for Memory {
-    async fn put_batch(&self, batch: VendorBatch) -> Result<(), StoreError> {
-        self.lock().batches.entry(batch.id.clone()).or_insert(batch);
-        Ok(())
-    }
-
-    async fn batch(&self, id: &str) -> Result<Option<VendorBatch>, StoreError> {
-        Ok(self.lock().batches.get(id).cloned())
-    }
-
-    async fn open_batches(&self, limit: usize) -> Result<Vec<VendorBatch>, StoreError> {
-        let tables = self.lock();
-        let open = tables.batches.values().filter(|batch| batch.settled_at.is_none());
-        let mut open: Vec<VendorBatch> = open.cloned().collect();
-        open.sort_by(|a, b| (a.created_at, &a.id).cmp(&(b.created_at, &b.id)));
-        open.truncate(limit);
-        Ok(open)
-    }
-
-    async fn settle_batch(&self, id: &str, at: Timestamp) -> Result<(), StoreError> {
-        if let Some(batch) = self.lock().batches.get_mut(id) {
-            batch.settled_at.get_or_insert(at);
-        }
-        Ok(())
     }
 }
 

@@ -5,7 +5,7 @@ use focus::{Attribution, TenantId};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::{Key, StoreError};
+use crate::{Key, Page, StoreError};
 
 /// A hold for all requests of a batch that go to one model.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,6 +35,22 @@ pub struct VendorBatch {
     pub settled_at: Option<Timestamp>,
 }
 
+impl VendorBatch {
+    /// Its place among others: in the order of making, then by name.
+    pub fn place(&self) -> (Timestamp, String) {
+        (self.created_at, self.id.clone())
+    }
+}
+
+/// In which order batches are listed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum VendorOrder {
+    /// The newest first.
+    Newest,
+    /// The oldest first.
+    Oldest,
+}
+
 /// Batches at vendors are kept here.
 #[async_trait]
 pub trait VendorBatches: Send + Sync {
@@ -42,8 +58,18 @@ pub trait VendorBatches: Send + Sync {
     async fn put_batch(&self, batch: VendorBatch) -> Result<(), StoreError>;
     /// One batch.
     async fn batch(&self, id: &str) -> Result<Option<VendorBatch>, StoreError>;
-    /// Those that are not settled, the oldest first, at most so many.
-    async fn open_batches(&self, limit: usize) -> Result<Vec<VendorBatch>, StoreError>;
+    /// Those that are not settled, the oldest first.
+    async fn open_batches(
+        &self,
+        page: Page<(Timestamp, String)>,
+    ) -> Result<Vec<VendorBatch>, StoreError>;
+    /// A tenant's, settled ones too; a page begins after its cursor in this order.
+    async fn batches_of(
+        &self,
+        tenant: &TenantId,
+        order: VendorOrder,
+        page: Page<(Timestamp, String)>,
+    ) -> Result<Vec<VendorBatch>, StoreError>;
     /// A batch's results were charged; an earlier time already set stays.
     async fn settle_batch(&self, id: &str, at: Timestamp) -> Result<(), StoreError>;
 }

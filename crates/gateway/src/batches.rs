@@ -6,48 +6,43 @@
 //! that made it; nobody else is told that it exists. What has ended is charged before it is
 //! deleted.
 
+mod hold;
+mod list;
+mod results;
 mod settle;
+mod told;
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
-use budget::{EscrowError, Key, Quote, Reserve, StoreError, VendorBatch, VendorHold};
+use budget::{StoreError, VendorBatch, VendorHold};
 use bytes::Bytes;
-use focus::{Attribution, ModelName};
 use http::{Method, Response};
-use jiff::SignedDuration;
-use money::{Money, PriceBook, ServiceTier, TokenUsage};
 use serde::Deserialize;
 use tokio::time::Instant;
-use uuid::Uuid;
 
-use self::settle::Unsettled;
+use self::{settle::Unsettled, told::told_with};
 use crate::{
+    abide::Gone,
     call::{Collected, collect, fault, outgoing_of, unmetered},
-    demand::{self, Demand},
+    demand,
     dialect::{BatchRoute, Dialect},
     fault::{Fault, Kind},
     gateway::{Call, Inner, whole},
     names,
+    passage::Passage,
     pool::Failure,
     reply::{COST, FREE, Reply},
-    settle::{release, release_later},
     spool::Untold,
     upstream::{Endpoint, returned},
 };
 
-/// A batch ends within 24 hours; its hold waits a little longer before it is unresolved.
-const TIMEOUT: SignedDuration = SignedDuration::from_hours(26);
-
-/// What is held for one model's requests.
-struct Share {
-    models: Vec<String>,
-    hold: Money,
-    usage: TokenUsage,
-}
-
 impl Inner {
     /// Makes a batch: all of it is held, or nothing is sent.
-    pub(crate) async fn make_batch(&self, call: &Call) -> Result<Response<Reply>, Fault> {
+    pub(crate) async fn make_batch(
+        self: &Arc<Self>,
+        call: &Call,
+        gone: &mut Gone,
+    ) -> Result<Response<Reply>, Fault> {
         let book = (self.rooms.prices)();
         let demands = demand::read_batch(&call.body, false).map_err(unmetered)?;
         let Some((_, first)) = demands.first() else {
@@ -55,17 +50,13 @@ impl Inner {
             return Err(empty.about("requests"));
         };
         let endpoint = self.endpoint(Dialect::Anthropic, &first.model)?.clone();
-        let shares = self.shares(&book, &endpoint, &demands)?;
-        let holds = match self.hold_shares(call, shares).await {
-            // Counted by a tokenizer it may fit.
-            Err(fault) if fault.kind() == Kind::Budget => {
-                let demands = self.tight_batch(call).await?;
-                self.hold_shares(call, self.shares(&book, &endpoint, &demands)?).await?
-            }
-            holds => holds?,
-        };
-        let sent = endpoint.send(outgoing_of(call)).await;
-        let response = match sent {
+        let holds = self.hold_batch(call, &book, &endpoint, &demands).await?;
+        if gone.is_gone() {
+            holds.free().await;
+            return Err(Fault::new(Kind::Internal, "the caller has hung up"));
+        }
+        let holds = holds.sent();
+        let response = match endpoint.send_unless(outgoing_of(call), gone.wait()).await {
             Ok(response) => response,
             Err(failure) => {
                 // Whether the vendor has taken it is not known where it was sent: its hold stays.
@@ -77,7 +68,7 @@ impl Inner {
         };
         let (mut head, body) = response.into_parts();
         let until = Instant::now() + endpoint.config.timeout;
-        let body = match collect(body, self.config.answer_limit, until).await {
+        let mut body = match collect(body, self.config.answer_limit, until).await {
             Collected::Whole(body) => body,
             Collected::Part(_) => {
                 let message = "the upstream's answer broke off; the batch may have been made, and \
@@ -87,107 +78,13 @@ impl Inner {
         };
         if head.status.is_success() {
             self.keep_batch(call, &endpoint, holds, &body).await;
+            body = told_with(&mut head.headers, body);
         } else {
             self.free(&holds).await;
         }
         returned(&mut head.headers);
         head.headers.insert(COST, FREE);
         Ok(whole(Response::from_parts(head, body)))
-    }
-
-    /// A batch by the tight bound, counted beside: it may be long.
-    async fn tight_batch(&self, call: &Call) -> Result<Vec<(String, Demand)>, Fault> {
-        let failed = |_| Fault::new(Kind::Internal, "something went wrong here; the log says what");
-        let turn = self.counting.acquire().await;
-        let body = call.body.clone();
-        let read = tokio::task::spawn_blocking(move || demand::read_batch(&body, true)).await;
-        drop(turn);
-        read.map_err(failed)?.map_err(unmetered)
-    }
-
-    /// The most that each model's requests can cost together.
-    fn shares(
-        &self,
-        book: &PriceBook,
-        endpoint: &Arc<Endpoint>,
-        demands: &[(String, Demand)],
-    ) -> Result<BTreeMap<ModelName, Share>, Fault> {
-        let mut shares: BTreeMap<ModelName, Share> = BTreeMap::new();
-        for (custom_id, demand) in demands {
-            if !endpoint.config.takes(Dialect::Anthropic, &demand.model) {
-                let message = format!(
-                    "a batch goes to one upstream, and {} does not take model {} of request {custom_id}",
-                    endpoint.config.name, demand.model
-                );
-                return Err(Fault::new(Kind::NoUpstream, message).about("requests"));
-            }
-            let price = book
-                .price(&demand.model, self.now())
-                .ok_or_else(|| Fault::unpriced(&demand.model))?;
-            let hold = demand.hold(price).map_err(|unbounded| {
-                Fault::new(Kind::Unmetered, format!("request {custom_id}: {unbounded}"))
-            })?;
-            let model = ModelName::parse(book.canonical(&demand.model)).map_err(|error| {
-                Fault::new(Kind::Unmetered, format!("model {error}")).about("model")
-            })?;
-            let nothing =
-                || Share { models: Vec::new(), hold: Money::ZERO, usage: TokenUsage::default() };
-            let share = shares.entry(model).or_insert_with(nothing);
-            let large = || Fault::new(Kind::Unmetered, "the batch could cost too much");
-            share.hold = share.hold.checked_add(hold).ok_or_else(large)?;
-            let usage = demand.usage_bound(price);
-            share.usage = share.usage.checked_add(&usage).ok_or_else(large)?;
-            if !share.models.contains(&demand.model) {
-                share.models.push(demand.model.clone());
-            }
-        }
-        Ok(shares)
-    }
-
-    /// Holds every share, or none.
-    async fn hold_shares(
-        &self,
-        call: &Call,
-        shares: BTreeMap<ModelName, Share>,
-    ) -> Result<Vec<VendorHold>, Fault> {
-        let mut holds: Vec<VendorHold> = Vec::new();
-        for (model, share) in shares {
-            let attribution = Attribution {
-                tenant: call.payer.tenant.clone(),
-                model,
-                user: call.payer.user.clone(),
-                report_type: call.payer.report_type.clone(),
-            };
-            let key: Key = Uuid::now_v7();
-            let estimate = Quote {
-                usage: share.usage,
-                tier: ServiceTier::Batch,
-                amount: Some(share.hold),
-                given: true,
-                estimated: false,
-            };
-            let (call, timeout) = (attribution.clone(), Some(TIMEOUT));
-            let request = Reserve { key, call, estimate, timeout, covered: false, fresh: false };
-            if let Err(error) = self.in_time(self.rooms.escrow.reserve(request)).await {
-                if let EscrowError::Store(StoreError::Unavailable(_)) = &error {
-                    // It failed at an unknown moment: this hold, too, may have been made.
-                    for made in holds.iter().map(|hold| hold.key).chain([key]) {
-                        release_later(self, made).await;
-                    }
-                } else {
-                    self.free(&holds).await;
-                }
-                return Err(Fault::escrow(error, self.now()));
-            }
-            holds.push(VendorHold { key, call: attribution, models: share.models });
-        }
-        Ok(holds)
-    }
-
-    async fn free(&self, holds: &[VendorHold]) {
-        for hold in holds {
-            release(self, hold.key).await;
-        }
     }
 
     /// Remembers a batch under the vendor's name for it.
@@ -216,7 +113,7 @@ impl Inner {
             settled_at: None,
         };
         let kept = self.rooms.batches.put_batch(batch.clone());
-        if let Err(error) = self.in_time(kept).await {
+        if let Err(error) = self.if_heard(kept).await {
             self.keep_later(batch, &error).await;
         }
     }
@@ -238,7 +135,7 @@ impl Inner {
     /// Asks the vendor about a batch of the caller's own.
     pub(crate) async fn ask_batch(
         self: &Arc<Self>,
-        call: &Call,
+        call: &mut Call,
         id: &str,
         route: BatchRoute,
     ) -> Result<Response<Reply>, Fault> {
@@ -252,23 +149,34 @@ impl Inner {
         let (mut head, body) = response.into_parts();
         returned(&mut head.headers);
         head.headers.insert(COST, FREE);
-        let has_results = route == BatchRoute::Results && head.status.is_success();
-        if has_results && batch.settled_at.is_none() {
-            // Its results are there, so it has ended: no need to wait for the job.
-            let inner = self.clone();
-            self.tasks.spawn(async move {
-                if let Err(why) = inner.settle_ended(&batch).await {
-                    tracing::warn!(batch = batch.id, "a batch can't be settled yet: {why}");
-                }
-            });
+        if route == BatchRoute::Results && head.status.is_success() {
+            if batch.settled_at.is_none() {
+                self.settle_beside(batch);
+            }
+            // They may be longer than memory is large.
+            let passage = Passage::new(body, endpoint.config.idle_timeout, call.place.take());
+            return Ok(Response::from_parts(head, Reply::Passage(Box::new(passage))));
         }
         let until = Instant::now() + endpoint.config.timeout;
-        match collect(body, 8 * self.config.answer_limit, until).await {
-            Collected::Whole(body) => Ok(whole(Response::from_parts(head, body))),
+        match collect(body, self.config.answer_limit, until).await {
+            Collected::Whole(body) => {
+                let body = told_with(&mut head.headers, body);
+                Ok(whole(Response::from_parts(head, body)))
+            }
             Collected::Part(_) => {
                 Err(Fault::new(Kind::UpstreamDown, "the upstream's answer could not be read"))
             }
         }
+    }
+
+    /// Charges a batch whose results are there, so that it has ended: no need to wait for the job.
+    fn settle_beside(self: &Arc<Self>, batch: VendorBatch) {
+        let inner = self.clone();
+        self.tasks.spawn(async move {
+            if let Err(why) = inner.settle_ended(&batch).await {
+                tracing::warn!(batch = batch.id, "a batch can't be settled yet: {why}");
+            }
+        });
     }
 
     /// A batch, if it is the caller's own.

@@ -95,7 +95,7 @@ impl Inner {
             return self.pass(&endpoint, head, Dialect::Anthropic, body).await;
         }
         if call.api == Api::MessageBatches {
-            return self.make_batch(call).await;
+            return self.make_batch(call, gone).await;
         }
         let granted = self.grant(call).await?;
         let wants_trailer = wants_trailer(&call.head.headers);

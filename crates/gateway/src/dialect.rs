@@ -108,6 +108,8 @@ pub(crate) enum Route {
     Call(Api),
     /// The vendor's models: free, and answered by the vendor.
     Models,
+    /// The caller's batches: free.
+    Batches,
     /// Something about one batch: free.
     Batch(BatchRoute),
 }
@@ -160,6 +162,9 @@ pub(crate) fn route(method: &Method, path: &str, headers: &HeaderMap) -> (Dialec
     let dialect = if anthropic { Dialect::Anthropic } else { Dialect::OpenAi };
     if is_models && *method == Method::GET {
         return (dialect, Some(Route::Models));
+    }
+    if path == Api::MessageBatches.path() && *method == Method::GET {
+        return (Dialect::Anthropic, Some(Route::Batches));
     }
     if let Some((_, route)) = batch(method, path) {
         return (Dialect::Anthropic, Some(Route::Batch(route)));

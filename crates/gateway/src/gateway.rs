@@ -238,12 +238,16 @@ impl Inner {
                     let mut call = Call { api, payer, key, head, body, place };
                     self.call(&mut call, &mut gone).await
                 }
+                Route::Batches => {
+                    let (api, place) = (Api::MessageBatches, Some(place));
+                    self.list_batches(&Call { api, payer, key, head, body, place }).await
+                }
                 Route::Batch(route) => {
                     let (api, place) = (Api::MessageBatches, Some(place));
                     let id = dialect::batch(&head.method, head.uri.path());
                     let id = id.map(|(id, _)| id).unwrap_or_default();
-                    let call = Call { api, payer, key, head, body, place };
-                    self.ask_batch(&call, &id, route).await
+                    let mut call = Call { api, payer, key, head, body, place };
+                    self.ask_batch(&mut call, &id, route).await
                 }
             }
         };

@@ -97,9 +97,7 @@ impl Inner {
 
     /// What becomes of a call that the store could not hold: let through, if config says so.
     pub(crate) fn unheld(self: &Arc<Self>, key: Key, error: &StoreError) -> Result<(), Fault> {
-        if self.config.fail == Fail::Open {
-            metrics::counter!(names::FAIL_OPEN).increment(1);
-            tracing::error!("the budget store is down; a call is let through: {error}");
+        if self.lets_through(error) {
             return Ok(());
         }
         if matches!(error, StoreError::Unavailable(_) | StoreError::Closed) {
@@ -109,6 +107,16 @@ impl Inner {
             tokio::spawn(self.tasks.track_future(work));
         }
         Err(Fault::store(error))
+    }
+
+    /// Whether a call goes out without what the store could not hold.
+    pub(crate) fn lets_through(&self, error: &StoreError) -> bool {
+        let is_open = self.config.fail == Fail::Open;
+        if is_open {
+            metrics::counter!(names::FAIL_OPEN).increment(1);
+            tracing::error!("the budget store is down; a call is let through: {error}");
+        }
+        is_open
     }
 
     /// A demand at its model's price.
@@ -186,11 +194,16 @@ impl Inner {
     }
 
     pub(crate) async fn reserve(&self, call: &Call, bid: &Bid<'_>) -> Result<Outcome, EscrowError> {
+        self.try_reserve(bid.request(call)).await
+    }
+
+    /// Asks the store for a hold, unless it says nothing and nobody waits for it.
+    pub(crate) async fn try_reserve(&self, request: Reserve) -> Result<Outcome, EscrowError> {
         // One call now and then looks whether a silent store is back.
         if self.is_silent() && !self.quiet.admits() {
             return Err(self.silent().into());
         }
-        self.in_time(self.rooms.escrow.reserve(bid.request(call))).await
+        self.in_time(self.rooms.escrow.reserve(request)).await
     }
 
     /// Takes the tight bound. Long prompts are counted beside, for that takes its time.

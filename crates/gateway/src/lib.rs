@@ -18,6 +18,7 @@ mod fault;
 mod gateway;
 mod hold;
 pub mod names;
+mod passage;
 mod pool;
 mod quiet;
 mod reply;

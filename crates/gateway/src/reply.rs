@@ -1,4 +1,5 @@
-//! What the caller gets: a whole answer, or a vendor's stream that is metered as it passes.
+//! What the caller gets: a whole answer, a vendor's stream that is metered as it passes, or one
+//! that costs nothing.
 
 use std::{
     pin::Pin,
@@ -10,11 +11,12 @@ use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::{BodyExt, Full};
-use tokio::time::{Instant, Sleep, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::{
     abide::last_words,
     ending::Ending,
+    passage::{Idle, Passage},
     pool::Answer,
     settle::Tally,
     usage::{StreamReader, UsageChunkFilter},
@@ -43,8 +45,10 @@ pub enum BrokenStream {
 pub enum Reply {
     /// All of it.
     Whole(Full<Bytes>),
-    /// What the vendor sends, as it sends it.
+    /// What the vendor sends, as it sends it, metered.
     Stream(Box<Stream>),
+    /// The same where nothing is to be metered.
+    Passage(Box<Passage>),
 }
 
 impl Body for Reply {
@@ -58,6 +62,7 @@ impl Body for Reply {
         match self.get_mut() {
             Self::Whole(body) => Pin::new(body).poll_frame(context).map_err(|never| match never {}),
             Self::Stream(stream) => stream.poll_frame(context),
+            Self::Passage(passage) => passage.poll_frame(context),
         }
     }
 
@@ -65,6 +70,7 @@ impl Body for Reply {
         match self {
             Self::Whole(body) => body.is_end_stream(),
             Self::Stream(_) => false,
+            Self::Passage(passage) => passage.is_end_stream(),
         }
     }
 
@@ -72,6 +78,7 @@ impl Body for Reply {
         match self {
             Self::Whole(body) => body.size_hint(),
             Self::Stream(_) => SizeHint::default(),
+            Self::Passage(passage) => passage.size_hint(),
         }
     }
 }
@@ -84,9 +91,7 @@ pub struct Stream {
     over: Option<Option<BrokenStream>>,
     /// Takes out the usage that the caller has not asked for.
     filter: Option<UsageChunkFilter>,
-    /// Fires when nothing may have come for too long.
-    idle: Pin<Box<Sleep>>,
-    heard_at: Instant,
+    idle: Idle,
     wants_trailer: bool,
 }
 
@@ -111,8 +116,7 @@ impl Stream {
             flow: Some(Flow { incoming, reader, tally, idle_timeout }),
             over: None,
             filter,
-            idle: Box::pin(tokio::time::sleep(idle_timeout)),
-            heard_at: Instant::now(),
+            idle: Idle::new(idle_timeout),
             wants_trailer,
         }
     }
@@ -129,7 +133,7 @@ impl Stream {
             let mut pieces = Pieces::default();
             self.over = flow.gather(context, &mut pieces);
             if !pieces.is_empty() {
-                self.heard_at = Instant::now();
+                self.idle.heard();
                 let data = flow.meter(pieces, self.filter.as_mut());
                 if !data.is_empty() {
                     return Poll::Ready(Some(Ok(Frame::data(data))));
@@ -139,16 +143,10 @@ impl Stream {
             if self.over.is_some() {
                 continue;
             }
-            if self.idle.as_mut().poll(context).is_pending() {
+            if !self.idle.is_over(context) {
                 return Poll::Pending;
             }
-            // It is set anew when it fires, for pieces come far more often.
-            let until = self.heard_at + flow.idle_timeout;
-            if Instant::now() < until {
-                self.idle.as_mut().reset(until);
-            } else {
-                self.over = Some(Some(BrokenStream::Idle));
-            }
+            self.over = Some(Some(BrokenStream::Idle));
         }
     }
 

@@ -55,6 +55,8 @@ pub(crate) enum Act {
     Repeat(Vec<u8>, Vec<u8>),
     /// Sends a whole answer after a while.
     After(Duration, Vec<u8>),
+    /// Sends a whole answer to what was asked.
+    Reply(fn(&str) -> Vec<u8>),
 }
 
 /// A vendor on loopback.
@@ -82,10 +84,10 @@ impl Vendor {
                     if let Some(request) = hear(&mut stream).await {
                         let number = {
                             let mut all = all.lock().unwrap();
-                            all.push(request);
+                            all.push(request.clone());
                             all.len() - 1
                         };
-                        perform(&mut stream, act(number)).await;
+                        perform(&mut stream, act(number), &request).await;
                     }
                     count.fetch_sub(1, Ordering::SeqCst);
                 });
@@ -114,7 +116,7 @@ async fn hear(stream: &mut TcpStream) -> Option<String> {
     }
 }
 
-async fn perform(stream: &mut TcpStream, act: Act) {
+async fn perform(stream: &mut TcpStream, act: Act, request: &str) {
     match act {
         Act::Say(pieces) => say(stream, &pieces).await,
         Act::Hang(pieces) => {
@@ -134,6 +136,7 @@ async fn perform(stream: &mut TcpStream, act: Act) {
             let _ = tokio::time::timeout(pause, std::future::pending::<()>()).await;
             say(stream, &[answer]).await;
         }
+        Act::Reply(answer) => say(stream, &[answer(request)]).await,
     }
 }
 

@@ -80,7 +80,8 @@ fn told(name: &str, batch: &Batch) -> String {
         (false, false) => "in_progress",
     };
     let processing = if has_ended { 0 } else { batch.requests.len() };
-    let url = format!("\"/v1/messages/batches/{name}/results\"");
+    // As the vendor names it: at his own place, wherever he was asked.
+    let url = format!("\"https://api.anthropic.com/v1/messages/batches/{name}/results\"");
     let time = "\"2025-11-13T02:20:00Z\"";
     let words = [
         ("id", name),

@@ -20,7 +20,8 @@ use super::{
     },
     kept::{
         a_budget_keeps_what_it_wants_instead_of_a_refusal,
-        a_vendors_batch_is_kept_until_it_is_settled, an_estimated_charge_is_marked,
+        a_tenants_batches_are_listed_in_both_orders, a_vendors_batch_is_kept_until_it_is_settled,
+        an_estimated_charge_is_marked, open_batches_page_without_gaps,
     },
     key, model, quote, tenant, usd,
 };
@@ -60,6 +61,8 @@ cases![
     a_budget_keeps_what_it_wants_instead_of_a_refusal,
     an_estimated_charge_is_marked,
     a_vendors_batch_is_kept_until_it_is_settled,
+    open_batches_page_without_gaps,
+    a_tenants_batches_are_listed_in_both_orders,
     a_cloud_budget_is_kept_by_its_name,
     what_a_cloud_budget_has_told_it_never_tells_again,
     a_new_channel_begins_at_the_outboxs_end,

@@ -1,10 +1,12 @@
 //! Cases of what a store keeps beside balances.
 
-use focus::{ModelName, Scope};
+use focus::{ModelName, Scope, TenantId};
 use jiff::SignedDuration;
 
 use super::{Bench, call, key, model, quote, tenant, usd};
-use crate::{BudgetFilter, EscrowError, Overflow, Quote, Settle, VendorBatch, VendorHold};
+use crate::{
+    BudgetFilter, EscrowError, Overflow, Page, Quote, Settle, VendorBatch, VendorHold, VendorOrder,
+};
 
 pub(super) async fn a_budget_keeps_what_it_wants_instead_of_a_refusal(bench: &Bench) {
     let fallback = Overflow::Fallback(vec![model("n"), model("provider/o")]);
@@ -35,7 +37,70 @@ pub(super) async fn an_estimated_charge_is_marked(bench: &Bench) {
 }
 
 pub(super) async fn a_vendors_batch_is_kept_until_it_is_settled(bench: &Bench) {
-    let batch = |id: &str| VendorBatch {
+    let batch = |id| batch(bench, id);
+    let (first, second) = (batch("b-1"), batch("b-2"));
+    bench.store.put_batch(first.clone()).await.unwrap();
+    bench.hands.pass(SignedDuration::from_secs(1));
+    let second = VendorBatch { created_at: bench.hands.now(), ..second };
+    bench.store.put_batch(second.clone()).await.unwrap();
+    bench.store.put_batch(batch("b-1")).await.unwrap();
+    assert_eq!(bench.store.batch("b-1").await.unwrap(), Some(first.clone()));
+    assert_eq!(bench.store.batch("b-3").await.unwrap(), None);
+    let open = bench.store.open_batches(Page::first(10)).await.unwrap();
+    assert_eq!(open, [first, second.clone()]);
+    let at = bench.hands.now();
+    bench.store.settle_batch("b-1", at).await.unwrap();
+    bench.hands.pass(SignedDuration::from_secs(1));
+    bench.store.settle_batch("b-1", bench.hands.now()).await.unwrap();
+    let settled = bench.store.batch("b-1").await.unwrap().unwrap();
+    assert_eq!(settled.settled_at, Some(at));
+    assert_eq!(bench.store.open_batches(Page::first(10)).await.unwrap(), [second]);
+}
+
+pub(super) async fn open_batches_page_without_gaps(bench: &Bench) {
+    // Two were made at the same moment.
+    for (id, seconds) in [("b-4", 1), ("b-2", 0), ("b-1", 0), ("b-3", 1)] {
+        bench.hands.pass(SignedDuration::from_secs(seconds));
+        bench.store.put_batch(batch(bench, id)).await.unwrap();
+    }
+    let (mut page, mut found) = (Page::first(2), Vec::new());
+    loop {
+        let open = bench.store.open_batches(page).await.unwrap();
+        let Some(last) = open.last() else { break };
+        page = Page { after: Some(last.place()), limit: 2 };
+        // What is settled on the way moves nothing.
+        bench.store.settle_batch(&open[0].id, bench.hands.now()).await.unwrap();
+        found.extend(open.into_iter().map(|batch| batch.id));
+    }
+    assert_eq!(found, ["b-1", "b-2", "b-4", "b-3"]);
+}
+
+pub(super) async fn a_tenants_batches_are_listed_in_both_orders(bench: &Bench) {
+    let brite = TenantId::parse("brite").unwrap();
+    for (id, seconds) in [("b-4", 1), ("b-2", 0), ("b-1", 0), ("b-3", 1)] {
+        bench.hands.pass(SignedDuration::from_secs(seconds));
+        bench.store.put_batch(batch(bench, id)).await.unwrap();
+        let other = VendorBatch { tenant: brite.clone(), ..batch(bench, &format!("{id}-b")) };
+        bench.store.put_batch(other).await.unwrap();
+    }
+    bench.store.settle_batch("b-1", bench.hands.now()).await.unwrap();
+    for (order, expected) in [
+        (VendorOrder::Newest, ["b-3", "b-4", "b-2", "b-1"]),
+        (VendorOrder::Oldest, ["b-1", "b-2", "b-4", "b-3"]),
+    ] {
+        let (mut page, mut found) = (Page::first(3), Vec::new());
+        loop {
+            let mine = bench.store.batches_of(&tenant(), order, page).await.unwrap();
+            let Some(last) = mine.last() else { break };
+            page = Page { after: Some(last.place()), limit: 3 };
+            found.extend(mine.into_iter().map(|batch| batch.id));
+        }
+        assert_eq!(found, expected);
+    }
+}
+
+fn batch(bench: &Bench, id: &str) -> VendorBatch {
+    VendorBatch {
         id: id.to_owned(),
         tenant: tenant(),
         upstream: "vendor".to_owned(),
@@ -46,23 +111,5 @@ pub(super) async fn a_vendors_batch_is_kept_until_it_is_settled(bench: &Bench) {
         }],
         created_at: bench.hands.now(),
         settled_at: None,
-    };
-    let (first, second) = (batch("b-1"), batch("b-2"));
-    bench.store.put_batch(first.clone()).await.unwrap();
-    bench.hands.pass(SignedDuration::from_secs(1));
-    let second = VendorBatch { created_at: bench.hands.now(), ..second };
-    bench.store.put_batch(second.clone()).await.unwrap();
-    bench.store.put_batch(batch("b-1")).await.unwrap();
-    assert_eq!(bench.store.batch("b-1").await.unwrap(), Some(first.clone()));
-    assert_eq!(bench.store.batch("b-3").await.unwrap(), None);
-    let open = bench.store.open_batches(10).await.unwrap();
-    assert_eq!(open, [first.clone(), second.clone()]);
-    assert_eq!(bench.store.open_batches(1).await.unwrap(), std::slice::from_ref(&first));
-    let at = bench.hands.now();
-    bench.store.settle_batch("b-1", at).await.unwrap();
-    bench.hands.pass(SignedDuration::from_secs(1));
-    bench.store.settle_batch("b-1", bench.hands.now()).await.unwrap();
-    let settled = bench.store.batch("b-1").await.unwrap().unwrap();
-    assert_eq!(settled.settled_at, Some(at));
-    assert_eq!(bench.store.open_batches(10).await.unwrap(), [second]);
+    }
 }

@@ -15,7 +15,7 @@ use crate::{
     Following, Key, KeyRecord, Keys, Lease, LedgerFilter, Line, NewDelivery, Notice, Outbox,
     Outcome, Pace, Page, Prices, Records, Release, Reservation, ReservationFilter, Reserve,
     Resolve, Settle, Standing, Step, Store, StoreError, Tenant, Tenants, Upkeep, UsageQuery,
-    UsageRow, VendorBatch, VendorBatches, Verification,
+    UsageRow, VendorBatch, VendorBatches, VendorOrder, Verification,
 };
 
 /// Each role is played by the part that is named for it.
@@ -95,7 +95,12 @@ role!(Keys by rest or StoreError:
 role!(VendorBatches by rest or StoreError:
     put_batch(batch: VendorBatch) -> (),
     batch(id: &str) -> Option<VendorBatch>,
-    open_batches(limit: usize) -> Vec<VendorBatch>,
+    open_batches(page: Page<(Timestamp, String)>) -> Vec<VendorBatch>,
+    batches_of(
+        tenant: &TenantId,
+        order: VendorOrder,
+        page: Page<(Timestamp, String)>
+    ) -> Vec<VendorBatch>,
     settle_batch(id: &str, at: Timestamp) -> (),
 );
 role!(Prices by rest or StoreError:

@@ -1,35 +1,42 @@
 //! A batch's end: from the vendor's word that it has ended to the ledger.
 //!
 //! What can't be settled now is tried again, under the same keys, so that nothing is charged twice.
-//! Invariant: a batch is marked as settled when its results were charged (of results that can't be
-//! read nothing is), or when the vendor does not know it any more and would have no results either.
+//! Invariants: nothing is charged before all results were read, to their true end; a batch is
+//! marked as settled when they were charged (of results that can't be read nothing is), or when the
+//! vendor does not know it any more and would have no results either.
 
-use std::fmt;
+use std::{fmt, sync::Arc, time::Duration};
 
-use budget::{EscrowError, Quote, StoreError, VendorBatch, VendorHold};
+use budget::{EscrowError, Page, StoreError, VendorBatch};
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use futures_util::{StreamExt, stream};
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Version, header};
+use http_body_util::BodyExt;
 use jiff::{SignedDuration, Timestamp};
-use money::{Money, PriceBook, ServiceTier, TokenUsage};
+use money::PriceBook;
 use serde::Deserialize;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 use uuid::Uuid;
 
-use super::keys;
+use super::{keys, results::Results};
 use crate::{
     call::{Collected, collect},
     dialect::Api,
     fault::{Fault, Kind},
     gateway::Inner,
+    pool::Answer,
     spool::Charge,
-    upstream::{Outgoing, name_of},
-    usage::{self, Used},
+    upstream::{Endpoint, Outgoing, name_of},
 };
 
 /// The vendor keeps results for 29 days; one day more.
 const RESULTS_KEPT: SignedDuration = SignedDuration::from_hours(30 * 24);
-/// Batches that are asked for at a time.
+/// Batches that are read at a time.
 const OPEN_MOST: usize = 1_000;
+/// Batches that are looked after at a time: one whose results are long keeps no other waiting.
+const AT_A_TIME: usize = 4;
+/// How long results may take to arrive: they may have hundreds of thousands of lines.
+const RESULTS_TIMEOUT: Duration = Duration::from_secs(3600);
 /// When a caller may come again whose batch could not be settled, in seconds.
 const RETRY_AFTER: i64 = 5;
 
@@ -55,6 +62,10 @@ impl fmt::Display for Unsettled {
 }
 
 impl Unsettled {
+    fn vendor(why: &str) -> Self {
+        Self::Vendor(why.to_owned())
+    }
+
     /// What a caller is told who wants a batch to be forgotten.
     pub(super) fn fault(&self, id: &str) -> Fault {
         let kept = format!("batch {id} is not forgotten before it is charged");
@@ -72,21 +83,28 @@ impl Unsettled {
 impl Inner {
     /// Charges the batches that have ended.
     pub(crate) async fn settle_batches(&self) {
-        let open = match self.rooms.batches.open_batches(OPEN_MOST).await {
-            Ok(open) => open,
-            Err(error) => {
-                tracing::warn!("open batches can't be read yet: {error}");
-                return;
-            }
-        };
-        for batch in open {
-            match self.settle_if_ended(&batch).await {
-                Ok(_) => {}
-                Err(Unsettled::Unknown) if is_lost(&batch, self.now()) => {
-                    self.give_up(&batch).await
+        let mut page = Page::first(OPEN_MOST);
+        loop {
+            let open = match self.rooms.batches.open_batches(page).await {
+                Ok(open) => open,
+                Err(error) => {
+                    tracing::warn!("open batches can't be read yet: {error}");
+                    return;
                 }
-                Err(why) => tracing::warn!(batch = batch.id, "a batch can't be settled yet: {why}"),
-            }
+            };
+            // Those that can't be settled must not keep later ones out of sight.
+            let Some(last) = open.last() else { return };
+            page = Page { after: Some(last.place()), limit: OPEN_MOST };
+            let look_after = |batch| async move { self.look_after(&batch).await };
+            stream::iter(open).for_each_concurrent(AT_A_TIME, look_after).await;
+        }
+    }
+
+    async fn look_after(&self, batch: &VendorBatch) {
+        match self.settle_if_ended(batch).await {
+            Ok(_) => {}
+            Err(Unsettled::Unknown) if is_lost(batch, self.now()) => self.give_up(batch).await,
+            Err(why) => tracing::warn!(batch = batch.id, "a batch can't be settled yet: {why}"),
         }
     }
 
@@ -105,13 +123,19 @@ impl Inner {
         struct State {
             processing_status: String,
         }
-        let (status, body) = self.get(batch, "").await?;
+        let (endpoint, response) = self.get(batch, "").await?;
+        let status = response.status();
         if status == StatusCode::NOT_FOUND {
             return Err(Unsettled::Unknown);
         }
         if !status.is_success() {
             return Err(Unsettled::Vendor(format!("asked for it, the vendor says {status}")));
         }
+        let until = Instant::now() + endpoint.config.timeout;
+        let body = collect(response.into_body(), self.config.answer_limit, until).await;
+        let Collected::Whole(body) = body else {
+            return Err(Unsettled::vendor("its answer broke off, or was too long"));
+        };
         let state: State = serde_json::from_slice(&body)
             .map_err(|error| Unsettled::Vendor(format!("how it stands can't be read: {error}")))?;
         Ok(state.processing_status == "ended")
@@ -119,13 +143,8 @@ impl Inner {
 
     /// Charges what each request has used, by model. What can't be done now is done later.
     pub(super) async fn settle_ended(&self, batch: &VendorBatch) -> Result<(), Unsettled> {
-        let (status, body) = self.get(batch, "/results").await?;
-        if !status.is_success() {
-            let why = format!("asked for its results, the vendor says {status}");
-            return Err(Unsettled::Vendor(why));
-        }
         let book = (self.rooms.prices)();
-        for charge in charges(batch, &book, &body) {
+        for charge in self.results(batch, &book).await? {
             let tenant = charge.call.tenant.clone();
             match self.in_time(self.rooms.escrow.settle(charge.settle())).await {
                 Ok(_) => self.lines.freed(&tenant),
@@ -156,103 +175,70 @@ impl Inner {
         );
     }
 
+    /// What each hold is charged, by results that have come to their end.
+    async fn results(
+        &self,
+        batch: &VendorBatch,
+        book: &PriceBook,
+    ) -> Result<Vec<Charge>, Unsettled> {
+        let (endpoint, response) = self.get(batch, "/results").await?;
+        let status = response.status();
+        if !status.is_success() {
+            let why = format!("asked for its results, the vendor says {status}");
+            return Err(Unsettled::Vendor(why));
+        }
+        if !tells_its_end(&response) {
+            return Err(Unsettled::vendor("whether its results are whole can't be told"));
+        }
+        let mut body = response.into_body();
+        let mut results = Results::new(batch, book, self.config.answer_limit);
+        let read = async {
+            loop {
+                match timeout(endpoint.config.idle_timeout, body.frame()).await {
+                    Ok(Some(Ok(frame))) => {
+                        if let Ok(data) = frame.into_data() {
+                            results.feed(&data);
+                        }
+                    }
+                    Ok(None) => return Ok(()),
+                    Ok(Some(Err(_))) => return Err(Unsettled::vendor("its results broke off")),
+                    Err(_) => return Err(Unsettled::vendor("its results stopped coming")),
+                }
+            }
+        };
+        let late = |_| Unsettled::vendor("its results did not come in time");
+        timeout(RESULTS_TIMEOUT, read).await.map_err(late)??;
+        Ok(results.end())
+    }
+
     async fn get(
         &self,
         batch: &VendorBatch,
         place: &str,
-    ) -> Result<(StatusCode, Bytes), Unsettled> {
-        let vendor = |why: &str| Unsettled::Vendor(why.to_owned());
-        let endpoint = self.upstream_of(batch).map_err(|_| vendor("its upstream is gone"))?;
+    ) -> Result<(Arc<Endpoint>, Response<Answer>), Unsettled> {
+        let gone = |_| Unsettled::vendor("its upstream is gone");
+        let endpoint = self.upstream_of(batch).map_err(gone)?.clone();
         let mut headers = HeaderMap::new();
         headers.insert("anthropic-version", HeaderValue::from_static("2023-06-01"));
         let path = format!("{}/{}{place}", Api::MessageBatches.path(), batch.id);
         let id = name_of(Uuid::now_v7());
         let call = Outgoing { id, method: Method::GET, path, headers, body: Bytes::new() };
         let sent = endpoint.send(call).await;
-        let response = sent.map_err(|failure| vendor(&failure.to_string()))?;
-        let status = response.status();
-        let until = Instant::now() + endpoint.config.timeout;
-        match collect(response.into_body(), 8 * self.config.answer_limit, until).await {
-            Collected::Whole(body) => Ok((status, body)),
-            Collected::Part(_) => Err(vendor("its answer broke off, or was too long")),
-        }
+        let response = sent.map_err(|failure| Unsettled::Vendor(failure.to_string()))?;
+        Ok((endpoint, response))
     }
+}
+
+/// Whether its end can be told from a connection that has failed.
+fn tells_its_end(response: &Response<Answer>) -> bool {
+    let headers = response.headers();
+    response.version() == Version::HTTP_2
+        || headers.contains_key(header::CONTENT_LENGTH)
+        || headers.contains_key(header::TRANSFER_ENCODING)
 }
 
 /// Whether nothing is to be expected any more of a batch that the vendor does not know. Before that
 /// he may have been asked by a wrong key.
 fn is_lost(batch: &VendorBatch, now: Timestamp) -> bool {
     now.duration_since(batch.created_at) > RESULTS_KEPT
-}
-
-/// What each hold of a batch is charged: the sum over its requests' results, one a line. Where a
-/// result that has succeeded can't be read, nothing is charged: the hold stays, and is for policy.
-fn charges(batch: &VendorBatch, book: &PriceBook, results: &[u8]) -> Vec<Charge> {
-    #[derive(Deserialize)]
-    struct Line<'a> {
-        #[serde(borrow)]
-        result: Outcome<'a>,
-    }
-    #[derive(Deserialize)]
-    struct Outcome<'a> {
-        #[serde(rename = "type")]
-        kind: String,
-        #[serde(borrow)]
-        message: Option<&'a serde_json::value::RawValue>,
-    }
-    #[derive(Deserialize)]
-    struct Named {
-        model: String,
-    }
-    let mut sums: Vec<(Money, TokenUsage, bool)> =
-        batch.holds.iter().map(|_| (Money::ZERO, TokenUsage::default(), true)).collect();
-    for line in results.split(|byte| *byte == b'\n').filter(|line| !line.trim_ascii().is_empty()) {
-        let result = match serde_json::from_slice(line) {
-            // Errored, cancelled and expired requests cost nothing.
-            Ok(Line { result }) if result.kind != "succeeded" => continue,
-            Ok(Line { result }) => result.message.map(|message| message.get()),
-            Err(_) => None,
-        };
-        let read = result.and_then(|message| {
-            let used = usage::from_answer(Api::Messages, message.as_bytes())?;
-            let Named { model } = serde_json::from_str(message).ok()?;
-            Some((used, model))
-        });
-        let Some((used, model)) = read else {
-            tracing::error!(
-                batch = batch.id,
-                "a result can't be read; what is held stays held, and is decided by policy"
-            );
-            return Vec::new();
-        };
-        let used = Used { tier: ServiceTier::Batch, ..used };
-        let canonical = book.canonical(&model);
-        let of = |hold: &VendorHold| {
-            hold.call.model.as_str() == canonical || hold.models.contains(&model)
-        };
-        // A model that nobody asked for has answered in place of the first.
-        let place = batch.holds.iter().position(of).unwrap_or(0);
-        let (Some(hold), Some(sum)) = (batch.holds.get(place), sums.get_mut(place)) else {
-            continue;
-        };
-        let price = book.price(hold.call.model.as_str(), batch.created_at);
-        match price.and_then(|price| used.charge(price).ok()) {
-            Some((cost, _)) => sum.0 = sum.0.checked_add(cost).unwrap_or(Money::MAX),
-            None => sum.2 = false,
-        }
-        sum.1 = sum.1.checked_add(&used.tokens).unwrap_or(sum.1);
-    }
-    let charge =
-        |(hold, (cost, usage, is_priced)): (&VendorHold, (Money, TokenUsage, bool))| Charge {
-            key: hold.key,
-            call: hold.call.clone(),
-            actual: Quote {
-                usage,
-                tier: ServiceTier::Batch,
-                amount: is_priced.then_some(cost),
-                given: is_priced,
-                estimated: false,
-            },
-        };
-    batch.holds.iter().zip(sums).map(charge).collect()
 }

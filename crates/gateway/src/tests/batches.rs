@@ -5,6 +5,10 @@ use jiff::SignedDuration;
 
 use super::*;
 
+mod holding;
+mod list;
+mod results;
+
 const ID: &str = "msgbatch_013Zva2CMHLNnXjNJJKqJ2EF";
 
 fn batch() -> Value {
@@ -98,7 +102,6 @@ async fn a_batch_is_its_tenants_own() {
         assert_eq!(foreign.status.as_u16(), 404);
     }
     assert_eq!(ask(&bench, "POST", &format!("/{ID}/cancel"), "brite").await.status.as_u16(), 404);
-    assert_eq!(ask(&bench, "GET", "", "acme").await.status.as_u16(), 404, "no list of all");
     assert_eq!(ask(&bench, "GET", &format!("/{ID}"), "acme").await.status.as_u16(), 200);
     assert_eq!(bench.vendor.requests(), 2);
 }
@@ -184,7 +187,7 @@ async fn a_batch_that_the_store_has_already_stays_settled_when_it_is_delivered()
     bench.store.set_down(false);
     bench.gateway.tend().await;
     assert_eq!(bench.gateway.spooled(), 0);
-    assert_eq!(bench.store.open_batches(10).await.unwrap(), []);
+    assert_eq!(bench.store.open_batches(Page::first(10)).await.unwrap(), []);
 }
 
 #[tokio::test]
@@ -298,7 +301,7 @@ async fn a_batch_that_the_vendor_does_not_know_is_given_up_after_a_month() {
     bench.store.set_down(true);
     bench.gateway.settle_batches().await;
     let open = || async {
-        let open = bench.store.open_batches(10).await.unwrap();
+        let open = bench.store.open_batches(Page::first(10)).await.unwrap();
         open.into_iter().map(|batch| batch.id).collect::<Vec<_>>()
     };
     assert_eq!(open().await, ["old", "x", "young"], "the store is down");
@@ -306,6 +309,26 @@ async fn a_batch_that_the_vendor_does_not_know_is_given_up_after_a_month() {
     bench.gateway.settle_batches().await;
     // Of the one at an upstream that is gone from the config the vendor has said nothing.
     assert_eq!(open().await, ["x", "young"]);
+}
+
+#[tokio::test]
+async fn batches_that_can_not_be_settled_hide_no_later_ones() {
+    let answers = [state("in_progress"), state("ended"), results()];
+    let bench = Bench::start(move |number| Act::Say(vec![answers[number].clone()])).await;
+    for number in 0..2_000 {
+        let batch = VendorBatch {
+            id: format!("msgbatch_{number}"),
+            tenant: TenantId::parse("acme").unwrap(),
+            upstream: "gone".to_owned(),
+            holds: Vec::new(),
+            created_at: Timestamp::now(),
+            settled_at: None,
+        };
+        bench.store.put_batch(batch).await.unwrap();
+    }
+    bench.send("/v1/messages/batches", &batch()).await;
+    bench.gateway.settle_batches().await;
+    assert!(held(&bench).await.iter().all(|call| call.state == State::Settled));
 }
 
 #[tokio::test]

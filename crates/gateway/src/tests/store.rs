@@ -1,6 +1,6 @@
 //! A store that fails when it is told to.
 
-use budget::{KeyRecord, VendorBatch, VendorBatches};
+use budget::{KeyRecord, VendorBatch, VendorBatches, VendorOrder};
 use uuid::Uuid;
 
 use super::*;
@@ -19,6 +19,8 @@ pub(crate) struct Store {
     pub(crate) holds: AtomicUsize,
     /// It goes down after so many more.
     pub(crate) holds_left: AtomicUsize,
+    /// Whoever asks for the hold after so many more panics.
+    pub(crate) panics_after: AtomicUsize,
     /// Settles that were asked for.
     pub(crate) settles: AtomicUsize,
     pub(crate) releases: AtomicUsize,
@@ -34,6 +36,7 @@ impl Store {
             corrupt: Mutex::default(),
             holds: AtomicUsize::new(0),
             holds_left: AtomicUsize::new(usize::MAX),
+            panics_after: AtomicUsize::new(usize::MAX),
             settles: AtomicUsize::new(0),
             releases: AtomicUsize::new(0),
         }
@@ -85,6 +88,7 @@ impl Escrow for Store {
         if self.holds_left.fetch_sub(1, Ordering::SeqCst) == 0 {
             self.set_down(true);
         }
+        assert_ne!(self.panics_after.fetch_sub(1, Ordering::SeqCst), 0, "as it was told to");
         self.up()?;
         let outcome = self.memory.reserve(request).await;
         if self.is_silent.load(Ordering::SeqCst) {
@@ -180,8 +184,20 @@ impl VendorBatches for Store {
         self.memory.batch(id).await
     }
 
-    async fn open_batches(&self, limit: usize) -> Result<Vec<VendorBatch>, StoreError> {
-        self.memory.open_batches(limit).await
+    async fn open_batches(
+        &self,
+        page: Page<(Timestamp, String)>,
+    ) -> Result<Vec<VendorBatch>, StoreError> {
+        self.memory.open_batches(page).await
+    }
+
+    async fn batches_of(
+        &self,
+        tenant: &TenantId,
+        order: VendorOrder,
+        page: Page<(Timestamp, String)>,
+    ) -> Result<Vec<VendorBatch>, StoreError> {
+        self.memory.batches_of(tenant, order, page).await
     }
 
     async fn settle_batch(&self, id: &str, at: Timestamp) -> Result<(), StoreError> {

@@ -12,7 +12,7 @@ use budget::{
     Following, Key, KeyRecord, Keys, Lease, LedgerFilter, Line, Memory, NewDelivery, Notice,
     Outbox, Outcome, Pace, Page, Prices, Records, Release, Reservation, ReservationFilter, Reserve,
     Resolve, Settle, Standing, Step, StoreError, Tenant, Tenants, Upkeep, UsageQuery, UsageRow,
-    VendorBatch, VendorBatches, Verification,
+    VendorBatch, VendorBatches, VendorOrder, Verification,
 };
 use focus::TenantId;
 use jiff::Timestamp;
@@ -124,7 +124,12 @@ role!(Keys, StoreError,
 role!(VendorBatches, StoreError,
     put_batch(batch: VendorBatch) -> (),
     batch(id: &str) -> Option<VendorBatch>,
-    open_batches(limit: usize) -> Vec<VendorBatch>,
+    open_batches(page: Page<(Timestamp, String)>) -> Vec<VendorBatch>,
+    batches_of(
+        tenant: &TenantId,
+        order: VendorOrder,
+        page: Page<(Timestamp, String)>
+    ) -> Vec<VendorBatch>,
     settle_batch(id: &str, at: Timestamp) -> (),
 );
 role!(Prices, StoreError,

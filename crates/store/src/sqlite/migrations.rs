@@ -7,7 +7,7 @@ use rusqlite::{Connection, TransactionBehavior};
 use crate::OpenError;
 
 /// The schema's steps; the file's `user_version` says how many it has taken.
-const STEPS: [&str; 9] = [
+const STEPS: [&str; 10] = [
     include_str!("migrations/0001_ledger.sql"),
     include_str!("migrations/0002_tail.sql"),
     include_str!("migrations/0003_arrival.sql"),
@@ -17,6 +17,7 @@ const STEPS: [&str; 9] = [
     include_str!("migrations/0007_cloud_budgets.sql"),
     include_str!("migrations/0008_deliveries.sql"),
     include_str!("migrations/0009_cover.sql"),
+    include_str!("migrations/0010_batches.sql"),
 ];
 
 /// Marks a file as Bursar's: the ASCII letters "Burs".

@@ -1,7 +1,8 @@
 //! Batches at vendors.
 
-use ::budget::{StoreError, VendorBatch, VendorBatches};
+use ::budget::{Page, StoreError, VendorBatch, VendorBatches, VendorOrder};
 use async_trait::async_trait;
+use focus::TenantId;
 use jiff::Timestamp;
 
 use super::{Sqlite, load, row, save};
@@ -30,13 +31,52 @@ impl VendorBatches for Sqlite {
         Ok(self.readers.read(find).await?.pop())
     }
 
-    async fn open_batches(&self, limit: usize) -> Result<Vec<VendorBatch>, StoreError> {
-        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    async fn open_batches(
+        &self,
+        page: Page<(Timestamp, String)>,
+    ) -> Result<Vec<VendorBatch>, StoreError> {
+        let limit = i64::try_from(page.limit).unwrap_or(i64::MAX);
+        let (at, id) = page.after.unwrap_or((Timestamp::MIN, String::new()));
         let sql = "select * from vendor_batch
-            where settled_at is null
+            where settled_at is null and (created_at, batch_id) > (?1, ?2)
             order by created_at, batch_id
-            limit ?1";
-        self.readers.read(move |db| load::rows(db, sql, &[&limit], row::vendor_batch)).await
+            limit ?3";
+        let list = move |db: &rusqlite::Connection| {
+            load::rows(db, sql, &[&at.as_microsecond(), &id, &limit], row::vendor_batch)
+        };
+        self.readers.read(list).await
+    }
+
+    async fn batches_of(
+        &self,
+        tenant: &TenantId,
+        order: VendorOrder,
+        page: Page<(Timestamp, String)>,
+    ) -> Result<Vec<VendorBatch>, StoreError> {
+        let tenant = tenant.to_string();
+        let limit = i64::try_from(page.limit).unwrap_or(i64::MAX);
+        let (sql, first) = match order {
+            VendorOrder::Newest => (
+                "select * from vendor_batch
+                where tenant_id = ?1 and (created_at, batch_id) < (?2, ?3)
+                order by created_at desc, batch_id desc
+                limit ?4",
+                Timestamp::MAX,
+            ),
+            VendorOrder::Oldest => (
+                "select * from vendor_batch
+                where tenant_id = ?1 and (created_at, batch_id) > (?2, ?3)
+                order by created_at, batch_id
+                limit ?4",
+                Timestamp::MIN,
+            ),
+        };
+        let (at, id) = page.after.unwrap_or((first, String::new()));
+        let list = move |db: &rusqlite::Connection| {
+            let at = at.as_microsecond();
+            load::rows(db, sql, &[&tenant, &at, &id, &limit], row::vendor_batch)
+        };
+        self.readers.read(list).await
     }
 
     async fn settle_batch(&self, id: &str, at: Timestamp) -> Result<(), StoreError> {
