@@ -184,7 +184,7 @@ impl Inner {
         // Before the store is asked, so that what is delivered meanwhile is found.
         let is_spooled =
             self.spool.records() > 0 && self.spool.has_batch(id, &call.payer.tenant).await;
-        let found = self.in_time(self.rooms.batches.batch(id)).await;
+        let found = self.if_heard(self.rooms.batches.batch(id)).await;
         match found.map_err(|error| Fault::store(&error))? {
             Some(batch) if batch.tenant == call.payer.tenant => Ok(batch),
             None if is_spooled => {

@@ -45,6 +45,8 @@ const RETRY_AFTER: i64 = 5;
 pub(super) enum Unsettled {
     /// The vendor does not know it.
     Unknown,
+    /// The vendor knows it, and has no results of it.
+    NoResults,
     /// The vendor does not tell what it has cost.
     Vendor(String),
     /// The store can't be told.
@@ -55,6 +57,7 @@ impl fmt::Display for Unsettled {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unknown => f.write_str("the vendor does not know it"),
+            Self::NoResults => f.write_str("the vendor has no results of it"),
             Self::Vendor(why) => f.write_str(why),
             Self::Store(error) => error.fmt(f),
         }
@@ -71,7 +74,7 @@ impl Unsettled {
         let kept = format!("batch {id} is not forgotten before it is charged");
         let fault = match self {
             Self::Store(error) => Fault::new(Kind::StoreDown, format!("{error}: {kept}")),
-            Self::Unknown | Self::Vendor(_) => {
+            Self::Unknown | Self::NoResults | Self::Vendor(_) => {
                 let message = format!("the upstream does not tell now what it has cost: {kept}");
                 Fault::new(Kind::UpstreamDown, message)
             }
@@ -103,7 +106,9 @@ impl Inner {
     async fn look_after(&self, batch: &VendorBatch) {
         match self.settle_if_ended(batch).await {
             Ok(_) => {}
-            Err(Unsettled::Unknown) if is_lost(batch, self.now()) => self.give_up(batch).await,
+            Err(Unsettled::Unknown | Unsettled::NoResults) if is_lost(batch, self.now()) => {
+                self.give_up(batch).await;
+            }
             Err(why) => tracing::warn!(batch = batch.id, "a batch can't be settled yet: {why}"),
         }
     }
@@ -170,8 +175,8 @@ impl Inner {
             tenant = %batch.tenant,
             upstream = batch.upstream,
             keys = ?keys(&batch.holds),
-            "the vendor does not know a batch any more: it was not charged, and its holds, which \
-             have run out, are decided by policy"
+            "the vendor does not know a batch any more, or its results: it was not charged, and \
+             its holds, which have run out, are decided by policy"
         );
     }
 
@@ -183,6 +188,9 @@ impl Inner {
     ) -> Result<Vec<Charge>, Unsettled> {
         let (endpoint, response) = self.get(batch, "/results").await?;
         let status = response.status();
+        if status == StatusCode::NOT_FOUND {
+            return Err(Unsettled::NoResults);
+        }
         if !status.is_success() {
             let why = format!("asked for its results, the vendor says {status}");
             return Err(Unsettled::Vendor(why));
@@ -237,8 +245,8 @@ fn tells_its_end(response: &Response<Answer>) -> bool {
         || headers.contains_key(header::TRANSFER_ENCODING)
 }
 
-/// Whether nothing is to be expected any more of a batch that the vendor does not know. Before that
-/// he may have been asked by a wrong key.
+/// Whether nothing is to be expected any more of a batch that the vendor does not know, or of whose
+/// results he knows nothing. Before that he may have been asked by a wrong key.
 fn is_lost(batch: &VendorBatch, now: Timestamp) -> bool {
     now.duration_since(batch.created_at) > RESULTS_KEPT
 }

@@ -46,6 +46,18 @@ fn results() -> Vec<u8> {
     .into_bytes()
 }
 
+/// A batch that was made so many hours ago, with nothing held.
+fn old_batch(id: &str, upstream: &str, hours: i64) -> VendorBatch {
+    VendorBatch {
+        id: id.to_owned(),
+        tenant: TenantId::parse("acme").unwrap(),
+        upstream: upstream.to_owned(),
+        holds: Vec::new(),
+        created_at: Timestamp::now() - SignedDuration::from_hours(hours),
+        settled_at: None,
+    }
+}
+
 async fn ask(bench: &Bench, method: &str, place: &str, tenant: &str) -> Answer {
     let request = Request::builder()
         .method(method)
@@ -284,19 +296,10 @@ async fn what_has_not_ended_is_not_deleted_and_what_is_unknown_the_vendor_refuse
 #[tokio::test]
 async fn a_batch_that_the_vendor_does_not_know_is_given_up_after_a_month() {
     let bench = Bench::start(|_| Act::Say(vec![answer(404, &json!({}))])).await;
-    let now = Timestamp::now();
     for (id, hours, upstream) in
         [("young", 28 * 24, "claude"), ("old", 31 * 24, "claude"), ("x", 31 * 24, "y")]
     {
-        let batch = VendorBatch {
-            id: id.to_owned(),
-            tenant: TenantId::parse("acme").unwrap(),
-            upstream: upstream.to_owned(),
-            holds: Vec::new(),
-            created_at: now - SignedDuration::from_hours(hours),
-            settled_at: None,
-        };
-        bench.store.put_batch(batch).await.unwrap();
+        bench.store.put_batch(old_batch(id, upstream, hours)).await.unwrap();
     }
     bench.store.set_down(true);
     bench.gateway.settle_batches().await;
@@ -312,18 +315,26 @@ async fn a_batch_that_the_vendor_does_not_know_is_given_up_after_a_month() {
 }
 
 #[tokio::test]
+async fn a_batch_whose_results_are_gone_is_given_up_after_a_month() {
+    for (hours, left) in [(28 * 24, 1), (31 * 24, 0)] {
+        let act = |number| match number {
+            0 => Act::Say(vec![state("ended")]),
+            _ => Act::Say(vec![answer(404, &json!({}))]),
+        };
+        let bench = Bench::start(act).await;
+        bench.store.put_batch(old_batch("old", "claude", hours)).await.unwrap();
+        bench.gateway.settle_batches().await;
+        let open = bench.store.open_batches(Page::first(10)).await.unwrap();
+        assert_eq!((open.len(), bench.vendor.requests()), (left, 2));
+    }
+}
+
+#[tokio::test]
 async fn batches_that_can_not_be_settled_hide_no_later_ones() {
     let answers = [state("in_progress"), state("ended"), results()];
     let bench = Bench::start(move |number| Act::Say(vec![answers[number].clone()])).await;
     for number in 0..2_000 {
-        let batch = VendorBatch {
-            id: format!("msgbatch_{number}"),
-            tenant: TenantId::parse("acme").unwrap(),
-            upstream: "gone".to_owned(),
-            holds: Vec::new(),
-            created_at: Timestamp::now(),
-            settled_at: None,
-        };
+        let batch = old_batch(&format!("msgbatch_{number}"), "gone", 0);
         bench.store.put_batch(batch).await.unwrap();
     }
     bench.send("/v1/messages/batches", &batch()).await;
