@@ -72,4 +72,6 @@ pub trait VendorBatches: Send + Sync {
     ) -> Result<Vec<VendorBatch>, StoreError>;
     /// A batch's results were charged; an earlier time already set stays.
     async fn settle_batch(&self, id: &str, at: Timestamp) -> Result<(), StoreError>;
+    /// A settled batch was deleted at its vendor; one that is not settled stays.
+    async fn forget_batch(&self, id: &str) -> Result<(), StoreError>;
 }

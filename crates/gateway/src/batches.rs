@@ -20,9 +20,10 @@ use http::{Method, Response};
 use serde::Deserialize;
 use tokio::time::Instant;
 
+pub(crate) use self::settle::Charging;
 use self::{settle::Unsettled, told::told_with};
 use crate::{
-    abide::Gone,
+    abide::{Gone, last_words},
     call::{Collected, collect, fault, outgoing_of, unmetered},
     demand,
     dialect::{BatchRoute, Dialect},
@@ -33,7 +34,7 @@ use crate::{
     pool::Failure,
     reply::{COST, FREE, Reply},
     spool::Untold,
-    upstream::{Endpoint, returned},
+    upstream::{Endpoint, is_unsure, returned},
 };
 
 impl Inner {
@@ -67,20 +68,26 @@ impl Inner {
             }
         };
         let (mut head, body) = response.into_parts();
+        // Where he may have taken it, the holds stay as they do without an answer.
+        let is_refusal = !head.status.is_success() && !is_unsure(head.status);
         let until = Instant::now() + endpoint.config.timeout;
         let mut body = match collect(body, self.config.answer_limit, until).await {
             Collected::Whole(body) => body,
+            Collected::Part(_) if is_refusal => {
+                self.free(&holds).await;
+                return Err(Fault::new(Kind::UpstreamDown, "the upstream's refusal broke off"));
+            }
             Collected::Part(_) => {
                 let message = "the upstream's answer broke off; the batch may have been made, and \
                                its money stays held";
                 return Err(Fault::new(Kind::UpstreamDown, message));
             }
         };
-        if head.status.is_success() {
+        if is_refusal {
+            self.free(&holds).await;
+        } else if head.status.is_success() {
             self.keep_batch(call, &endpoint, holds, &body).await;
             body = told_with(&mut head.headers, body);
-        } else {
-            self.free(&holds).await;
         }
         returned(&mut head.headers);
         head.headers.insert(COST, FREE);
@@ -149,6 +156,9 @@ impl Inner {
         let (mut head, body) = response.into_parts();
         returned(&mut head.headers);
         head.headers.insert(COST, FREE);
+        if call.head.method == Method::DELETE && head.status.is_success() {
+            self.forget(&batch).await;
+        }
         if route == BatchRoute::Results && head.status.is_success() {
             if batch.settled_at.is_none() {
                 self.settle_beside(batch);
@@ -169,12 +179,21 @@ impl Inner {
         }
     }
 
+    /// Lists a batch no more that the vendor has forgotten; its charges stay in the ledger.
+    async fn forget(&self, batch: &VendorBatch) {
+        if let Err(error) = self.if_heard(self.rooms.batches.forget_batch(&batch.id)).await {
+            tracing::warn!(batch = batch.id, "a batch that is deleted stays listed: {error}");
+        }
+    }
+
     /// Charges a batch whose results are there, so that it has ended: no need to wait for the job.
     fn settle_beside(self: &Arc<Self>, batch: VendorBatch) {
         let inner = self.clone();
         self.tasks.spawn(async move {
-            if let Err(why) = inner.settle_ended(&batch).await {
-                tracing::warn!(batch = batch.id, "a batch can't be settled yet: {why}");
+            // What is not read by the end is read again later.
+            tokio::select! {
+                () = inner.look_after(&batch) => {}
+                () = last_words(&inner.tasks) => {}
             }
         });
     }
@@ -200,11 +219,15 @@ impl Inner {
     }
 
     /// Charges a batch that its owner wants to be forgotten: once that is done nobody can tell any
-    /// more what it has cost. One that is not known the vendor refuses; one that has not ended is
-    /// refused here, for it may end before he hears of it.
+    /// more what it has cost. One that has not ended is refused, for it may end before the vendor
+    /// hears of it; so is one that he does not know.
     async fn settle_before_delete(&self, batch: &VendorBatch) -> Result<(), Fault> {
         match self.settle_if_ended(batch).await {
-            Ok(true) | Err(Unsettled::Unknown) => Ok(()),
+            Ok(true) => Ok(()),
+            Err(Unsettled::Unknown) => {
+                let message = format!("the upstream does not know batch {}", batch.id);
+                Err(Fault::new(Kind::NotFound, message))
+            }
             Ok(false) => {
                 let message = "a batch can be deleted once it has ended; cancel it first";
                 Err(Fault::new(Kind::Unfinished, message))

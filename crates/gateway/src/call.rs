@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Response, header, request::Parts};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, header, request::Parts};
 use http_body_util::BodyExt;
 use money::Money;
 use tokio::time::{Instant, timeout_at};
@@ -65,8 +65,8 @@ impl Inner {
     ) -> Result<Response<Reply>, Fault> {
         let path = below_base(&head, dialect);
         let id = name_of(Uuid::now_v7());
-        let call =
-            Outgoing { id, method: head.method, path, headers: forwarded(&head.headers), body };
+        let (method, headers) = (head.method, forwarded(&head.headers));
+        let call = Outgoing { id, method, path, headers, body, once: false };
         let response = endpoint.send(call).await.map_err(|failure| fault(endpoint, &failure))?;
         let (mut head, body) = response.into_parts();
         let until = Instant::now() + endpoint.config.timeout;
@@ -247,6 +247,8 @@ pub(crate) fn outgoing_of(call: &Call) -> Outgoing {
         path: below_base(&call.head, call.api.dialect()),
         headers: forwarded(&call.head.headers),
         body: call.body.clone(),
+        // A second batch would be nobody's.
+        once: call.api == Api::MessageBatches && call.head.method == Method::POST,
     }
 }
 

@@ -18,6 +18,7 @@ use uuid::Uuid;
 
 use crate::{
     abide::{Abiding, Gone},
+    batches::Charging,
     caller::{Known, Payer},
     config::Config,
     dialect::{self, Api, Dialect, Route},
@@ -79,6 +80,7 @@ pub(crate) struct Inner {
     /// Long prompts that are counted at a time.
     pub(crate) counting: Semaphore,
     pub(crate) quiet: Quiet,
+    pub(crate) charging: Charging,
     pub(crate) known: Known,
 }
 
@@ -104,6 +106,7 @@ impl Gateway {
             large: Semaphore::new(config.large_most),
             counting: Semaphore::new(config.large_most),
             quiet: Quiet::default(),
+            charging: Charging::default(),
             known: Known::default(),
             endpoints: endpoints?,
             lines: Lines::default(),

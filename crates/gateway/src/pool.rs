@@ -242,12 +242,14 @@ fn answered(sent: Sent) -> Result<Response<Incoming>, Failure> {
     })
 }
 
-/// Whether the vendor has done nothing for a call before he reset it (RFC 9113, section 8.7).
+/// Whether the vendor has done nothing for a call, and says so (RFC 9113, section 8.7): he has reset
+/// it for that reason, or it came after the last one that he takes on a connection that he leaves.
+/// Calls up to that one fail otherwise, if they fail.
 fn is_refused(error: &hyper::Error) -> bool {
     let cause = error.source().and_then(|cause| cause.downcast_ref::<h2::Error>());
-    let of_vendor = |error: &&h2::Error| error.is_reset() && error.is_remote();
-    let reason = cause.filter(of_vendor).and_then(h2::Error::reason);
-    reason == Some(h2::Reason::REFUSED_STREAM)
+    let is_reset =
+        |error: &h2::Error| error.is_reset() && error.reason() == Some(h2::Reason::REFUSED_STREAM);
+    cause.is_some_and(|error| error.is_remote() && (error.is_go_away() || is_reset(error)))
 }
 
 /// The body of a vendor's answer.

@@ -193,6 +193,11 @@ async fn charge(gateway: &Inner, charge: Charge) {
         Ok(_) => return,
         Err(error) => error,
     };
+    keep_charge(gateway, &charge, &error).await;
+}
+
+/// Keeps a charge that the store did not take in the spool.
+pub(crate) async fn keep_charge(gateway: &Inner, charge: &Charge, error: &EscrowError) {
     if !matches!(error, EscrowError::Store(_)) {
         tracing::error!(request_id = %charge.key, "a charge was refused: {error}");
     }

@@ -100,6 +100,8 @@ pub(crate) struct Outgoing {
     pub(crate) path: String,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
+    /// It must not be done twice: again only where the vendor says that he has not done it.
+    pub(crate) once: bool,
 }
 
 impl Endpoint {
@@ -148,13 +150,14 @@ impl Endpoint {
         let mut gone = std::pin::pin!(gone);
         let target = self.target(&call.path);
         let target = target.map_err(|error| Failure::Unsent(error.to_string()))?;
+        let once = call.once;
         let request = self.request(call);
         let mut attempt = 1;
         let mut pause = PAUSE;
         loop {
             let result = self.attempt(&target, &request).await;
             let asked = match &result {
-                Ok(response) if is_passing(response) => retry_after(response.headers()),
+                Ok(response) if is_passing(response, once) => retry_after(response.headers()),
                 Err(Failure::Unsent(_) | Failure::Refused(_)) => Some(Duration::ZERO),
                 _ => return result,
             };
@@ -272,11 +275,18 @@ fn authorization(config: &Upstream) -> io::Result<Option<(header::HeaderName, He
     Ok(Some((name, value)))
 }
 
-/// Whether another attempt may help: the vendor has done nothing, and may later.
-fn is_passing<B>(response: &Response<B>) -> bool {
+/// Whether another attempt may help: the vendor has done nothing, and may later. Of what must not be
+/// done twice he has to say so.
+fn is_passing<B>(response: &Response<B>, once: bool) -> bool {
     let status = response.status();
     let is_final = response.headers().get(SHOULD_RETRY).is_some_and(|value| value == "false");
-    (status == StatusCode::TOO_MANY_REQUESTS || status.is_server_error()) && !is_final
+    let is_undone = matches!(status.as_u16(), 429 | 503 | 529);
+    (is_undone || status.is_server_error() && !once) && !is_final
+}
+
+/// Whether a server in front of the vendor has answered in his place, who may have done it.
+pub(crate) fn is_unsure(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 502 | 504 | 520..=527)
 }
 
 /// How long the vendor wants to be left alone; OpenAI says it in milliseconds as well.

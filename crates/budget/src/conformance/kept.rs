@@ -97,6 +97,13 @@ pub(super) async fn a_tenants_batches_are_listed_in_both_orders(bench: &Bench) {
         }
         assert_eq!(found, expected);
     }
+    // What is not charged yet is not forgotten.
+    for id in ["b-1", "b-2"] {
+        bench.store.forget_batch(id).await.unwrap();
+    }
+    let mine = bench.store.batches_of(&tenant(), VendorOrder::Oldest, Page::first(9)).await;
+    let mine: Vec<_> = mine.unwrap().into_iter().map(|batch| batch.id).collect();
+    assert_eq!(mine, ["b-2", "b-4", "b-3"]);
 }
 
 fn batch(bench: &Bench, id: &str) -> VendorBatch {

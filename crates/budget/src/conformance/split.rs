@@ -102,6 +102,7 @@ role!(VendorBatches by rest or StoreError:
         page: Page<(Timestamp, String)>
     ) -> Vec<VendorBatch>,
     settle_batch(id: &str, at: Timestamp) -> (),
+    forget_batch(id: &str) -> (),
 );
 role!(Prices by rest or StoreError:
     put_prices(prices: Vec<Price>) -> (),

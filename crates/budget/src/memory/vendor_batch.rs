@@ -62,4 +62,9 @@ impl VendorBatches for Memory {
         }
         Ok(())
     }
+
+    async fn forget_batch(&self, id: &str) -> Result<(), StoreError> {
+        self.lock().batches.retain(|key, batch| key != id || batch.settled_at.is_none());
+        Ok(())
+    }
 }

@@ -69,13 +69,32 @@ impl Inner {
         let has_more = loop {
             let wanted = query.limit - data.len();
             let (batches, has_more) = self.next_batches(call, query.order, after, wanted).await?;
-            names.extend(batches.iter().map(|batch| batch.id.clone()));
+            let mut failed = None;
             for batches in batches.chunks(AT_A_TIME) {
-                for told in join_all(batches.iter().map(|batch| self.told(call, batch))).await {
-                    data.extend(told?);
+                let told = join_all(batches.iter().map(|batch| self.told(call, batch))).await;
+                for (batch, told) in batches.iter().zip(told) {
+                    match told {
+                        Ok(told) if failed.is_none() => {
+                            names.push(batch.id.clone());
+                            data.extend(told);
+                        }
+                        Ok(_) => {}
+                        Err(fault) => failed = failed.or(Some(fault)),
+                    }
+                }
+                if failed.is_some() {
+                    break;
                 }
             }
-            if !has_more || data.len() == query.limit || names.len() >= ASKED_MOST {
+            match failed {
+                // The next page begins with it.
+                Some(_) if !data.is_empty() => break true,
+                Some(fault) => return Err(fault),
+                None => {}
+            }
+            // An empty page would be the last one for the SDKs.
+            let is_enough = names.len() >= ASKED_MOST && !data.is_empty();
+            if !has_more || data.len() == query.limit || is_enough {
                 break has_more;
             }
             after = batches.last().map(VendorBatch::place);
@@ -115,7 +134,7 @@ impl Inner {
     async fn told(&self, call: &Call, batch: &VendorBatch) -> Result<Option<Box<RawValue>>, Fault> {
         let Ok(endpoint) = self.upstream_of(batch) else { return Ok(None) };
         let path = format!("{}/{}", Api::MessageBatches.path(), batch.id);
-        let sent = endpoint.send(Outgoing { path, ..outgoing_of(call) }).await;
+        let sent = endpoint.send(Outgoing { path, once: false, ..outgoing_of(call) }).await;
         let response = sent.map_err(|failure| fault(endpoint, &failure))?;
         let status = response.status();
         let untold = |why: &str| {

@@ -23,6 +23,7 @@ pub(super) struct Results<'a> {
     limit: usize,
     /// What has come of the line that is coming.
     line: Vec<u8>,
+    lines: u64,
     /// For each hold what its requests have used; none where a line can't be read.
     sums: Option<Vec<Sum>>,
 }
@@ -57,7 +58,7 @@ impl<'a> Results<'a> {
     pub(super) fn new(batch: &'a VendorBatch, book: &'a PriceBook, limit: usize) -> Self {
         let nothing = |_| Sum { cost: Money::ZERO, usage: TokenUsage::default(), is_priced: true };
         let sums = Some(batch.holds.iter().map(nothing).collect());
-        Self { batch, book, limit, line: Vec::new(), sums }
+        Self { batch, book, limit, line: Vec::new(), lines: 0, sums }
     }
 
     /// Takes what has come.
@@ -76,9 +77,12 @@ impl<'a> Results<'a> {
         }
     }
 
-    /// They have come to their end: what each hold is charged.
-    pub(super) fn end(mut self) -> Vec<Charge> {
+    /// They have come to their end: what each hold is charged. None where there should be more.
+    pub(super) fn end(mut self, count: Option<u64>) -> Option<Vec<Charge>> {
         self.end_line();
+        if self.sums.is_some() && count.is_some_and(|count| self.lines < count) {
+            return None;
+        }
         let charge = |(hold, sum): (&VendorHold, Sum)| Charge {
             key: hold.key,
             call: hold.call.clone(),
@@ -90,12 +94,13 @@ impl<'a> Results<'a> {
                 estimated: false,
             },
         };
-        self.batch.holds.iter().zip(self.sums.into_iter().flatten()).map(charge).collect()
+        Some(self.batch.holds.iter().zip(self.sums.into_iter().flatten()).map(charge).collect())
     }
 
     fn end_line(&mut self) {
         let mut line = mem::take(&mut self.line);
         if !line.trim_ascii().is_empty() {
+            self.lines += 1;
             self.read(&line);
         }
         line.clear();

@@ -5,14 +5,19 @@
 //! marked as settled when they were charged (of results that can't be read nothing is), or when the
 //! vendor does not know it any more and would have no results either.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use budget::{EscrowError, Page, StoreError, VendorBatch};
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Version, header};
 use http_body_util::BodyExt;
-use jiff::{SignedDuration, Timestamp};
+use jiff::SignedDuration;
 use money::PriceBook;
 use serde::Deserialize;
 use tokio::time::{Instant, timeout};
@@ -25,12 +30,15 @@ use crate::{
     fault::{Fault, Kind},
     gateway::Inner,
     pool::Answer,
+    settle::keep_charge,
     spool::Charge,
     upstream::{Endpoint, Outgoing, name_of},
 };
 
 /// The vendor keeps results for 29 days; one day more.
 const RESULTS_KEPT: SignedDuration = SignedDuration::from_hours(30 * 24);
+/// After so long a vendor is asked no more who has never told what a batch has cost.
+const ASKED_FOR: SignedDuration = SignedDuration::from_hours(60 * 24);
 /// Batches that are read at a time.
 const OPEN_MOST: usize = 1_000;
 /// Batches that are looked after at a time: one whose results are long keeps no other waiting.
@@ -49,6 +57,8 @@ pub(super) enum Unsettled {
     NoResults,
     /// The vendor does not tell what it has cost.
     Vendor(String),
+    /// It is being charged at this moment.
+    Busy,
     /// The store can't be told.
     Store(StoreError),
 }
@@ -59,6 +69,7 @@ impl fmt::Display for Unsettled {
             Self::Unknown => f.write_str("the vendor does not know it"),
             Self::NoResults => f.write_str("the vendor has no results of it"),
             Self::Vendor(why) => f.write_str(why),
+            Self::Busy => f.write_str("it is being charged at this moment"),
             Self::Store(error) => error.fmt(f),
         }
     }
@@ -74,6 +85,7 @@ impl Unsettled {
         let kept = format!("batch {id} is not forgotten before it is charged");
         let fault = match self {
             Self::Store(error) => Fault::new(Kind::StoreDown, format!("{error}: {kept}")),
+            Self::Busy => Fault::new(Kind::Busy, format!("{self}: {kept}")),
             Self::Unknown | Self::NoResults | Self::Vendor(_) => {
                 let message = format!("the upstream does not tell now what it has cost: {kept}");
                 Fault::new(Kind::UpstreamDown, message)
@@ -82,6 +94,36 @@ impl Unsettled {
         fault.retry_after(RETRY_AFTER)
     }
 }
+
+/// Batches that are being charged: results may take long to read, and are read once at a time.
+#[derive(Default)]
+pub(crate) struct Charging(Mutex<HashSet<String>>);
+
+/// A batch's turn to be charged; over when this is dropped.
+struct Turn<'a> {
+    charging: &'a Charging,
+    id: &'a str,
+}
+
+impl Charging {
+    fn lock(&self) -> MutexGuard<'_, HashSet<String>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn begin<'a>(&'a self, id: &'a str) -> Result<Turn<'a>, Unsettled> {
+        let is_first = self.lock().insert(id.to_owned());
+        if is_first { Ok(Turn { charging: self, id }) } else { Err(Unsettled::Busy) }
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        self.charging.lock().remove(self.id);
+    }
+}
+
+/// What the vendor tells of a batch that has ended: how many results there are.
+struct Ended(Option<u64>);
 
 impl Inner {
     /// Charges the batches that have ended.
@@ -103,10 +145,16 @@ impl Inner {
         }
     }
 
-    async fn look_after(&self, batch: &VendorBatch) {
+    pub(super) async fn look_after(&self, batch: &VendorBatch) {
+        let age = self.now().duration_since(batch.created_at);
         match self.settle_if_ended(batch).await {
-            Ok(_) => {}
-            Err(Unsettled::Unknown | Unsettled::NoResults) if is_lost(batch, self.now()) => {
+            Ok(_) | Err(Unsettled::Busy) => {}
+            // Before that he may have been asked by a wrong key.
+            Err(Unsettled::Unknown | Unsettled::NoResults) if age > RESULTS_KEPT => {
+                self.give_up(batch).await;
+            }
+            Err(Unsettled::Vendor(why)) if age > ASKED_FOR => {
+                tracing::error!(batch = batch.id, "a batch could not be settled in time: {why}");
                 self.give_up(batch).await;
             }
             Err(why) => tracing::warn!(batch = batch.id, "a batch can't be settled yet: {why}"),
@@ -116,17 +164,17 @@ impl Inner {
     /// Charges a batch if it has ended; whether it has. That the vendor does not know it is told of
     /// the batch, not of its results.
     pub(super) async fn settle_if_ended(&self, batch: &VendorBatch) -> Result<bool, Unsettled> {
-        let has_ended = self.has_ended(batch).await?;
-        if has_ended {
-            self.settle_ended(batch).await?;
-        }
-        Ok(has_ended)
+        let _turn = self.charging.begin(&batch.id)?;
+        let Some(ended) = self.ended(batch).await? else { return Ok(false) };
+        self.settle_ended(batch, &ended).await?;
+        Ok(true)
     }
 
-    async fn has_ended(&self, batch: &VendorBatch) -> Result<bool, Unsettled> {
+    async fn ended(&self, batch: &VendorBatch) -> Result<Option<Ended>, Unsettled> {
         #[derive(Deserialize)]
         struct State {
             processing_status: String,
+            request_counts: Option<HashMap<String, u64>>,
         }
         let (endpoint, response) = self.get(batch, "").await?;
         let status = response.status();
@@ -143,19 +191,22 @@ impl Inner {
         };
         let state: State = serde_json::from_slice(&body)
             .map_err(|error| Unsettled::Vendor(format!("how it stands can't be read: {error}")))?;
-        Ok(state.processing_status == "ended")
+        let count =
+            |counts: HashMap<String, u64>| counts.values().copied().fold(0, u64::saturating_add);
+        let ended = Ended(state.request_counts.map(count));
+        Ok((state.processing_status == "ended").then_some(ended))
     }
 
     /// Charges what each request has used, by model. What can't be done now is done later.
-    pub(super) async fn settle_ended(&self, batch: &VendorBatch) -> Result<(), Unsettled> {
+    async fn settle_ended(&self, batch: &VendorBatch, ended: &Ended) -> Result<(), Unsettled> {
         let book = (self.rooms.prices)();
-        for charge in self.results(batch, &book).await? {
+        for charge in self.results(batch, ended, &book).await? {
             let tenant = charge.call.tenant.clone();
             match self.in_time(self.rooms.escrow.settle(charge.settle())).await {
                 Ok(_) => self.lines.freed(&tenant),
                 Err(EscrowError::Store(error)) => return Err(Unsettled::Store(error)),
                 Err(error) => {
-                    tracing::error!(batch = batch.id, "a batch's charge was refused: {error}");
+                    keep_charge(self, &charge, &error).await;
                 }
             }
         }
@@ -184,6 +235,7 @@ impl Inner {
     async fn results(
         &self,
         batch: &VendorBatch,
+        Ended(count): &Ended,
         book: &PriceBook,
     ) -> Result<Vec<Charge>, Unsettled> {
         let (endpoint, response) = self.get(batch, "/results").await?;
@@ -216,7 +268,9 @@ impl Inner {
         };
         let late = |_| Unsettled::vendor("its results did not come in time");
         timeout(RESULTS_TIMEOUT, read).await.map_err(late)??;
-        Ok(results.end())
+        // A connection may end well whose vendor has not.
+        let fewer = || Unsettled::vendor("there are fewer results than it had requests");
+        results.end(*count).ok_or_else(fewer)
     }
 
     async fn get(
@@ -230,7 +284,8 @@ impl Inner {
         headers.insert("anthropic-version", HeaderValue::from_static("2023-06-01"));
         let path = format!("{}/{}{place}", Api::MessageBatches.path(), batch.id);
         let id = name_of(Uuid::now_v7());
-        let call = Outgoing { id, method: Method::GET, path, headers, body: Bytes::new() };
+        let (method, body) = (Method::GET, Bytes::new());
+        let call = Outgoing { id, method, path, headers, body, once: false };
         let sent = endpoint.send(call).await;
         let response = sent.map_err(|failure| Unsettled::Vendor(failure.to_string()))?;
         Ok((endpoint, response))
@@ -243,10 +298,4 @@ fn tells_its_end(response: &Response<Answer>) -> bool {
     response.version() == Version::HTTP_2
         || headers.contains_key(header::CONTENT_LENGTH)
         || headers.contains_key(header::TRANSFER_ENCODING)
-}
-
-/// Whether nothing is to be expected any more of a batch that the vendor does not know, or of whose
-/// results he knows nothing. Before that he may have been asked by a wrong key.
-fn is_lost(batch: &VendorBatch, now: Timestamp) -> bool {
-    now.duration_since(batch.created_at) > RESULTS_KEPT
 }

@@ -204,4 +204,9 @@ impl VendorBatches for Store {
         self.up()?;
         self.memory.settle_batch(id, at).await
     }
+
+    async fn forget_batch(&self, id: &str) -> Result<(), StoreError> {
+        self.up()?;
+        self.memory.forget_batch(id).await
+    }
 }

@@ -226,6 +226,49 @@ async fn what_the_vendor_refuses_to_begin_was_not_made() {
     assert_eq!(desk.made(), 1, "the connection is as good as before");
 }
 
+/// A vendor who leaves a connection on which he has taken calls up to one, once he has heard another.
+async fn leaving(last: u32) -> Arc<Pool> {
+    let authority = authority("Test CA");
+    let acceptor = acceptor(&authority);
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        let (stream, _) = listener.accept().await.unwrap();
+        let mut stream = acceptor.accept(stream).await.unwrap();
+        // RFC 9113, section 4.1: a frame's length in three bytes, its type, flags and stream.
+        stream.write_all(&[0, 0, 0, 4, 0, 0, 0, 0, 0]).await.unwrap();
+        let mut preface = [0; 24];
+        stream.read_exact(&mut preface).await.unwrap();
+        loop {
+            let mut head = [0; 9];
+            stream.read_exact(&mut head).await.unwrap();
+            let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
+            let mut rest = vec![0; length as usize];
+            stream.read_exact(&mut rest).await.unwrap();
+            if head[3] == 1 {
+                break;
+            }
+        }
+        let mut leave = vec![0, 0, 8, 7, 0, 0, 0, 0, 0];
+        leave.extend(last.to_be_bytes());
+        leave.extend([0; 4]);
+        stream.write_all(&leave).await.unwrap();
+        stream.shutdown().await.unwrap();
+    });
+    let url: Uri = format!("https://localhost:{port}").parse().unwrap();
+    let mut upstream = Upstream::new("claude", Dialect::Anthropic, url.clone());
+    upstream.authority = Some(authority.pem().into_bytes());
+    Pool::new(&url, roots::client(&upstream).unwrap()).unwrap()
+}
+
+#[tokio::test]
+async fn a_call_after_the_last_that_a_leaving_vendor_takes_was_not_made() {
+    let late = send(&leaving(0).await, "/say").await.err().expect("it is refused");
+    assert!(matches!(late, Failure::Refused(_)), "{late}");
+    let taken = send(&leaving(1).await, "/say").await.err().expect("it is lost");
+    assert!(matches!(taken, Failure::Lost(_)), "{taken}");
+}
+
 #[tokio::test]
 async fn a_connection_that_the_vendor_closes_is_replaced() {
     for is_graceful in [true, false] {

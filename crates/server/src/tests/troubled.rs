@@ -131,6 +131,7 @@ role!(VendorBatches, StoreError,
         page: Page<(Timestamp, String)>
     ) -> Vec<VendorBatch>,
     settle_batch(id: &str, at: Timestamp) -> (),
+    forget_batch(id: &str) -> (),
 );
 role!(Prices, StoreError,
     put_prices(prices: Vec<Price>) -> (),

@@ -19,6 +19,9 @@ const SETTLE: &str = "
 update vendor_batch
 set settled_at = coalesce(settled_at, $2)
 where batch_id = $1";
+const FORGET: &str = "
+delete from vendor_batch
+where batch_id = $1 and settled_at is not null";
 
 #[async_trait]
 impl VendorBatches for Postgres {
@@ -77,6 +80,11 @@ limit $4"
 
     async fn settle_batch(&self, id: &str, at: Timestamp) -> Result<(), StoreError> {
         self.pool.execute(SETTLE, &[&id, &at]).await?;
+        Ok(())
+    }
+
+    async fn forget_batch(&self, id: &str) -> Result<(), StoreError> {
+        self.pool.execute(FORGET, &[&id]).await?;
         Ok(())
     }
 }

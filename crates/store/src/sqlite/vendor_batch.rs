@@ -90,4 +90,15 @@ impl VendorBatches for Sqlite {
         };
         self.writer.write(None, settle).await
     }
+
+    async fn forget_batch(&self, id: &str) -> Result<(), StoreError> {
+        let id = id.to_owned();
+        let forget = move |db: &rusqlite::Connection| {
+            let sql = "delete from vendor_batch
+                where batch_id = ?1 and settled_at is not null";
+            save::execute(db, sql, &[&id])?;
+            Ok(())
+        };
+        self.writer.write(None, forget).await
+    }
 }

@@ -93,6 +93,7 @@ struct Completion<'a, C> {
 struct Choice {
     index: u32,
     message: Message<String>,
+    logprobs: Option<()>,
     finish_reason: &'static str,
 }
 
@@ -100,6 +101,7 @@ struct Choice {
 struct Piece {
     index: u32,
     delta: Delta,
+    logprobs: Option<()>,
     finish_reason: Option<&'static str>,
 }
 
@@ -162,7 +164,7 @@ async fn answer(Json(asked): Json<Asked>) -> Response {
     }
     let content = "Budgets are limits that hold. ".repeat(40);
     let message = Message { role: "assistant".to_owned(), content };
-    let choice = Choice { index: 0, message, finish_reason: "stop" };
+    let choice = Choice { index: 0, message, logprobs: None, finish_reason: "stop" };
     Json(completion("chat.completion", vec![choice], Some(USAGE))).into_response()
 }
 
@@ -180,7 +182,7 @@ fn streamed(asked: &Asked) -> Response {
         let event = Event::default();
         let event = if at < pieces {
             let delta = Delta { content: " budgets are limits" };
-            let piece = Piece { index: 0, delta, finish_reason: None };
+            let piece = Piece { index: 0, delta, logprobs: None, finish_reason: None };
             event.json_data(completion("chat.completion.chunk", vec![piece], None))
         } else if at < last {
             event.json_data(completion::<Piece>("chat.completion.chunk", vec![], Some(USAGE)))

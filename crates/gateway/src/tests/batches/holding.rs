@@ -185,3 +185,34 @@ async fn a_batch_whose_making_ends_midway_holds_nothing() {
     assert_eq!((calls.len(), calls[0].state), (1, State::Released));
     assert_eq!(bench.vendor.requests(), 0);
 }
+
+#[tokio::test]
+async fn a_batch_that_may_have_been_made_is_not_made_again() {
+    for (first, status, requests, state_of_holds) in [
+        // A server in front of the vendor has not waited for him.
+        (504, 504, 1, State::Held),
+        (502, 502, 1, State::Held),
+        (500, 500, 1, State::Released),
+        // He says that he has not made it.
+        (503, 200, 2, State::Held),
+        (529, 200, 2, State::Held),
+    ] {
+        let act = move |number| match number {
+            0 => Act::Say(vec![answer(first, &json!({ "type": "error" }))]),
+            _ => Act::Say(vec![state("in_progress")]),
+        };
+        let bench = Bench::start(act).await;
+        let made = bench.send("/v1/messages/batches", &batch()).await;
+        assert_eq!((made.status.as_u16(), bench.vendor.requests()), (status, requests));
+        assert!(held(&bench).await.iter().all(|call| call.state == state_of_holds), "{first}");
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_that_breaks_off_frees_a_batch() {
+    let cut = b"HTTP/1.1 400 Bad Request\r\ncontent-length: 100\r\nconnection: close\r\n\r\n{";
+    let bench = Bench::start(|_| Act::Say(vec![cut.to_vec()])).await;
+    let made = bench.send("/v1/messages/batches", &batch()).await;
+    assert_eq!(made.status.as_u16(), 502);
+    assert!(held(&bench).await.iter().all(|call| call.state == State::Released));
+}

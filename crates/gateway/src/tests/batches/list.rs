@@ -62,6 +62,23 @@ async fn a_tenant_lists_its_own_batches_newest_first() {
 }
 
 #[tokio::test]
+async fn a_list_ends_before_the_first_that_can_not_be_told() {
+    let bench = Bench::start(|_| {
+        Act::Reply(|request| match request.split(' ').nth(1).unwrap() {
+            "/v1/messages/batches/b2" => answer(403, &json!({})),
+            path => answer(200, &json!({ "id": path.rsplit('/').next() })),
+        })
+    });
+    let bench = bench.await;
+    for (id, hours) in [("b1", 4), ("b2", 3), ("b3", 2), ("b4", 1)] {
+        bench.store.put_batch(old_batch(id, "claude", hours)).await.unwrap();
+    }
+    check(&bench, "", &["b4", "b3"], true, [Some("b4"), Some("b3")]).await;
+    let next = ask(&bench, "GET", "?after_id=b3", "acme").await;
+    assert_eq!(next.status.as_u16(), 502);
+}
+
+#[tokio::test]
 async fn a_list_that_can_not_be_told_is_refused() {
     let bench = bench().await;
     for (query, status) in [

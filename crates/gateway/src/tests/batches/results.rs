@@ -62,6 +62,50 @@ async fn results_that_break_off_are_not_charged() {
 }
 
 #[tokio::test]
+async fn fewer_results_than_requests_are_not_all() {
+    let counted = |succeeded: u64| {
+        answer(
+            200,
+            &json!({ "id": ID, "processing_status": "ended",
+                "request_counts": { "processing": 0, "succeeded": succeeded, "errored": 1 } }),
+        )
+    };
+    let answers = [state("in_progress"), counted(3), results(), counted(2), results()];
+    let bench = Bench::start(move |number| Act::Say(vec![answers[number].clone()])).await;
+    bench.send("/v1/messages/batches", &batch()).await;
+    bench.gateway.settle_batches().await;
+    assert!(held(&bench).await.iter().all(|call| call.state == State::Held));
+    bench.gateway.settle_batches().await;
+    assert!(is_settled(&bench).await && !is_open(&bench).await);
+}
+
+#[tokio::test]
+async fn results_are_read_once_at_a_time() {
+    let (head, _) = with_end("content-length: 10000\r\n");
+    let act = move |number| match number {
+        0 => Act::Say(vec![state("in_progress")]),
+        1 => Act::Say(vec![state("ended")]),
+        2 => Act::Hang(vec![head.clone()]),
+        _ => Act::Say(vec![results()]),
+    };
+    let bench = Bench::start(act).await;
+    bench.send("/v1/messages/batches", &batch()).await;
+    let others = async {
+        while bench.vendor.requests() < 3 {
+            tokio::task::yield_now().await;
+        }
+        bench.gateway.settle_batches().await;
+        let kept = ask(&bench, "DELETE", &format!("/{ID}"), "acme").await;
+        assert_eq!((kept.status.as_u16(), kept.header("retry-after")), (503, "5"));
+        assert_eq!(bench.vendor.requests(), 3);
+    };
+    tokio::select! {
+        () = bench.gateway.settle_batches() => panic!("its results have not ended"),
+        () = others => {}
+    }
+}
+
+#[tokio::test]
 async fn results_that_stop_coming_are_not_waited_for() {
     let (head, body) = with_end("content-length: 10000\r\n");
     let act = move |number| match number {
@@ -100,6 +144,7 @@ async fn results_pass_to_their_owner_as_they_come() {
     let act = move |number| match number {
         0 => Act::Say(vec![state("in_progress")]),
         1 => Act::Hang(vec![head.clone(), body.clone()]),
+        2 => Act::Say(vec![state("ended")]),
         _ => Act::Say(vec![results()]),
     };
     let bench = Bench::start(act).await;
