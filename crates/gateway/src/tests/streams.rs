@@ -12,7 +12,7 @@ use http::{Response, Uri, uri::PathAndQuery};
 use http_body::{Body, Frame};
 use hyper::{body::Incoming, server::conn::http2, service::service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio_rustls::TlsAcceptor;
 
 use super::{
@@ -63,10 +63,7 @@ impl Desk {
                 tokio::spawn(vendor.clone().serve(acceptor.clone(), stream, streams));
             }
         });
-        let url: Uri = format!("https://localhost:{port}").parse().unwrap();
-        let mut upstream = Upstream::new("claude", Dialect::Anthropic, url.clone());
-        upstream.authority = Some(authority.pem().into_bytes());
-        (desk, Pool::new(&url, roots::client(&upstream).unwrap()).unwrap())
+        (desk, pool(port, &authority.pem()))
     }
 
     async fn serve(self, acceptor: TlsAcceptor, stream: TcpStream, streams: u32) {
@@ -134,6 +131,14 @@ impl Body for Said {
         }
         if self.hangs { Poll::Pending } else { Poll::Ready(None) }
     }
+}
+
+/// Connections to a vendor at this port.
+fn pool(port: u16, authority: &str) -> Arc<Pool> {
+    let url: Uri = format!("https://localhost:{port}").parse().unwrap();
+    let mut upstream = Upstream::new("claude", Dialect::Anthropic, url.clone());
+    upstream.authority = Some(authority.as_bytes().to_vec());
+    Pool::new(&url, roots::client(&upstream).unwrap()).unwrap()
 }
 
 fn add(count: &watch::Sender<usize>) {
@@ -226,8 +231,10 @@ async fn what_the_vendor_refuses_to_begin_was_not_made() {
     assert_eq!(desk.made(), 1, "the connection is as good as before");
 }
 
-/// A vendor who leaves a connection on which he has taken calls up to one, once he has heard another.
-async fn leaving(last: u32) -> Arc<Pool> {
+/// A vendor who says something in frames, and no more, once he has heard a call; when he has.
+async fn curt(last_words: Option<[u8; 17]>) -> (Arc<Notify>, Arc<Pool>) {
+    let heard = Arc::new(Notify::new());
+    let hears = heard.clone();
     let authority = authority("Test CA");
     let acceptor = acceptor(&authority);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -249,23 +256,56 @@ async fn leaving(last: u32) -> Arc<Pool> {
                 break;
             }
         }
-        let mut leave = vec![0, 0, 8, 7, 0, 0, 0, 0, 0];
-        leave.extend(last.to_be_bytes());
-        leave.extend([0; 4]);
-        stream.write_all(&leave).await.unwrap();
+        hears.notify_one();
+        let Some(last_words) = last_words else { return pending().await };
+        stream.write_all(&last_words).await.unwrap();
         stream.shutdown().await.unwrap();
     });
-    let url: Uri = format!("https://localhost:{port}").parse().unwrap();
-    let mut upstream = Upstream::new("claude", Dialect::Anthropic, url.clone());
-    upstream.authority = Some(authority.pem().into_bytes());
-    Pool::new(&url, roots::client(&upstream).unwrap()).unwrap()
+    (heard, pool(port, &authority.pem()))
+}
+
+#[tokio::test]
+async fn a_vendor_that_does_not_answer_a_ping_is_gone() {
+    let (heard, pool) = curt(None).await;
+    let call = tokio::spawn(async move {
+        let mut request = Request::new(Full::new(Bytes::from("{}")));
+        *request.method_mut() = http::Method::POST;
+        pool.send(&PathAndQuery::from_static("/say"), &request).await.err()
+    });
+    heard.notified().await;
+    // Nobody waits for the half minute: time passes where there is nothing to do.
+    tokio::time::pause();
+    let began = tokio::time::Instant::now();
+    assert!(matches!(call.await.unwrap(), Some(Failure::Lost(_))));
+    assert!(began.elapsed() <= Duration::from_secs(31));
+}
+
+#[tokio::test]
+async fn a_connection_that_nobody_uses_is_closed() {
+    let (desk, pool) = Desk::start(2).await;
+    for made in [1, 2] {
+        say(&pool).await;
+        pool.prune();
+        say(&pool).await;
+        assert_eq!(desk.made(), made);
+        tokio::time::pause();
+        tokio::time::advance(Duration::from_secs(51)).await;
+        tokio::time::resume();
+        pool.prune();
+        reaches(&desk.ended, made).await;
+    }
+}
+
+/// The frame by which a vendor leaves who has taken calls up to one.
+fn leave(last: u8) -> [u8; 17] {
+    [0, 0, 8, 7, 0, 0, 0, 0, 0, 0, 0, 0, last, 0, 0, 0, 0]
 }
 
 #[tokio::test]
 async fn a_call_after_the_last_that_a_leaving_vendor_takes_was_not_made() {
-    let late = send(&leaving(0).await, "/say").await.err().expect("it is refused");
+    let late = send(&curt(Some(leave(0))).await.1, "/say").await.err().expect("it is refused");
     assert!(matches!(late, Failure::Refused(_)), "{late}");
-    let taken = send(&leaving(1).await, "/say").await.err().expect("it is lost");
+    let taken = send(&curt(Some(leave(1))).await.1, "/say").await.err().expect("it is lost");
     assert!(matches!(taken, Failure::Lost(_)), "{taken}");
 }
 
