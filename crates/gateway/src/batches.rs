@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 use budget::{StoreError, VendorBatch, VendorHold};
 use bytes::Bytes;
-use http::{Method, Response};
+use http::{HeaderValue, Method, Response};
 use serde::Deserialize;
 use tokio::time::Instant;
 
@@ -27,7 +27,7 @@ use crate::{
     call::{Collected, collect, fault, outgoing_of, unmetered},
     demand,
     dialect::{BatchRoute, Dialect},
-    fault::{Fault, Kind},
+    fault::{Fault, Kind, SHOULD_RETRY},
     gateway::{Call, Inner, whole},
     names,
     passage::Passage,
@@ -90,7 +90,12 @@ impl Inner {
             body = told_with(&mut head.headers, body);
         }
         returned(&mut head.headers);
-        head.headers.insert(COST, FREE);
+        if is_unsure(head.status) {
+            // What it costs nobody knows, and the SDKs would make it again.
+            head.headers.insert(SHOULD_RETRY, HeaderValue::from_static("false"));
+        } else {
+            head.headers.insert(COST, FREE);
+        }
         Ok(whole(Response::from_parts(head, body)))
     }
 

@@ -1,6 +1,6 @@
 //! Batches: held when made, charged when ended, seen by their owner alone.
 
-use budget::{VendorBatch, VendorBatches};
+use budget::{Quote, Settle, VendorBatch, VendorBatches};
 use jiff::SignedDuration;
 
 use super::*;
@@ -309,6 +309,26 @@ async fn a_batch_that_the_vendor_does_not_know_is_given_up_after_a_month() {
     bench.gateway.settle_batches().await;
     // Of the one at an upstream that is gone from the config the vendor has said nothing.
     assert_eq!(open().await, ["x", "young"]);
+    bench.store.put_batch(old_batch("older", "y", 61 * 24)).await.unwrap();
+    bench.gateway.settle_batches().await;
+    assert_eq!(open().await, ["x", "young"], "after two months nobody is asked");
+}
+
+#[tokio::test]
+async fn a_charge_of_a_batch_that_the_ledger_refuses_is_kept() {
+    let answers = [state("in_progress"), state("ended"), results()];
+    let bench = Bench::start(move |number| Act::Say(vec![answers[number].clone()])).await;
+    bench.send("/v1/messages/batches", &batch()).await;
+    // Somebody has said something else of it before.
+    let call = held(&bench).await.swap_remove(0);
+    let actual = Quote { amount: Some(usd("0.5")), ..call.estimate.unwrap() };
+    let other = Settle { key: call.key, call: None, actual };
+    bench.store.memory.settle(other).await.unwrap();
+    bench.gateway.settle_batches().await;
+    assert_eq!(bench.gateway.spooled(), 1);
+    bench.gateway.tend().await;
+    let kept = std::fs::read_to_string(bench.spool.path().join("0/rejected.jsonl")).unwrap();
+    assert!(kept.contains(&call.key.to_string()), "{kept}");
 }
 
 #[tokio::test]

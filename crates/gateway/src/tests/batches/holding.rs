@@ -205,6 +205,10 @@ async fn a_batch_that_may_have_been_made_is_not_made_again() {
         let made = bench.send("/v1/messages/batches", &batch()).await;
         assert_eq!((made.status.as_u16(), bench.vendor.requests()), (status, requests));
         assert!(held(&bench).await.iter().all(|call| call.state == state_of_holds), "{first}");
+        let is_unsure = matches!(status, 502 | 504);
+        let (retry, cost) =
+            (made.headers.get("x-should-retry"), made.headers.get("x-bursar-cost-usd"));
+        assert_eq!((retry.is_some(), cost.is_some()), (is_unsure, !is_unsure), "{first}");
     }
 }
 
