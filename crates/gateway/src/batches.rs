@@ -60,11 +60,13 @@ impl Inner {
         let response = match endpoint.send_unless(outgoing_of(call), gone.wait()).await {
             Ok(response) => response,
             Err(failure) => {
-                // Whether the vendor has taken it is not known where it was sent: its hold stays.
+                let fault = fault(&endpoint, &failure);
                 if matches!(failure, Failure::Unsent(_) | Failure::Refused(_)) {
                     self.free(&holds).await;
+                    return Err(fault);
                 }
-                return Err(fault(&endpoint, &failure));
+                // Whether the vendor has taken it is not known: its hold stays.
+                return Err(fault.unsure());
             }
         };
         let (mut head, body) = response.into_parts();
@@ -80,7 +82,7 @@ impl Inner {
             Collected::Part(_) => {
                 let message = "the upstream's answer broke off; the batch may have been made, and \
                                its money stays held";
-                return Err(Fault::new(Kind::UpstreamDown, message));
+                return Err(Fault::new(Kind::UpstreamDown, message).unsure());
             }
         };
         if is_refusal {

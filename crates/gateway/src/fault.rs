@@ -125,13 +125,16 @@ struct Parts {
     refusal: Option<Refusal>,
     /// What the call has cost all the same, and what was held for it.
     spent: Option<(Money, Option<Arc<Outcome>>)>,
+    /// It may have been done all the same, and must not be done twice.
+    is_unsure: bool,
 }
 
 impl Fault {
     pub(crate) fn new(kind: Kind, message: impl Display) -> Self {
         let message = message.to_string();
         let (field, retry_after, refusal, spent) = (None, None, None, None);
-        Self(Box::new(Parts { kind, message, field, retry_after, refusal, spent }))
+        let is_unsure = false;
+        Self(Box::new(Parts { kind, message, field, retry_after, refusal, spent, is_unsure }))
     }
 
     /// With the field that it is about.
@@ -142,6 +145,12 @@ impl Fault {
 
     pub(crate) fn retry_after(mut self, seconds: i64) -> Self {
         self.0.retry_after = Some(seconds.max(1));
+        self
+    }
+
+    /// It may have been done all the same: whoever has asked must not ask again by himself.
+    pub(crate) fn unsure(mut self) -> Self {
+        self.0.is_unsure = true;
         self
     }
 
@@ -217,7 +226,7 @@ impl Fault {
 
     /// The answer in the caller's dialect.
     pub(crate) fn answer(&self, dialect: Dialect, request_id: &str) -> Response<Full<Bytes>> {
-        let Parts { kind, message, field, retry_after, .. } = &*self.0;
+        let Parts { kind, message, field, retry_after, is_unsure, .. } = &*self.0;
         let body: Value = match dialect {
             Dialect::Anthropic => json!({
                 "type": "error",
@@ -238,7 +247,7 @@ impl Fault {
         if let Some(seconds) = retry_after {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(*seconds));
         }
-        if matches!(kind, Kind::Budget | Kind::NoBudget) {
+        if *is_unsure || matches!(kind, Kind::Budget | Kind::NoBudget) {
             // The vendors' SDKs would otherwise try again at once.
             headers.insert(SHOULD_RETRY, HeaderValue::from_static("false"));
         }

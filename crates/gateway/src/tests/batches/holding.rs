@@ -213,6 +213,18 @@ async fn a_batch_that_may_have_been_made_is_not_made_again() {
 }
 
 #[tokio::test]
+async fn a_batch_whose_answer_is_lost_is_not_made_again() {
+    let cut = b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\nconnection: close\r\n\r\n{";
+    for said in [Vec::new(), vec![cut.to_vec()]] {
+        let bench = Bench::start(move |_| Act::Say(said.clone())).await;
+        let made = bench.send("/v1/messages/batches", &batch()).await;
+        assert_eq!((made.status.as_u16(), bench.vendor.requests()), (502, 1));
+        assert_eq!(made.header("x-should-retry"), "false");
+        assert!(held(&bench).await.iter().all(|call| call.state == State::Held));
+    }
+}
+
+#[tokio::test]
 async fn a_refusal_that_breaks_off_frees_a_batch() {
     let cut = b"HTTP/1.1 400 Bad Request\r\ncontent-length: 100\r\nconnection: close\r\n\r\n{";
     let bench = Bench::start(|_| Act::Say(vec![cut.to_vec()])).await;
