@@ -92,10 +92,10 @@ impl Inner {
             let demand = demand::read(call.api, &call.body).map_err(unmetered)?;
             let endpoint = self.endpoint(Dialect::Anthropic, &demand.model)?.clone();
             let (head, body) = (call.head.clone(), call.body.clone());
-            return self.pass(&endpoint, head, Dialect::Anthropic, body).await;
+            return Box::pin(self.pass(&endpoint, head, Dialect::Anthropic, body)).await;
         }
         if call.api == Api::MessageBatches {
-            return self.make_batch(call, gone).await;
+            return Box::pin(self.make_batch(call, gone)).await;
         }
         let granted = self.grant(call).await?;
         let wants_trailer = wants_trailer(&call.head.headers);

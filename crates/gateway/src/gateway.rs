@@ -235,7 +235,7 @@ impl Inner {
         let work = |mut gone: Gone| async move {
             match route {
                 // Nobody waits any more when it can't be sent; nothing was spent.
-                Route::Models => self.models(dialect, head).await,
+                Route::Models => Box::pin(self.models(dialect, head)).await,
                 Route::Call(api) => {
                     let place = Some(place);
                     let mut call = Call { api, payer, key, head, body, place };
@@ -243,14 +243,15 @@ impl Inner {
                 }
                 Route::Batches => {
                     let (api, place) = (Api::MessageBatches, Some(place));
-                    self.list_batches(&Call { api, payer, key, head, body, place }).await
+                    let call = Call { api, payer, key, head, body, place };
+                    Box::pin(self.list_batches(&call)).await
                 }
                 Route::Batch(route) => {
                     let (api, place) = (Api::MessageBatches, Some(place));
                     let id = dialect::batch(&head.method, head.uri.path());
                     let id = id.map(|(id, _)| id).unwrap_or_default();
                     let mut call = Call { api, payer, key, head, body, place };
-                    self.ask_batch(&mut call, &id, route).await
+                    Box::pin(self.ask_batch(&mut call, &id, route)).await
                 }
             }
         };

@@ -55,13 +55,13 @@ impl Inner {
         let wants_usage = demand.wants_usage;
         let mut bid = self.bid(call, &book, demand)?;
         if self.is_tight_worth_it(call, &bid).await {
-            self.tighten(call, &mut bid).await?;
+            Box::pin(self.tighten(call, &mut bid)).await?;
         }
         let mut edits = Edits::default();
         let mut fallback = None;
         let outcome = match self.hold(call, &mut bid).await {
             Err(EscrowError::Refused(refusal)) => {
-                let bent = self.bend(call, &book, &mut bid, &refusal).await?;
+                let bent = Box::pin(self.bend(call, &book, &mut bid, &refusal)).await?;
                 let Some((outcome, bend)) = bent else {
                     return Err(Fault::escrow(EscrowError::Refused(refusal), self.now()));
                 };

@@ -125,7 +125,8 @@ impl Pool {
                 result => return result,
             }
         }
-        match self.connect().await? {
+        // Few calls need one: boxed, so that every call's future is not as large as a handshake.
+        match Box::pin(self.connect()).await? {
             Made::Own(line) => self.ask(line, path, request).await,
             Made::Shared(stream) => self.share(stream, path, request).await,
         }

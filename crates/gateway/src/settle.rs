@@ -193,7 +193,7 @@ async fn charge(gateway: &Inner, charge: Charge) {
         Ok(_) => return,
         Err(error) => error,
     };
-    keep_charge(gateway, &charge, &error).await;
+    Box::pin(keep_charge(gateway, &charge, &error)).await;
 }
 
 /// Keeps a charge that the store did not take in the spool.
@@ -217,7 +217,7 @@ pub(crate) async fn release(gateway: &Inner, key: Key) {
     match gateway.if_heard(gateway.rooms.escrow.release(Release { key })).await {
         // There was nothing to free.
         Ok(_) | Err(EscrowError::NotFound(_)) => {}
-        Err(EscrowError::Store(_)) => release_later(gateway, key).await,
+        Err(EscrowError::Store(_)) => Box::pin(release_later(gateway, key)).await,
         Err(error) => tracing::error!(request_id = %key, "a hold could not be freed: {error}"),
     }
 }

@@ -1,9 +1,11 @@
-//! Rows put where they are found by name, one by one in the order of those places. Each may be put
-//! there again: after a crash some are.
+//! Rows put where they are found by name, in the order of those places. Each may be put there again:
+//! after a crash some are.
+
+use std::{mem, sync::LazyLock};
 
 use ::budget::{AccountId, Key, StoreError};
 use focus::TenantId;
-use rusqlite::{Statement, ToSql};
+use rusqlite::{Connection, Statement, ToSql};
 
 use super::{
     super::{row::whole, unavailable},
@@ -13,6 +15,8 @@ use super::{
 
 /// So many rows of `account_tail` are dropped at a time.
 const DROP_AT_ONCE: usize = 64;
+/// So many rows of an index pass by one statement.
+pub(super) const AT_ONCE: usize = 16;
 
 /// Rows that have come together.
 pub(super) struct Gathered {
@@ -87,29 +91,32 @@ impl Task {
         (first..upto).step_by(DROP_AT_ONCE).chain([upto]).map(Self::Drop)
     }
 
-    /// The statement that does it.
-    pub(super) const fn sql(&self) -> &'static str {
-        match self {
-            Self::Entry(..) => {
-                "insert into entry_by_tenant (tenant_id, seq, row_number)
-                values (?1, ?2, ?3)
-                on conflict do nothing"
-            }
-            Self::Key(..) => {
-                "insert into reservation_by_key (key, row_number)
-                values (?1, ?2)
-                on conflict do nothing"
-            }
-            Self::Time(_) => {
-                "insert into reservation_by_time (created_at, key, row_number)
-                values (?1, ?2, ?3)
-                on conflict do nothing"
-            }
-            Self::Tenant(_) => {
-                "insert into reservation_by_tenant (tenant_id, created_at, key, row_number)
-                values (?1, ?2, ?3, ?4)
-                on conflict do nothing"
-            }
+    /// Does tasks of one kind, [`AT_ONCE`] at most. As many rows of an index pass by one statement:
+    /// to begin and end it takes longer than a row.
+    pub(super) fn run(tasks: &[Self], db: &Connection) -> Result<(), StoreError> {
+        let Some(first) = tasks.first() else { return Ok(()) };
+        let (sql, each) = first.sql(tasks.len());
+        let mut statement = db.prepare_cached(sql).map_err(unavailable)?;
+        for tasks in tasks.chunks(each) {
+            let mut values = Values { statement: &mut statement, bound: 0 };
+            tasks.iter().try_for_each(|task| task.bind(&mut values))?;
+            statement.raw_execute().map_err(unavailable)?;
+        }
+        Ok(())
+    }
+
+    /// Whether both are of one kind.
+    pub(super) fn is_like(&self, other: &Self) -> bool {
+        mem::discriminant(self) == mem::discriminant(other)
+    }
+
+    /// The statement for so many of its kind, and how many of them it does.
+    fn sql(&self, tasks: usize) -> (&'static str, usize) {
+        let sql = match self {
+            Self::Entry(..) => return ENTRY_BY_TENANT.sql(tasks),
+            Self::Key(..) => return RESERVATION_BY_KEY.sql(tasks),
+            Self::Time(_) => return RESERVATION_BY_TIME.sql(tasks),
+            Self::Tenant(_) => return RESERVATION_BY_TENANT.sql(tasks),
             Self::Account(_) => ACCOUNT,
             Self::Head(..) => {
                 "update tenant
@@ -123,27 +130,87 @@ impl Task {
                 set row_number = ?2
                 where name = ?1 and row_number < ?2"
             }
-        }
+        };
+        (sql, 1)
     }
 
-    /// Does it by its statement.
-    pub(super) fn run(self, statement: &mut Statement<'_>) -> Result<(), StoreError> {
-        let mut execute =
-            |parameters: &[&dyn ToSql]| statement.execute(parameters).map_err(unavailable);
+    fn bind(&self, values: &mut Values<'_, '_>) -> Result<(), StoreError> {
         match self {
-            Self::Entry(tenant, seq, row) => execute(&[&tenant.as_str(), &whole(seq)?, &row]),
-            Self::Key(key, row) => execute(&[&key, &row]),
+            Self::Entry(tenant, seq, row) => {
+                values.bind(tenant.as_str())?;
+                values.bind(whole(*seq)?)?;
+                values.bind(row)
+            }
+            Self::Key(key, row) => {
+                values.bind(key)?;
+                values.bind(row)
+            }
             Self::Time(Named { created_at, key, row, .. }) => {
-                execute(&[&created_at.as_microsecond(), &key, &row])
+                values.bind(created_at.as_microsecond())?;
+                values.bind(key)?;
+                values.bind(row)
             }
             Self::Tenant(Named { tenant, created_at, key, row }) => {
-                execute(&[&tenant.as_str(), &created_at.as_microsecond(), &key, &row])
+                values.bind(tenant.as_str())?;
+                values.bind(created_at.as_microsecond())?;
+                values.bind(key)?;
+                values.bind(row)
             }
-            Self::Account(row) | Self::Drop(row) => execute(&[&row]),
-            Self::Head(tenant, (seq, hash)) => execute(&[&tenant.as_str(), &whole(seq)?, &hash.0]),
-            Self::Indexed(name, row) => execute(&[&name, &row]),
+            Self::Account(row) | Self::Drop(row) => values.bind(row),
+            Self::Head(tenant, (seq, hash)) => {
+                values.bind(tenant.as_str())?;
+                values.bind(whole(*seq)?)?;
+                values.bind(hash.0)
+            }
+            Self::Indexed(name, row) => {
+                values.bind(name)?;
+                values.bind(row)
+            }
         }
-        .map(drop)
+    }
+}
+
+/// What is bound in a statement, one after the other.
+struct Values<'a, 'db> {
+    statement: &'a mut Statement<'db>,
+    bound: usize,
+}
+
+impl Values<'_, '_> {
+    fn bind(&mut self, value: impl ToSql) -> Result<(), StoreError> {
+        self.bound += 1;
+        self.statement.raw_bind_parameter(self.bound, value).map_err(unavailable)
+    }
+}
+
+/// The statements that put one row into an index, or many.
+struct Index {
+    one: String,
+    many: String,
+}
+
+static ENTRY_BY_TENANT: LazyLock<Index> =
+    LazyLock::new(|| Index::new("entry_by_tenant", &["tenant_id", "seq", "row_number"]));
+static RESERVATION_BY_KEY: LazyLock<Index> =
+    LazyLock::new(|| Index::new("reservation_by_key", &["key", "row_number"]));
+static RESERVATION_BY_TIME: LazyLock<Index> =
+    LazyLock::new(|| Index::new("reservation_by_time", &["created_at", "key", "row_number"]));
+static RESERVATION_BY_TENANT: LazyLock<Index> = LazyLock::new(|| {
+    Index::new("reservation_by_tenant", &["tenant_id", "created_at", "key", "row_number"])
+});
+
+impl Index {
+    fn new(table: &str, columns: &[&str]) -> Self {
+        let row = format!("({})", vec!["?"; columns.len()].join(", "));
+        let insert = |rows| {
+            let (columns, rows) = (columns.join(", "), vec![row.as_str(); rows].join(", "));
+            format!("insert into {table} ({columns}) values {rows} on conflict do nothing")
+        };
+        Self { one: insert(1), many: insert(AT_ONCE) }
+    }
+
+    fn sql(&self, rows: usize) -> (&str, usize) {
+        if rows == AT_ONCE { (&self.many, AT_ONCE) } else { (&self.one, 1) }
     }
 }
 

@@ -3,9 +3,9 @@
 use std::{io, sync::mpsc, thread};
 
 use ::budget::StoreError;
-use rusqlite::{CachedStatement, Connection};
+use rusqlite::Connection;
 
-use super::{super::unavailable, place::Task};
+use super::place::{AT_ONCE, Task};
 
 /// What is left to do, in the order of the places.
 pub(super) type Tasks = Box<dyn Iterator<Item = Task> + Send>;
@@ -52,22 +52,20 @@ impl Work {
         let many = self.owed / self.pace.1;
         self.owed %= self.pace.1;
         let Some(tasks) = self.tasks()? else { return Ok(()) };
-        // Tasks of one kind follow each other, and pass by one statement.
-        let mut statement: Option<(&str, CachedStatement<'_>)> = None;
+        // Those of one kind follow each other.
+        let mut some: Vec<Task> = Vec::with_capacity(AT_ONCE);
         for _ in 0..many {
             let Some(task) = tasks.next() else {
                 self.is_done = true;
                 break;
             };
-            let sql = task.sql();
-            let found = match statement.take() {
-                Some((before, found)) if before == sql => found,
-                _ => db.prepare_cached(sql).map_err(unavailable)?,
-            };
-            let (_, found) = statement.insert((sql, found));
-            task.run(found)?;
+            if some.len() == AT_ONCE || some.first().is_some_and(|first| !first.is_like(&task)) {
+                Task::run(&some, db)?;
+                some.clear();
+            }
+            some.push(task);
         }
-        Ok(())
+        Task::run(&some, db)
     }
 
     /// What is left, once it is sorted.
