@@ -2,18 +2,32 @@
 
 use std::error::Error;
 
-use axum::{Extension, Router, routing::post};
+use axum::{Extension, Router, http::StatusCode, routing::post};
 use meter::{Call, Estimate, MeterLayer, Remote, Settings, Tracker, TrackerConfig, Usage};
+use tokio::signal::unix::{SignalKind, signal};
 
 /// Stands for a call of a model: the answer, and the tokens that its vendor reports.
 async fn call_model() -> (&'static str, Usage) {
     ("Ten volunteers planted forty trees.\n", Usage::new(1000, 420))
 }
 
-async fn summarise(Extension(call): Extension<Call>) -> &'static str {
-    let (summary, usage) = call_model().await;
-    call.track(usage);
-    summary
+async fn summarise(Extension(call): Extension<Call>) -> Result<&'static str, StatusCode> {
+    // In a task of its own: a handler is dropped when its caller goes away.
+    let summary = tokio::spawn(async move {
+        let (summary, usage) = call_model().await;
+        call.track(usage);
+        summary
+    });
+    summary.await.map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)
+}
+
+/// Ctrl-C, or what Kubernetes and systemd send.
+async fn stopped() {
+    let mut terminated = signal(SignalKind::terminate()).expect("signals can be waited for");
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        _ = terminated.recv() => {}
+    }
 }
 
 #[tokio::main]
@@ -28,8 +42,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
 
     let app = Router::new().route("/summaries", post(summarise)).layer(layer);
     let listener = tokio::net::TcpListener::bind("127.0.0.1:8080").await?;
-    let stop = async { tokio::signal::ctrl_c().await.expect("signals can be waited for") };
-    axum::serve(listener, app).with_graceful_shutdown(stop).await?;
+    axum::serve(listener, app).with_graceful_shutdown(stopped()).await?;
     tracker.close().await;
     Ok(())
 }

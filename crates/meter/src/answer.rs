@@ -6,7 +6,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 use http_body_util::Full;
 use serde::Serialize;
 
-use crate::{payer::Wrong, verdict::Refusal};
+use crate::{payer::Wrong, remote::OTHER_TENANT, verdict::Refusal};
 
 const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 const WARNING: HeaderName = HeaderName::from_static("x-ai-budget-warning");
@@ -67,11 +67,16 @@ pub(crate) fn refused(refusal: &Refusal, fallback: &Fallback) -> Response<Full<B
     response
 }
 
-/// The request lacks something, or something in it is wrong.
+/// The request lacks something, or something in it is wrong, or the token does not speak for its
+/// tenant.
 pub(crate) fn wrong(wrong: &Wrong) -> Response<Full<Bytes>> {
     let Wrong { code, message, field } = wrong;
     let field = field.as_deref();
-    json(StatusCode::BAD_REQUEST, &Fault { error: "Bad Request", message, code, field })
+    let (status, error) = match code.as_str() {
+        OTHER_TENANT => (StatusCode::FORBIDDEN, "Forbidden"),
+        _ => (StatusCode::BAD_REQUEST, "Bad Request"),
+    };
+    json(status, &Fault { error, message, code, field })
 }
 
 /// Nobody knows whether the budget covers the request, and without knowing it is not made.

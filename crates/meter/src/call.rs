@@ -7,6 +7,7 @@ use std::{
 
 use api::{CheckResponse, Tokens, TrackRequest};
 use focus::ModelName;
+use jiff::Timestamp;
 use money::{Money, ServiceTier, TokenUsage};
 use uuid::Uuid;
 
@@ -14,6 +15,8 @@ use crate::{Estimate, Payer, Tracker, record::Record};
 
 /// A release that overtakes a check which got no answer would find nothing to release.
 const OVERTAKE: Duration = Duration::from_secs(2);
+/// The service works on a check for half a minute at most, and may be some seconds away.
+const CHECK_MOST: Duration = Duration::from_secs(35);
 
 /// What a request has used.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,8 +43,16 @@ impl Usage {
 pub(crate) enum Hold {
     No,
     Yes,
-    /// It was asked to, and has not answered.
-    Unknown,
+    /// It was asked to, has not answered, and may still do it until then.
+    Unknown(Timestamp),
+}
+
+impl Hold {
+    /// After a check that begins now and is given up after a while.
+    pub(crate) fn unknown(now: Timestamp, timeout: Duration) -> Self {
+        let until = now.checked_add(timeout.saturating_add(CHECK_MOST));
+        Self::Unknown(until.unwrap_or(Timestamp::MAX))
+    }
 }
 
 #[derive(Debug)]
@@ -105,6 +116,8 @@ impl Call {
     /// Reports what was used, once, at any time, also after the answer. Returns at once; delivery
     /// happens in the background. Several calls to one model in a request are reported together.
     ///
+    /// Usage without a token is no usage: it counts as [`Call::release`].
+    ///
     /// False when it was not taken: reported before, or counts that can't be right, in which case the
     /// hold is kept, for something was used.
     pub fn track(&self, usage: Usage) -> bool {
@@ -116,20 +129,21 @@ impl Call {
             tracing::error!(%id, "a handler has reported usage that can't be right");
             return false;
         }
-        {
+        let is_nothing = counts.iter().all(|count| *count == 0);
+        let hold = {
             let mut state = self.lock();
-            if std::mem::replace(&mut state.is_tracked, true) {
+            if state.is_tracked {
                 return false;
             }
+            state.is_tracked = !is_nothing;
+            std::mem::replace(&mut state.hold, Hold::No)
+        };
+        if is_nothing {
+            free(&inner.tracker, inner.request_id, hold);
+            return true;
         }
         let model = usage.model.unwrap_or_else(|| inner.estimate.model.clone());
-        // A reservation can't be settled for another model: its hold goes back, and the usage gets an
-        // id of its own.
         let is_same = model == inner.estimate.model;
-        if !is_same {
-            self.free();
-        }
-        self.lock().hold = Hold::No;
         let some = |count: u64| (count > 0).then_some(Tokens(count));
         let body = TrackRequest {
             request_id: if is_same { inner.request_id } else { Uuid::new_v4() },
@@ -144,20 +158,28 @@ impl Call {
             cache_write_1h_tokens: some(cache_write_1h),
             service_tier: Some(usage.tier.unwrap_or(inner.estimate.tier)),
         };
-        inner.tracker.put(Record::Track { body: Box::new(body) });
+        let record = Record::Track { body: Box::new(body) };
+        if is_same {
+            inner.tracker.put(record);
+        } else {
+            // A reservation can't be settled for another model: the usage has an id of its own, and
+            // the hold goes back once the usage is safe.
+            let (tracker, request_id) = (inner.tracker.clone(), inner.request_id);
+            inner.tracker.put_then(record, move || free(&tracker, request_id, hold));
+        }
         true
     }
 
     /// Nothing was used and nothing will be: frees what is held, in the background. Does nothing once
     /// usage was reported.
     pub fn release(&self) {
-        if !self.lock().is_tracked {
-            self.free();
-        }
-    }
-
-    fn free(&self) {
-        let hold = std::mem::replace(&mut self.lock().hold, Hold::No);
+        let hold = {
+            let mut state = self.lock();
+            if state.is_tracked {
+                return;
+            }
+            std::mem::replace(&mut state.hold, Hold::No)
+        };
         free(&self.0.tracker, self.0.request_id, hold);
     }
 
@@ -167,11 +189,12 @@ impl Call {
 }
 
 fn free(tracker: &Tracker, request_id: Uuid, hold: Hold) {
-    let record = Record::Release { request_id };
     match hold {
         Hold::No => {}
-        Hold::Yes => tracker.put(record),
-        Hold::Unknown => tracker.put_later(record, OVERTAKE),
+        Hold::Yes => tracker.put(Record::Release { request_id, until: None }),
+        Hold::Unknown(until) => {
+            tracker.put_later(Record::Release { request_id, until: Some(until) }, OVERTAKE);
+        }
     }
 }
 

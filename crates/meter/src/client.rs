@@ -62,7 +62,7 @@ pub enum RemoteError {
     /// The connection broke; the service may have done what it was asked for.
     #[error("the connection broke: {0}")]
     Network(String),
-    /// The token is missing, wrong, or a tenant's where another's is needed.
+    /// The token is missing, wrong, or a tenant's where the administrator's is needed.
     #[error("the service refuses this token: {0}")]
     Access(String),
     /// It says that it can't answer now.
@@ -73,7 +73,7 @@ pub enum RemoteError {
         /// After how many seconds to ask again.
         retry_after: Option<u64>,
     },
-    /// The request itself is wrong.
+    /// The request itself is wrong, or names a tenant that the token does not speak for.
     #[error("the service does not accept this request: {}", .0.message)]
     Invalid(Box<api::Problem>),
     /// This is not how Bursar answers.
@@ -90,6 +90,18 @@ impl RemoteError {
             Self::Connect(_) | Self::Access(_) | Self::Invalid(_) => false,
         }
     }
+
+    /// Whether other requests would fare no better now. What fails otherwise may be one request's
+    /// own trouble: the service waits for one tenant's rows, say.
+    pub(crate) fn is_everybodys(&self) -> bool {
+        match self {
+            Self::Connect(_) | Self::Network(_) | Self::Access(_) => true,
+            Self::Busy { code, .. } => {
+                matches!(code.as_str(), "rate_limited" | "overloaded" | "stopping" | "store_closed")
+            }
+            Self::Timeout | Self::Unexpected(_) | Self::Invalid(_) => false,
+        }
+    }
 }
 
 /// An answer, whatever it says.
@@ -97,6 +109,8 @@ pub(crate) struct Answer {
     pub(crate) status: StatusCode,
     pub(crate) retry_after: Option<u64>,
     pub(crate) body: Bytes,
+    /// What came of an earlier try that may have been done, where there was one.
+    pub(crate) earlier: Option<RemoteError>,
 }
 
 impl Answer {
@@ -174,7 +188,8 @@ impl Client {
         &self.base
     }
 
-    /// Asks within the time, again where the connection failed.
+    /// Asks within the time, again where the connection failed. Where an earlier try may have been
+    /// done, no later one's fault says that nothing was.
     pub(crate) async fn post<T: Serialize>(
         &self,
         path: &str,
@@ -188,14 +203,20 @@ impl Client {
         let body = Bytes::from(body);
         let asked = async {
             let mut backoff = Backoff::new(Duration::from_millis(20), Duration::from_secs(1));
+            let mut earlier = None;
             for _ in 1..self.attempts {
                 match self.once(path, body.clone()).await {
-                    Err(RemoteError::Network(_) | RemoteError::Connect(_)) => {}
-                    answer => return answer,
+                    Ok(answer) => return Ok(Answer { earlier, ..answer }),
+                    Err(RemoteError::Connect(_)) => {}
+                    Err(error @ RemoteError::Network(_)) => earlier = Some(error),
+                    Err(error) => return Err(graver(earlier, error)),
                 }
                 tokio::time::sleep(backoff.next()).await;
             }
-            self.once(path, body).await
+            match self.once(path, body).await {
+                Ok(answer) => Ok(Answer { earlier, ..answer }),
+                Err(error) => Err(graver(earlier, error)),
+            }
         };
         tokio::time::timeout(self.timeout, asked).await.unwrap_or(Err(RemoteError::Timeout))
     }
@@ -224,7 +245,15 @@ impl Client {
         let retry_after = seconds(&parts.headers);
         let body = Limited::new(body, BODY_MOST).collect().await;
         let body = body.map_err(|error| RemoteError::Network(error.to_string()))?.to_bytes();
-        Ok(Answer { status: parts.status, retry_after, body })
+        Ok(Answer { status: parts.status, retry_after, body, earlier: None })
+    }
+}
+
+/// What came of an earlier try that may have been done, where the last one's error denies it.
+pub(crate) fn graver(earlier: Option<RemoteError>, last: RemoteError) -> RemoteError {
+    match earlier {
+        Some(earlier) if !last.may_have_happened() => earlier,
+        _ => last,
     }
 }
 

@@ -141,14 +141,18 @@ impl Guard {
             return Err(Box::new(self.refused(&refusal)));
         }
         let request = check(&asked).map_err(|wrong| Box::new(answer::wrong(&wrong)))?;
-        asked.holds(Hold::Unknown);
+        let unknown = Hold::unknown(Timestamp::now(), self.settings.timeout);
+        asked.holds(unknown);
         match self.remote.ask(&request).await {
             Ok(Verdict::Approved(approval)) => {
                 let used = approval.percentage_used;
                 Ok((Call::new(asked, Hold::Yes, Some(*approval)), Some(used)))
             }
-            Ok(Verdict::Refused(refusal)) => {
-                asked.holds(Hold::No);
+            Ok(Verdict::Refused { refusal, is_sure }) => {
+                // What an earlier try may hold all the same is freed when `asked` goes.
+                if is_sure {
+                    asked.holds(Hold::No);
+                }
                 counters.refused.increment(1);
                 self.verdicts.put(&asked.payer, &asked.estimate, &refusal, Timestamp::now());
                 Err(Box::new(self.refused(&refusal)))
@@ -158,13 +162,15 @@ impl Guard {
                 let api::Problem { code, message, field, .. } = *problem;
                 Err(Box::new(answer::wrong(&Wrong { code, message, field })))
             }
-            Err(error) => self.unanswered(asked, &error),
+            Err(error) => {
+                let hold = if error.may_have_happened() { unknown } else { Hold::No };
+                self.unanswered(asked, hold, &error)
+            }
         }
     }
 
     /// Nobody knows whether the request fits.
-    fn unanswered(&self, mut asked: Asked, error: &RemoteError) -> Admission {
-        let hold = if error.may_have_happened() { Hold::Unknown } else { Hold::No };
+    fn unanswered(&self, mut asked: Asked, hold: Hold, error: &RemoteError) -> Admission {
         let counters = self.tracker.counters();
         match self.settings.fail_mode {
             FailMode::Open => {

@@ -37,7 +37,7 @@ impl Estimate {
     }
 }
 
-/// Why a request is answered 400.
+/// Why a request is answered 400, or 403.
 #[derive(Debug)]
 pub(crate) struct Wrong {
     pub(crate) code: String,

@@ -2,6 +2,7 @@
 //! lines that the Fastify plugin writes.
 
 use api::TrackRequest;
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -15,6 +16,9 @@ pub(crate) enum Record {
     Release {
         #[serde(rename = "requestId")]
         request_id: Uuid,
+        /// Until when the hold may still come into being, where the check had no answer.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        until: Option<Timestamp>,
     },
 }
 
@@ -22,7 +26,7 @@ impl Record {
     pub(crate) fn request_id(&self) -> Uuid {
         match self {
             Self::Track { body } => body.request_id,
-            Self::Release { request_id } => *request_id,
+            Self::Release { request_id, .. } => *request_id,
         }
     }
 }

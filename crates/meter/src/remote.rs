@@ -4,15 +4,19 @@ use std::time::Duration;
 
 use api::{CheckRequest, CheckResponse};
 use http::StatusCode;
+use jiff::Timestamp;
 use secrecy::SecretString;
 
 use crate::{
-    client::{Answer, Client, RemoteError, SetupError},
+    client::{Answer, Client, RemoteError, SetupError, graver},
     record::Record,
     verdict::Refusal,
 };
 
 mod escrow;
+
+/// The code for a tenant that a token does not speak for.
+pub(crate) const OTHER_TENANT: &str = "other_tenant";
 
 /// A Bursar service. Clones share its connections.
 ///
@@ -31,7 +35,20 @@ pub struct Remote {
 #[derive(Debug)]
 pub(crate) enum Verdict {
     Approved(Box<CheckResponse>),
-    Refused(Box<Refusal>),
+    Refused {
+        refusal: Box<Refusal>,
+        /// No earlier try may have held money all the same.
+        is_sure: bool,
+    },
+}
+
+/// What the service says to a record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Delivered {
+    /// It is done with.
+    Done,
+    /// What is to be released may still come: it is to be asked for again.
+    Early,
 }
 
 impl Remote {
@@ -85,35 +102,41 @@ impl Remote {
         });
         let Some(problem) = refused else { return Err(failure(&answer)) };
         let refusal = Refusal::of(problem, answer.retry_after);
+        let is_sure = answer.earlier.is_none();
         refusal
-            .map(|refusal| Verdict::Refused(Box::new(refusal)))
+            .map(|refusal| Verdict::Refused { refusal: Box::new(refusal), is_sure })
             .ok_or_else(|| answer.unexpected())
     }
 
-    /// Delivers a record. [`RemoteError::Invalid`] means that it will never be taken.
-    pub(crate) async fn deliver(&self, record: &Record) -> Result<(), RemoteError> {
+    /// Delivers a record at `now`. [`RemoteError::Invalid`] means that it will never be taken.
+    pub(crate) async fn deliver(
+        &self,
+        record: &Record,
+        now: Timestamp,
+    ) -> Result<Delivered, RemoteError> {
         match record {
             Record::Track { body } => {
                 let answer = self.client.post("/api/ai-budget/track", Some(body)).await?;
                 match answer.status {
-                    StatusCode::OK => answer.read::<api::TrackResponse>().map(|_| ()),
+                    StatusCode::OK => answer.read::<api::TrackResponse>().map(|_| Delivered::Done),
                     _ => Err(failure(&answer)),
                 }
             }
-            Record::Release { request_id } => {
+            Record::Release { request_id, until } => {
                 let path = format!("/api/v1/reservations/{request_id}/release");
                 let answer = self.client.post::<()>(&path, None).await?;
                 match failure(&answer) {
-                    _ if answer.status == StatusCode::OK => Ok(()),
-                    // Nothing was held, or it has been charged meanwhile: nothing is left to release.
-                    RemoteError::Invalid(problem)
-                        if problem.request_id == Some(*request_id)
-                            && matches!(
-                                problem.code.as_str(),
-                                "not_found" | "reservation_state"
-                            ) =>
-                    {
-                        Ok(())
+                    _ if answer.status == StatusCode::OK => Ok(Delivered::Done),
+                    RemoteError::Invalid(problem) if problem.request_id == Some(*request_id) => {
+                        match problem.code.as_str() {
+                            "not_found" if until.is_some_and(|until| now < until) => {
+                                Ok(Delivered::Early)
+                            }
+                            // Nothing was held, or it has been charged meanwhile: nothing is left
+                            // to release.
+                            "not_found" | "reservation_state" => Ok(Delivered::Done),
+                            _ => Err(RemoteError::Invalid(problem)),
+                        }
                     }
                     error => Err(error),
                 }
@@ -124,13 +147,27 @@ impl Remote {
 
 /// What an answer means that is no success.
 fn failure(answer: &Answer) -> RemoteError {
+    match last_failure(answer) {
+        // A wrong request is wrong at every try.
+        error @ RemoteError::Invalid(_) => error,
+        error => graver(answer.earlier.clone(), error),
+    }
+}
+
+fn last_failure(answer: &Answer) -> RemoteError {
     let problem = answer.problem();
     let code = || {
         let code = problem.as_ref().map(|problem| problem.code.clone());
         code.unwrap_or_else(|| format!("status {}", answer.status.as_u16()))
     };
     match answer.status {
-        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => RemoteError::Access(code()),
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => match problem {
+            // The token is right, and will never speak for this tenant.
+            Some(problem) if problem.code == OTHER_TENANT => {
+                RemoteError::Invalid(Box::new(problem))
+            }
+            _ => RemoteError::Access(code()),
+        },
         StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT => {
             RemoteError::Busy { code: code(), retry_after: answer.retry_after }
         }

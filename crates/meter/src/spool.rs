@@ -22,8 +22,8 @@ use crate::record::Record;
 
 mod file;
 
-pub(crate) use file::Claim;
 use file::Files;
+pub(crate) use file::{Claim, Line};
 
 /// Called with whether the record is on disk.
 type Told = Box<dyn FnOnce(bool) + Send>;
@@ -70,7 +70,8 @@ impl Spool {
         }
     }
 
-    /// Sets what was written apart, to be delivered: own files and those of processes that are gone.
+    /// Sets what was written apart, to be delivered: own files and those of processes that are gone,
+    /// a bounded number at a time.
     pub(crate) async fn claim(&self) -> Vec<Claim> {
         let (answer, claims) = oneshot::channel();
         match self.jobs.try_send(Job::Claim(answer)) {
@@ -80,7 +81,7 @@ impl Spool {
         }
     }
 
-    /// Everything in the file is done with.
+    /// Everything in the file is done with, or was left for later.
     pub(crate) async fn finish(&self, claim: Claim) {
         let (answer, done) = oneshot::channel();
         // Where it is not removed, it is delivered once more, and charged once.

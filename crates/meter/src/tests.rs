@@ -19,9 +19,11 @@ use tokio::{
 
 use crate::{Call, Estimate, MeterLayer, Remote, Settings, Tracker, TrackerConfig};
 
+mod ambiguous;
 mod conformance;
 mod delivery;
 mod layer;
+mod left;
 #[cfg(feature = "redis")]
 mod shared;
 mod tls;
@@ -114,6 +116,16 @@ impl Drop for Bursar {
             runtime.shutdown_background();
         }
     }
+}
+
+/// A service that asks who calls, and a key of the tenant's.
+async fn locked(store: Arc<Memory>) -> (Bursar, String) {
+    let (record, secret) = server::new_key(tenant(), "test".to_owned(), Timestamp::now()).unwrap();
+    budget::Keys::put_key(&*store, record).await.unwrap();
+    let admin_token = Some("the-admin-token".into());
+    let config = server::Config { admin_token, ..server::Config::default() };
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    (Bursar::start_at(address, server::Service::new(store, config)), secret)
 }
 
 /// Waits for what must happen.

@@ -13,6 +13,7 @@ use std::{
     time::Duration,
 };
 
+use jiff::Timestamp;
 use tokio::{
     runtime::Handle,
     sync::{Mutex, mpsc, watch},
@@ -24,6 +25,7 @@ use crate::{
     client::{RemoteError, SetupError},
     names::Counters,
     record::Record,
+    remote::Delivered,
     spool::Spool,
 };
 
@@ -88,12 +90,24 @@ pub(crate) struct Inner {
     pub(crate) counters: Arc<Counters>,
     spool: Option<Spool>,
     runtime: Handle,
-    queue: mpsc::Sender<Record>,
+    queue: mpsc::Sender<Waiting>,
     /// Records of which nobody has answered yet, in memory or on their way to disk.
     waiting: watch::Sender<usize>,
     /// Deliveries fail, so what comes goes to the spool until one succeeds.
     is_down: AtomicBool,
     phase: watch::Sender<Phase>,
+}
+
+/// A record, and what is done once it is safe: the service has answered for it, or it is on disk.
+struct Waiting {
+    record: Record,
+    then: Option<Box<dyn FnOnce() + Send>>,
+}
+
+impl From<Record> for Waiting {
+    fn from(record: Record) -> Self {
+        Self { record, then: None }
+    }
 }
 
 /// How far closing is.
@@ -151,7 +165,12 @@ impl Tracker {
 
     /// Takes a record. Never waits.
     pub(crate) fn put(&self, record: Record) {
-        self.0.put(record);
+        self.0.put(record.into());
+    }
+
+    /// Takes a record and does something once it is safe; never, where it is lost.
+    pub(crate) fn put_then(&self, record: Record, then: impl FnOnce() + Send + 'static) {
+        self.0.put(Waiting { record, then: Some(Box::new(then)) });
     }
 
     /// Takes a record that must not be delivered before a while has passed, or the end.
@@ -163,7 +182,7 @@ impl Tracker {
             let closing = phase.wait_for(|phase| *phase > Phase::Open);
             // Both ways lead on: it is only a question of when.
             let _ = tokio::time::timeout(delay, closing).await;
-            inner.enqueue(record);
+            inner.enqueue(record.into());
         });
     }
 
@@ -187,9 +206,9 @@ impl Tracker {
 }
 
 impl Inner {
-    fn put(self: &Arc<Self>, record: Record) {
+    fn put(self: &Arc<Self>, waiting: Waiting) {
         self.begin();
-        self.enqueue(record);
+        self.enqueue(waiting);
     }
 
     fn begin(&self) {
@@ -203,27 +222,42 @@ impl Inner {
     }
 
     /// Puts a record that is counted as waiting where it is to wait.
-    fn enqueue(self: &Arc<Self>, record: Record) {
+    fn enqueue(self: &Arc<Self>, waiting: Waiting) {
         if self.is_closed() || (self.is_down() && self.spool.is_some()) {
-            return self.keep(record);
+            return self.keep(waiting);
         }
-        match self.queue.try_send(record) {
-            Ok(()) => {}
-            Err(
-                mpsc::error::TrySendError::Full(record) | mpsc::error::TrySendError::Closed(record),
-            ) => {
-                tracing::debug!("the queue of usage is full");
-                self.keep(record);
-            }
+        if let Err(error) = self.queue.try_send(waiting) {
+            tracing::debug!("the queue of usage is full");
+            self.keep(error.into_inner());
         }
     }
 
-    /// Writes a record to disk, or loses it.
-    fn keep(self: &Arc<Self>, record: Record) {
+    /// Puts a record for which it is too early where it holds none up: back into the queue after a
+    /// pause, or, at the end, on disk where there is one.
+    fn again(self: &Arc<Self>, waiting: Waiting) {
         let inner = self.clone();
+        let last = if self.spool.is_some() { Phase::Open } else { Phase::Closing };
+        self.runtime.spawn(async move {
+            let mut phase = inner.phase.subscribe();
+            let ending = phase.wait_for(|phase| *phase > last);
+            let is_ending = tokio::time::timeout(inner.config.pause_most, ending).await.is_ok();
+            if is_ending {
+                inner.keep(waiting);
+            } else {
+                inner.counters.retried.increment(1);
+                inner.enqueue(waiting);
+            }
+        });
+    }
+
+    /// Writes a record to disk, or loses it.
+    fn keep(self: &Arc<Self>, waiting: Waiting) {
+        let inner = self.clone();
+        let Waiting { record, then } = waiting;
         let told = move |is_written: bool| {
             if is_written {
                 inner.counters.spooled.increment(1);
+                then.into_iter().for_each(|then| then());
             } else {
                 inner.counters.undelivered.increment(1);
                 tracing::error!("a record of usage is lost: there is no spool, or it is full");
@@ -260,11 +294,11 @@ impl Inner {
     }
 
     /// One try. `Ok` once the service has answered for the record, for good or ill.
-    async fn deliver(&self, record: &Record) -> Result<(), RemoteError> {
-        let answer = match self.remote.deliver(record).await {
-            Ok(()) => {
+    async fn deliver(&self, record: &Record) -> Result<Delivered, RemoteError> {
+        match self.remote.deliver(record, Timestamp::now()).await {
+            Ok(Delivered::Done) => {
                 self.counters.delivered.increment(1);
-                Ok(())
+                Ok(Delivered::Done)
             }
             Err(RemoteError::Invalid(problem)) => {
                 let (id, code) = (record.request_id(), &problem.code);
@@ -273,37 +307,45 @@ impl Inner {
                 if let (Some(spool), Ok(line)) = (&self.spool, serde_json::to_string(record)) {
                     spool.reject(line);
                 }
-                Ok(())
+                Ok(Delivered::Done)
             }
-            Err(error) => Err(error),
-        };
-        // Nobody else would fare better, or worse.
+            other => other,
+        }
+    }
+
+    /// Remembers whether others would fare better than this answer, or worse.
+    fn note(&self, answer: &Result<Delivered, RemoteError>) {
         if self.is_down.swap(answer.is_err(), Ordering::Relaxed) != answer.is_err() {
-            match &answer {
-                Ok(()) => tracing::info!("usage is delivered again"),
+            match answer {
+                Ok(_) => tracing::info!("usage is delivered again"),
                 Err(error) => tracing::warn!("failed to deliver usage: {error}"),
             }
         }
-        answer
     }
 
     /// Tries until the service has answered, or there is a better place than memory.
-    async fn insist(self: &Arc<Self>, record: Record) {
+    async fn insist(self: &Arc<Self>, waiting: Waiting) {
         let mut backoff = Backoff::new(self.config.pause_first, self.config.pause_most);
         let mut phase = self.phase.subscribe();
         let mut tries = 0;
         loop {
             if self.is_closed() || (self.spool.is_some() && tries >= self.config.attempts) {
-                return self.keep(record);
+                return self.keep(waiting);
             }
             tries += 1;
             let closed = phase.wait_for(|phase| *phase == Phase::Closed);
-            let error = tokio::select! {
-                answer = self.deliver(&record) => match answer {
-                    Ok(()) => return self.end(),
-                    Err(error) => error,
-                },
-                _ = closed => return self.keep(record),
+            let answer = tokio::select! {
+                answer = self.deliver(&waiting.record) => answer,
+                _ = closed => return self.keep(waiting),
+            };
+            self.note(&answer);
+            let error = match answer {
+                Ok(Delivered::Done) => {
+                    waiting.then.into_iter().for_each(|then| then());
+                    return self.end();
+                }
+                Ok(Delivered::Early) => return self.again(waiting),
+                Err(error) => error,
             };
             let wanted = match error {
                 RemoteError::Busy { retry_after: Some(seconds), .. } => {
@@ -321,15 +363,15 @@ impl Inner {
 }
 
 /// Delivers one record after the other.
-async fn work(inner: Arc<Inner>, records: Arc<Mutex<mpsc::Receiver<Record>>>) {
+async fn work(inner: Arc<Inner>, records: Arc<Mutex<mpsc::Receiver<Waiting>>>) {
     loop {
-        let record = records.lock().await.recv().await;
-        let Some(record) = record else { return };
+        let waiting = records.lock().await.recv().await;
+        let Some(waiting) = waiting else { return };
         // Where one could not be delivered, those behind it go to disk without a try of their own.
         if inner.is_down() && inner.spool.is_some() {
-            inner.keep(record);
+            inner.keep(waiting);
         } else {
-            inner.insist(record).await;
+            inner.insist(waiting).await;
         }
     }
 }

@@ -4,9 +4,10 @@
 use std::{
     collections::BTreeSet,
     ffi::OsString,
-    fs::{self, File, OpenOptions},
+    fs::{self, File, OpenOptions, TryLockError},
     io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write},
-    os::unix::fs::OpenOptionsExt,
+    ops::Range,
+    os::unix::fs::{MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
     sync::{
         Arc,
@@ -19,6 +20,14 @@ use uuid::Uuid;
 /// Longer lines are not ours.
 const LINE_MOST: u64 = 16 * 1024;
 const CLAIMED: &str = ".replay";
+/// Files that are open at the same time to be delivered.
+const CLAIMED_MOST: usize = 16;
+
+/// A line, and its place in the file.
+pub(crate) struct Line {
+    pub(crate) text: String,
+    pub(crate) place: Range<u64>,
+}
 
 /// A file that is being delivered, and that no other process delivers meanwhile.
 pub(crate) struct Claim {
@@ -27,11 +36,33 @@ pub(crate) struct Claim {
     reader: BufReader<File>,
     /// Where the first line starts that is not done with.
     done: u64,
+    /// Lines before that which are left for later.
+    left: Vec<Range<u64>>,
 }
 
 impl Claim {
-    /// The next lines, at most so many, and where they end; none at the end of the file.
-    pub(crate) fn next(&mut self, most: usize) -> io::Result<(Vec<String>, u64)> {
+    /// One that no other process holds, and that is still there.
+    pub(super) fn open(path: &Path) -> io::Result<Option<Self>> {
+        let file = match File::open(path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Ok(None),
+            Err(TryLockError::Error(error)) => return Err(error),
+        }
+        let found = file.metadata()?;
+        // Another process may have finished it between the two.
+        let (is_there, bytes) = (found.nlink() > 0, found.len());
+        let path = path.to_owned();
+        let reader = BufReader::new(file);
+        Ok(is_there.then_some(Self { path, bytes, reader, done: 0, left: Vec::new() }))
+    }
+
+    /// The next lines, at most so many; none at the end of the file.
+    pub(crate) fn next(&mut self, most: usize) -> io::Result<Vec<Line>> {
         let mut end = self.done;
         let mut lines = Vec::new();
         self.reader.seek(SeekFrom::Start(end))?;
@@ -41,15 +72,35 @@ impl Claim {
             if read == 0 {
                 break;
             }
+            let start = end;
             end += u64::try_from(read).unwrap_or(0);
-            lines.push(String::from_utf8_lossy(&line).trim_end().to_owned());
+            let text = String::from_utf8_lossy(&line).trim_end().to_owned();
+            lines.push(Line { text, place: start..end });
         }
-        Ok((lines, end))
+        Ok(lines)
     }
 
     /// What ends there is done with.
     pub(crate) fn done(&mut self, end: u64) {
         self.done = end;
+    }
+
+    /// That line is left for later.
+    pub(crate) fn leave(&mut self, place: Range<u64>) {
+        self.left.push(place);
+    }
+
+    /// The lines that were left, as they stand in the file.
+    fn left(&mut self) -> io::Result<Vec<u8>> {
+        let mut text = Vec::new();
+        for place in &self.left {
+            self.reader.seek(SeekFrom::Start(place.start))?;
+            (&mut self.reader).take(place.end - place.start).read_to_end(&mut text)?;
+            if text.last() != Some(&b'\n') {
+                text.push(b'\n');
+            }
+        }
+        Ok(text)
     }
 }
 
@@ -94,21 +145,11 @@ impl Files {
     /// How many of the lines, from the first on, are on disk: those that fit.
     pub(super) fn append(&mut self, lines: &[String]) -> io::Result<usize> {
         let _lock = self.lock()?;
-        let mut file = writable(&self.path)?;
-        let before = file.metadata()?.len();
         let claimed: u64 = self.claimed.iter().map(|(_, bytes)| bytes).sum();
-        let mut text = String::new();
-        if before > 0 {
-            let mut last = [0];
-            file.seek(SeekFrom::End(-1))?;
-            file.read_exact(&mut last)?;
-            if last != *b"\n" {
-                text.push('\n');
-            }
-        }
-        let mut written = 0;
+        let before = self.size() + claimed;
+        let (mut text, mut written) = (String::new(), 0);
         for line in lines {
-            let size = before + claimed + u64::try_from(text.len() + line.len()).unwrap_or(0) + 1;
+            let size = before + u64::try_from(text.len() + line.len()).unwrap_or(0) + 1;
             if size > self.limit {
                 break;
             }
@@ -116,13 +157,31 @@ impl Files {
             text.push('\n');
             written += 1;
         }
-        if let Err(error) = file.write_all(text.as_bytes()).and_then(|()| file.sync_data()) {
+        self.write(text.as_bytes())?;
+        Ok(written)
+    }
+
+    /// Writes whole lines behind what is there. The lock is held.
+    fn write(&self, lines: &[u8]) -> io::Result<()> {
+        let mut file = writable(&self.path)?;
+        let before = file.metadata()?.len();
+        let mut text = Vec::new();
+        if before > 0 {
+            let mut last = [0];
+            file.seek(SeekFrom::End(-1))?;
+            file.read_exact(&mut last)?;
+            if last != *b"\n" {
+                text.push(b'\n');
+            }
+        }
+        text.extend_from_slice(lines);
+        if let Err(error) = file.write_all(&text).and_then(|()| file.sync_data()) {
             // What was written of it is said not to be there.
             let _ = file.set_len(before);
             return Err(error);
         }
         self.count(before + u64::try_from(text.len()).unwrap_or(0));
-        Ok(written)
+        Ok(())
     }
 
     /// Renames what was written, so that it may be read.
@@ -147,41 +206,67 @@ impl Files {
     }
 
     fn try_claim(&mut self) -> io::Result<Vec<Claim>> {
+        let mut claims = Vec::new();
+        if self.claimed.len() >= CLAIMED_MOST {
+            return Ok(claims);
+        }
         let lock = self.lock()?;
         self.set_apart()?;
         drop(lock);
         let mut head = file_name(&self.path);
         head.push(".");
-        let mut claims = Vec::new();
+        let mut faults = Vec::new();
         for found in fs::read_dir(folder(&self.path))? {
-            let path = found?.path();
+            if self.claimed.len() >= CLAIMED_MOST {
+                break;
+            }
+            let Ok(found) = found.map_err(|error| faults.push(error)) else { break };
+            let path = found.path();
             let name = file_name(&path);
             let is_ours = name.to_string_lossy().starts_with(&*head.to_string_lossy())
                 && name.to_string_lossy().ends_with(CLAIMED)
                 && !self.claimed.iter().any(|(known, _)| *known == path);
-            // One that is gone, or held by another process, is not for us.
-            let Some(file) = Some(&path).filter(|_| is_ours).and_then(|path| File::open(path).ok())
-            else {
-                continue;
-            };
-            if file.try_lock().is_err() {
+            if !is_ours {
                 continue;
             }
-            let bytes = file.metadata()?.len();
-            self.claimed.insert((path.clone(), bytes));
-            claims.push(Claim { path, bytes, reader: BufReader::new(file), done: 0 });
+            match Claim::open(&path) {
+                Ok(Some(claim)) => {
+                    self.claimed.insert((path, claim.bytes));
+                    claims.push(claim);
+                }
+                Ok(None) => {}
+                Err(error) => faults.push(error),
+            }
+        }
+        if let Some(error) = faults.first() {
+            let count = faults.len();
+            tracing::error!(count, "failed to open files of the spool: {error}");
         }
         Ok(claims)
     }
 
-    pub(super) fn finish(&mut self, claim: Claim) {
+    /// What was left of the file is written behind what comes, and the file goes.
+    pub(super) fn finish(&mut self, mut claim: Claim) {
+        let put_back = self.put_back(&mut claim);
         let Claim { path, bytes, reader, .. } = claim;
-        if let Err(error) = fs::remove_file(&path) {
-            tracing::warn!("failed to remove a spool file that is delivered: {error}");
+        match put_back.and_then(|()| fs::remove_file(&path)) {
+            Ok(()) => {}
+            // It is delivered once more, and charged once.
+            Err(error) => tracing::warn!("failed to finish a file of the spool: {error}"),
         }
         self.claimed.remove(&(path, bytes));
         drop(reader);
         self.count(self.size());
+    }
+
+    /// It was on disk before, so there is room for it.
+    fn put_back(&self, claim: &mut Claim) -> io::Result<()> {
+        if claim.left.is_empty() {
+            return Ok(());
+        }
+        let text = claim.left()?;
+        let _lock = self.lock()?;
+        self.write(&text)
     }
 
     pub(super) fn reject(&self, line: &str) {

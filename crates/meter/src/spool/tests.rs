@@ -14,11 +14,15 @@ fn lines(texts: &[&str]) -> Vec<String> {
     texts.iter().map(|text| (*text).to_owned()).collect()
 }
 
+fn next(claim: &mut Claim, most: usize) -> Vec<String> {
+    claim.next(most).unwrap().into_iter().map(|line| line.text).collect()
+}
+
 /// All that is claimed, in no order.
 fn read(files: &mut Files) -> Vec<String> {
     let mut all = Vec::new();
     for mut claim in files.claim() {
-        all.extend(claim.next(100).unwrap().0);
+        all.extend(next(&mut claim, 100));
         files.finish(claim);
     }
     all.sort();
@@ -42,11 +46,76 @@ fn a_claim_goes_on_where_it_was() {
     let mut files = open(&folder.path().join("spool"));
     files.append(&lines(&["a", "b", "c"])).unwrap();
     let mut claim = files.claim().remove(0);
-    let (first, end) = claim.next(2).unwrap();
-    assert_eq!(first, lines(&["a", "b"]));
-    assert_eq!(claim.next(2).unwrap().0, first, "nothing is done with yet");
-    claim.done(end);
-    assert_eq!(claim.next(2).unwrap().0, lines(&["c"]));
+    assert_eq!(next(&mut claim, 2), lines(&["a", "b"]));
+    let first = claim.next(2).unwrap();
+    assert_eq!(first[0].text, "a", "nothing is done with yet");
+    claim.done(first[1].place.end);
+    assert_eq!(next(&mut claim, 2), lines(&["c"]));
+}
+
+#[test]
+fn what_is_left_comes_again_behind_what_has_come_meanwhile() {
+    let folder = tempfile::tempdir().unwrap();
+    let bytes = Arc::new(AtomicU64::new(0));
+    let path = folder.path().join("spool");
+    // What is left is written where there is no room for more.
+    let mut files = Files::open(path, 9, bytes.clone()).unwrap();
+    files.append(&lines(&["a", "b", "c"])).unwrap();
+    let mut claim = files.claim().remove(0);
+    files.append(&lines(&["d"])).unwrap();
+    let all = claim.next(100).unwrap();
+    claim.leave(all[0].place.clone());
+    claim.leave(all[2].place.clone());
+    claim.done(all[2].place.end);
+    files.finish(claim);
+    assert_eq!(bytes.load(Ordering::Relaxed), 6);
+    let mut claims = files.claim();
+    assert_eq!(claims.len(), 1, "the file that was finished is gone");
+    assert_eq!(next(&mut claims[0], 100), lines(&["d", "a", "c"]));
+}
+
+#[test]
+fn a_bounded_number_of_files_is_open() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut files = open(&folder.path().join("spool"));
+    let mut claims = Vec::new();
+    for _ in 0..40 {
+        files.append(&lines(&["a"])).unwrap();
+        claims.extend(files.claim());
+    }
+    assert_eq!(claims.len(), 16);
+    // As many processes have left as many files.
+    drop((claims, files));
+    for number in 0..40 {
+        let name = format!("spool.{number}.replay");
+        fs::write(folder.path().join(name), "b\n").unwrap();
+    }
+    let mut files = open(&folder.path().join("spool"));
+    let mut found = 0;
+    loop {
+        let claims = files.claim();
+        if claims.is_empty() {
+            break;
+        }
+        assert!(claims.len() <= 16);
+        for mut claim in claims {
+            found += next(&mut claim, 100).len();
+            files.finish(claim);
+        }
+    }
+    assert_eq!(found, 80);
+}
+
+#[test]
+fn a_file_that_can_t_be_opened_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("spool.1.replay");
+    assert!(Claim::open(&path).unwrap().is_none(), "gone");
+    std::os::unix::fs::symlink(&path, &path).unwrap();
+    assert!(Claim::open(&path).is_err());
+    let mut files = open(&folder.path().join("spool"));
+    files.append(&lines(&["a"])).unwrap();
+    assert_eq!(read(&mut files), lines(&["a"]), "it holds no other up");
 }
 
 #[test]

@@ -165,56 +165,59 @@ async fn without_an_answer_requests_are_let_through_unless_told_otherwise() {
 }
 
 #[tokio::test]
-async fn a_caller_who_goes_away_during_the_check_leaves_no_hold() {
+async fn usage_without_a_token_is_a_release() {
     let store = memory();
     limit(&store, "10").await;
     let bursar = Bursar::start(store.clone());
     let (tracker, counts) = tracker(bursar.remote(), quick());
-    let settings = Settings::default().with_estimate(estimate);
-    let layer = MeterLayer::new(bursar.remote(), tracker.clone(), settings).unwrap();
-    let handler = tower_service_of(|| panic!("the handler is not called"));
-    let mut service = tower_layer::Layer::layer(&layer, handler);
-    let request = http::Request::post("/")
-        .header("x-tenant-id", "acme")
-        .header("x-input", "1000")
-        .header("x-output", "500")
-        .body(())
-        .unwrap();
-    let answer = tower_service::Service::call(&mut service, request);
-    // Long enough to send the check, which is polled once and then dropped.
-    let mut answer = answer;
-    let polled = std::future::poll_fn(|context| {
-        std::task::Poll::Ready(answer.as_mut().poll(context).is_pending())
-    });
-    assert!(polled.await);
-    drop(answer);
-    assert_eq!(tracker.waiting(), 1);
+    let mut app = App::start(bursar.remote(), &tracker, Settings::default()).await;
+    app.ask(1000, 500).await;
+    let call = app.call().await;
+    assert!(call.track(Usage::new(0, 0)));
+    tracker.flush().await;
+    assert_eq!(balances(&store).await, texts("0", "0"));
+    // As with a release: what was used all the same is charged.
+    assert!(call.track(Usage::new(1000, 500)));
+    assert!(!call.track(Usage::new(0, 0)), "something was used");
+    tracker.flush().await;
+    assert_eq!(balances(&store).await, texts("0.0105", "0"));
+    assert_eq!((counts.of(names::DELIVERED), counts.of(names::UNDELIVERED)), (2, 0));
+}
+
+#[tokio::test]
+async fn the_hold_of_another_model_goes_back_once_the_usage_is_safe() {
+    let store = memory();
+    limit(&store, "10").await;
+    let bursar = Bursar::start(store.clone());
+    let remote = bursar.remote();
+    // No spool, and no service: the usage is nowhere safe.
+    let config = TrackerConfig { close_timeout: Duration::from_millis(50), ..quick() };
+    let (tracker, counts) = tracker(remote.clone(), config);
+    let mut app = App::start(remote, &tracker, Settings::default()).await;
+    app.ask(1000, 500).await;
+    let address = bursar.kill().await;
+    let haiku = ModelName::parse("claude-3-haiku-20240307").unwrap();
+    let usage = Usage { model: Some(haiku), ..Usage::new(1_000_000, 0) };
+    assert!(app.call().await.track(usage));
+    assert_eq!(tracker.waiting(), 1, "the usage alone");
     tracker.close().await;
-    assert_eq!(counts.of(names::DELIVERED), 1);
-    assert_eq!(balances(&store).await.1, "0");
+    assert_eq!(counts.of(names::UNDELIVERED), 1, "the usage is lost, and the hold stays");
+    let service = server::Service::new(store.clone(), server::Config::default());
+    let _again = Bursar::start_at(address, service);
+    assert_eq!(balances(&store).await, texts("0", "0.0105"));
 }
 
-/// A service that answers with what a function returns.
-fn tower_service_of(answer: fn() -> http::Response<String>) -> Fixed {
-    Fixed(answer)
-}
-
-#[derive(Clone)]
-struct Fixed(fn() -> http::Response<String>);
-
-impl tower_service::Service<http::Request<()>> for Fixed {
-    type Response = http::Response<String>;
-    type Error = std::convert::Infallible;
-    type Future = std::future::Ready<Result<Self::Response, Self::Error>>;
-
-    fn poll_ready(
-        &mut self,
-        _: &mut std::task::Context<'_>,
-    ) -> std::task::Poll<Result<(), Self::Error>> {
-        std::task::Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, _: http::Request<()>) -> Self::Future {
-        std::future::ready(Ok((self.0)()))
-    }
+#[tokio::test]
+async fn another_tenant_than_the_key_s_is_forbidden_and_not_let_through() {
+    let store = memory();
+    let (bursar, secret) = locked(store).await;
+    let remote = bursar.remote().with_token(secret.into()).unwrap();
+    let (tracker, counts) = tracker(remote.clone(), quick());
+    let app = App::start(remote, &tracker, Settings::default()).await;
+    let reply = app.send("x-tenant-id: rival\r\nx-input: 1000\r\nx-output: 500\r\n").await;
+    let body: serde_json::Value = serde_json::from_str(reply.body()).unwrap();
+    assert_eq!((reply.status(), &body["error"]), (403, &"Forbidden".into()));
+    assert_eq!(body["code"], "other_tenant");
+    assert_eq!(counts.of(names::FAILED_OPEN), 0);
+    assert_eq!(app.ask(1000, 500).await.status(), 200);
 }
