@@ -12,6 +12,11 @@ export function badRequest(reply: FastifyReply, code: string, message: string, f
   return reply.code(400).type(JSON_TYPE).send(JSON.stringify(body));
 }
 
+/** The request names a tenant that it may not spend for, in the service's words. */
+export function forbidden(reply: FastifyReply, code: string, message: string): FastifyReply {
+  return reply.code(403).type(JSON_TYPE).send(JSON.stringify({ error: "Forbidden", message, code }));
+}
+
 /** Nobody knows whether the budget covers the request, and without knowing it is not made. */
 export function unavailable(reply: FastifyReply, retryAfterSeconds: number): FastifyReply {
   const body = {

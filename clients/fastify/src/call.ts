@@ -23,17 +23,21 @@ export interface AiBudgetCall {
   readonly approval: Approval | undefined;
   /**
    * Reports what was used, once, at any time. Returns at once; delivery happens in the background. False when it was
-   * not taken: reported before, or numbers that can't be right, in which case the hold is kept.
+   * not taken: reported before, or numbers that can't be right, in which case the hold is kept. Usage without a token
+   * is no usage: it counts as `release`.
    */
   track(usage: Usage): boolean;
   /** Nothing was used and nothing will be: releases what is held now. */
   release(): void;
-  /** Usage is reported after the answer: what is held outlives the request. */
+  /** What is held outlives the request. Goes without saying once the handler has started; hooks before it say it. */
   keep(): void;
 }
 
 /** A release that overtakes a check which got no answer would find nothing to release. */
 const OVERTAKE_MS = 2000;
+
+/** The service works on a check for half a minute at most, and may be some seconds away. */
+const CHECK_MOST_MS = 35_000;
 
 const TOKENS_MOST = 1_000_000_000;
 
@@ -48,6 +52,8 @@ export class Call implements AiBudgetCall {
   readonly #invalid: (requestId: string) => void;
   /** Whether the service holds money for it: no, yes, or nobody knows. */
   #hold: "none" | "held" | "unknown" = "none";
+  /** Until when the service may still come to hold it, where nobody knows. */
+  #until = "";
   #isTracked = false;
   #isKept = false;
   #hasEnded = false;
@@ -70,6 +76,7 @@ export class Call implements AiBudgetCall {
   checked(hold: "none" | "held" | "unknown", approval?: Approval): void {
     this.#hold = hold;
     this.approval = approval;
+    if (hold === "unknown") this.#until = new Date(Date.now() + CHECK_MOST_MS).toISOString();
     if (this.#hasEnded) this.#releaseUnused();
   }
 
@@ -81,11 +88,13 @@ export class Call implements AiBudgetCall {
       this.#invalid(this.requestId);
       return false;
     }
+    if (isNothing(usage)) {
+      this.#release();
+      return true;
+    }
     this.#isTracked = true;
     const model = usage.model ?? this.estimate.model;
     const isSame = model === this.estimate.model;
-    // A reservation can't be settled for another model; its hold goes back, and the usage gets an id of its own.
-    if (!isSame) this.#release();
     const body = {
       request_id: isSame ? this.requestId : randomUUID(),
       tenant_id: this.tenant,
@@ -94,13 +103,20 @@ export class Call implements AiBudgetCall {
       completion_tokens: usage.completionTokens,
       ...extras(this, { ...usage, serviceTier: usage.serviceTier ?? this.estimate.serviceTier }),
     };
-    this.#hold = "none";
-    this.#outbox.put({ kind: "track", body });
+    if (isSame) {
+      this.#hold = "none";
+      this.#outbox.put({ kind: "track", body });
+      return true;
+    }
+    // A reservation can't be settled for another model: the usage has an id of its own, and the hold goes back once the
+    // usage is safe.
+    this.#outbox.putThen({ kind: "track", body }, () => {
+      this.#release();
+    });
     return true;
   }
 
   release(): void {
-    this.#isKept = false;
     if (!this.#isTracked) this.#release();
   }
 
@@ -121,7 +137,7 @@ export class Call implements AiBudgetCall {
   #release(): void {
     const item = { kind: "release", requestId: this.requestId } as const;
     if (this.#hold === "held") this.#outbox.put(item);
-    if (this.#hold === "unknown") this.#outbox.putLater(item, OVERTAKE_MS);
+    if (this.#hold === "unknown") this.#outbox.putLater({ ...item, until: this.#until }, OVERTAKE_MS);
     this.#hold = "none";
   }
 }
@@ -141,6 +157,12 @@ function isUsage(usage: unknown): usage is Usage {
     (given.model === undefined || isName(given.model, 200)) &&
     (given.serviceTier === undefined || isTier(given.serviceTier))
   );
+}
+
+function isNothing(usage: Usage): boolean {
+  const { promptTokens, completionTokens, cacheReadTokens, cacheWrite5mTokens, cacheWrite1hTokens } = usage;
+  const counts = [promptTokens, completionTokens, cacheReadTokens, cacheWrite5mTokens, cacheWrite1hTokens];
+  return counts.every((count) => (count ?? 0) === 0);
 }
 
 /** Tenants, users, report types and models: neither spaces nor control characters. */

@@ -13,6 +13,9 @@ const BODY_MOST = 64 * 1024;
 /** Nobody listens, so nothing was done. */
 const REFUSED = "ECONNREFUSED";
 
+/** The tenant that a request names is not the key's. */
+const OTHER_TENANT = "other_tenant";
+
 /** Whom a call is for. */
 export interface Subject {
   readonly tenant: string;
@@ -54,9 +57,10 @@ export interface Failure {
   readonly retryAfterSeconds: number | undefined;
 }
 
-/** The request itself is wrong. */
+/** The request itself is wrong, or names a tenant that the token does not speak for: wrong at every try. */
 export interface Invalid {
   readonly kind: "invalid";
+  readonly isForbidden: boolean;
   readonly code: string;
   readonly message: string;
   readonly field: string | undefined;
@@ -64,12 +68,13 @@ export interface Invalid {
 
 export type CheckAnswer =
   | { readonly kind: "approved"; readonly approval: Approval }
-  | { readonly kind: "refused"; readonly refusal: Refusal }
+  /** `mayHold`: an earlier try was not answered, and may hold money all the same. */
+  | { readonly kind: "refused"; readonly refusal: Refusal; readonly mayHold: boolean }
   | Invalid
   | Failure;
 
-/** What became of a record: done, never to be done, or to be tried again. */
-export type DeliveryAnswer = { readonly kind: "done" } | Invalid | Failure;
+/** What became of a record: done, never to be done, or to be tried again: at once, or not before a while. */
+export type DeliveryAnswer = { readonly kind: "done" } | { readonly kind: "early" } | Invalid | Failure;
 
 /** The body of a check. */
 export interface CheckBody {
@@ -92,7 +97,8 @@ export interface TrackBody {
 /** A record of the outbox. */
 export type Item =
   | { readonly kind: "track"; readonly body: TrackBody }
-  | { readonly kind: "release"; readonly requestId: string };
+  /** `until`: the check had no answer, and the hold may come into being until then. */
+  | { readonly kind: "release"; readonly requestId: string; readonly until?: string };
 
 export function checkBody(requestId: string, subject: Subject, estimate: Estimate): CheckBody {
   return {
@@ -135,18 +141,14 @@ export class Client {
 
   /** Asks whether a request may be made; its money is held when it may. */
   async check(body: CheckBody, signal: AbortSignal): Promise<CheckAnswer> {
-    const answer = await this.#postTwice("/api/ai-budget/check", body, signal);
-    if ("kind" in answer) return answer;
-    if (answer.status === 200) {
-      const approval = approvalOf(answer.body);
-      return approval === undefined ? unexpected(answer) : { kind: "approved", approval };
-    }
-    const code = answer.body && stringOf(answer.body.value, "code");
-    if (answer.status === 429 && (code === "budget_exceeded" || code === "no_budget")) {
-      const refusal = refusalOf(answer);
-      return refusal === undefined ? unexpected(answer) : { kind: "refused", refusal };
-    }
-    return failureOrInvalid(answer);
+    const path = "/api/ai-budget/check";
+    const first = await this.#post(path, body, signal);
+    const isBroken = "kind" in first && first.reason === "network" && first.detail !== REFUSED;
+    if (!isBroken || signal.aborted) return checkAnswer(first);
+    // A connection that was kept open may have been closed meanwhile; the request id makes a second try safe.
+    const second = checkAnswer(await this.#post(path, body, signal));
+    // Whatever it says, the first may have been carried out.
+    return second.kind === "failure" || second.kind === "refused" ? { ...second, mayHold: true } : second;
   }
 
   /** Delivers a record. Every record may be delivered again: the service does it once. */
@@ -162,15 +164,9 @@ export class Client {
     if ("kind" in answer) return answer;
     // Nothing was held, or it has been charged meanwhile: nothing is left to release.
     const code = answer.body && stringOf(answer.body.value, "code");
-    const nothing = (answer.status === 404 && code === "not_found") || answer.status === 409;
-    return answer.status === 200 || nothing ? { kind: "done" } : failureOrInvalid(answer);
-  }
-
-  /** A connection that was kept open may have been closed meanwhile; the request id makes a second try safe. */
-  async #postTwice(path: string, body: object, signal: AbortSignal): Promise<Answer | Failure> {
-    const first = await this.#post(path, body, signal);
-    if (!("kind" in first) || first.reason !== "network" || signal.aborted) return first;
-    return first.detail === REFUSED ? first : await this.#post(path, body, signal);
+    const isUnknown = answer.status === 404 && code === "not_found";
+    if (isUnknown && item.until !== undefined && Date.now() < Date.parse(item.until)) return { kind: "early" };
+    return answer.status === 200 || isUnknown || answer.status === 409 ? { kind: "done" } : failureOrInvalid(answer);
   }
 
   async #post(path: string, body: object | undefined, signal: AbortSignal): Promise<Answer | Failure> {
@@ -206,6 +202,20 @@ export class Client {
     if (!isToken(token)) throw new TypeError("not a token");
     return { ...headers, authorization: `Bearer ${token}` };
   }
+}
+
+function checkAnswer(answer: Answer | Failure): CheckAnswer {
+  if ("kind" in answer) return answer;
+  if (answer.status === 200) {
+    const approval = approvalOf(answer.body);
+    return approval === undefined ? unexpected(answer) : { kind: "approved", approval };
+  }
+  const code = answer.body && stringOf(answer.body.value, "code");
+  if (answer.status === 429 && (code === "budget_exceeded" || code === "no_budget")) {
+    const refusal = refusalOf(answer);
+    return refusal === undefined ? unexpected(answer) : { kind: "refused", refusal, mayHold: false };
+  }
+  return failureOrInvalid(answer);
 }
 
 async function abortable<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
@@ -258,6 +268,8 @@ function failureOrInvalid(answer: Answer): Invalid | Failure {
   const { status, retryAfterSeconds } = answer;
   const detail = `status ${status}`;
   if (status === 422 && answer.body !== undefined) return invalidOf(answer);
+  // The token is good, only not for this tenant.
+  if (status === 403 && stringOf(answer.body?.value ?? {}, "code") === OTHER_TENANT) return invalidOf(answer);
   if (status === 401 || status === 403) return failure("access", detail, false);
   if (status === 429 || status >= 500) return failure("overloaded", detail, status !== 429, retryAfterSeconds);
   return failure("unexpected", detail, false, retryAfterSeconds);
@@ -267,6 +279,7 @@ function invalidOf(answer: Answer): Invalid {
   const body = answer.body?.value ?? {};
   return {
     kind: "invalid",
+    isForbidden: answer.status === 403,
     code: stringOf(body, "code", 64) ?? "invalid_request",
     message: stringOf(body, "message") ?? "the budget service does not accept this request",
     field: stringOf(body, "field", 128),

@@ -19,9 +19,10 @@ export function defaultEstimate(request: FastifyRequest, defaults: EstimateDefau
   const model = typeof members["model"] === "string" ? members["model"] : defaults.model;
   if (model === undefined) return undefined;
   const bound = members["max_tokens"] ?? members["max_completion_tokens"] ?? members["max_output_tokens"];
+  const bounded = bound ?? defaults.outputTokens;
   const answers = members["n"] ?? 1;
   // What is no number becomes NaN, and that is answered 400.
-  const output = typeof bound === "number" ? bound : bound === undefined ? defaults.outputTokens : Number.NaN;
+  const output = typeof bounded === "number" ? bounded : Number.NaN;
   const times = typeof answers === "number" ? answers : Number.NaN;
   return { model, inputTokens: Math.ceil(bytes(request, body) / BYTES_PER_TOKEN), outputTokens: output * times };
 }

@@ -4,10 +4,10 @@
  * Owns what happens around a request. Knows nothing of budgets: whether a request fits is the service's decision.
  */
 
-import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
+import type { FastifyInstance, FastifyReply, FastifyRequest, RouteOptions as Route } from "fastify";
 import fp from "fastify-plugin";
 
-import { badRequest, refused, unavailable, warn } from "./answer.js";
+import { badRequest, forbidden, refused, unavailable, warn } from "./answer.js";
 import { Call, isName, isTier, wrongCount } from "./call.js";
 import type { AiBudgetCall } from "./call.js";
 import { Client, checkBody } from "./client.js";
@@ -61,6 +61,9 @@ declare module "fastify" {
   }
 }
 
+/** In the config of routes whose handler tells when it starts. */
+const WATCHED = Symbol("@bursar/fastify watched");
+
 /** Everything that lives as long as the plugin. */
 class Guard {
   readonly #settings: Settings;
@@ -96,6 +99,18 @@ class Guard {
     const known = this.#routes.get(config) ?? resolveRoute(config, base);
     this.#routes.set(config, known);
     return known;
+  }
+
+  /** Lets a route that is checked tell when its handler starts: hooks after the check may still end a request. */
+  watch(route: Route): void {
+    if (this.route(route.config?.aiBudget) === undefined) return;
+    const { handler } = route;
+    const calls = this.#calls;
+    route.handler = function (request, reply) {
+      calls.get(request)?.keep();
+      return handler.call(this, request, reply);
+    };
+    route.config = Object.assign({}, route.config, { [WATCHED]: true });
   }
 
   /** Lets the request through, or answers it. */
@@ -148,15 +163,17 @@ class Guard {
       case "refused":
         this.#stats.checked += 1;
         this.#stats.refused += 1;
+        call.checked(answer.mayHold ? "unknown" : "none");
         this.#cache.put(call, call.estimate, answer.refusal);
         warn(reply, answer.refusal, this.#settings.warningPercent);
         return refused(reply, answer.refusal, this.#settings.fallback);
       case "invalid":
         this.#stats.checked += 1;
+        if (answer.isForbidden) return forbidden(reply, answer.code, answer.message);
         return badRequest(reply, answer.code, answer.message, answer.field);
       case "failure": {
         const isClosed = this.#fail(answer, route);
-        // What was held in spite of the missing answer goes back, unless it is used.
+        // What was held in spite of the missing answer goes back, unless the handler starts.
         call.checked(answer.mayHold ? "unknown" : "none");
         if (isClosed) return unavailable(reply, Math.max(answer.retryAfterSeconds ?? 1, 1));
         break;
@@ -168,6 +185,8 @@ class Guard {
       return reply;
     }
     request.aiBudget = call;
+    // A route that was added before the plugin does not tell when its handler starts: as good as now.
+    if (!(WATCHED in request.routeOptions.config)) call.keep();
     return undefined;
   }
 
@@ -248,7 +267,7 @@ async function register(fastify: FastifyInstance, options: AiBudgetOptions): Pro
   fastify.decorateRequest("aiBudget", null);
   // A mistake in a route's settings is told at the start, not at its first request.
   fastify.addHook("onRoute", (route) => {
-    guard.route(route.config?.aiBudget);
+    guard.watch(route);
   });
   fastify.addHook("preHandler", async (request, reply) => guard.before(request, reply));
   fastify.addHook("onResponse", async (request) => {

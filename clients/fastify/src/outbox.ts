@@ -2,6 +2,7 @@
  * Delivers usage and releases off the path of requests: from memory, and when that does not work, from disk.
  *
  * Invariant: a record is in memory until the service has answered for it or the spool has it. What is lost is counted.
+ * A record that can't be delivered holds up no other.
  */
 
 import type { Client, DeliveryAnswer, Item } from "./client.js";
@@ -24,6 +25,12 @@ type OutboxSettings = Pick<
   | "trackTimeoutMs"
 >;
 
+/** So many failures in a row are not about the records. */
+const FAILURES_MOST = 4;
+
+/** What became of a try; `away`: others would fare no better. */
+type Outcome = "done" | "early" | "failed" | "away";
+
 export class Outbox {
   readonly #client: Client;
   readonly #settings: OutboxSettings;
@@ -37,10 +44,16 @@ export class Outbox {
   readonly #workers = new Set<Promise<void>>();
   readonly #writes = new Set<Promise<void>>();
   readonly #delayed = new Map<NodeJS.Timeout, Item>();
+  /** What is to follow once a record is safe. */
+  readonly #next = new WeakMap<Item, () => void>();
   readonly #stop = new AbortController();
   #writing = 0;
   /** Deliveries fail, so what comes goes to the spool until one succeeds. */
   #isDown = false;
+  /** The spool is full or can't be written: there is no better place than memory for a while. */
+  #isRefused = false;
+  /** Failures in a row while the spool is delivered. */
+  #failures = 0;
   #isClosing = false;
   #timer: NodeJS.Timeout | undefined;
   #replay: Promise<void> = Promise.resolve();
@@ -76,9 +89,17 @@ export class Outbox {
     return this.#spool?.bytes ?? 0;
   }
 
+  #isStopped(): boolean {
+    return this.#stop.signal.aborted;
+  }
+
+  get #canSpool(): boolean {
+    return this.#spool !== undefined && !this.#isRefused;
+  }
+
   /** Takes a record. Never waits, never throws. */
   put(item: Item): void {
-    if (this.#stop.signal.aborted || (this.#isDown && this.#spool !== undefined)) {
+    if (this.#isStopped() || (this.#isDown && this.#canSpool)) {
       this.#toSpool([item]);
       return;
     }
@@ -89,6 +110,12 @@ export class Outbox {
     }
     this.#queue.add(item);
     this.#pump();
+  }
+
+  /** Takes a record; `then` is called once it has been answered or is on disk, and never where it is lost. */
+  putThen(item: Item, then: () => void): void {
+    this.#next.set(item, then);
+    this.put(item);
   }
 
   /** Takes a record that must not be delivered before a while has passed. */
@@ -143,39 +170,51 @@ export class Outbox {
       })
       .finally(() => {
         this.#workers.delete(worker);
-        if (!this.#stop.signal.aborted) this.#pump();
+        if (!this.#isStopped()) this.#pump();
       });
     this.#workers.add(worker);
   }
 
   async #drain(): Promise<void> {
     for (const item of this.#queue) {
-      if (this.#stop.signal.aborted) return;
+      if (this.#isStopped()) return;
       this.#queue.delete(item);
       this.#taken.add(item);
-      const isDone = await this.#insist(item);
+      const outcome = await this.#insist(item);
       this.#taken.delete(item);
-      if (!isDone) this.#toSpool([item]);
-      if (isDone || this.#spool === undefined) continue;
-      // Others would fare no better.
+      if (outcome === "early") this.#postpone(item);
+      if (outcome !== "failed") continue;
+      // Others would hardly fare better.
       this.#isDown = true;
-      this.#toSpool([...this.#queue]);
-      this.#queue.clear();
+      if (this.#canSpool || this.#isStopped()) {
+        this.#toSpool([item, ...this.#queue]);
+        this.#queue.clear();
+      } else this.#queue.add(item); // In memory it lets the others go first: it may be its own fault.
     }
   }
 
-  /** Tries until the service has answered for the record, and whether it has. */
-  async #insist(item: Item): Promise<boolean> {
+  /** Tries until the service has answered for the record, or others are to be tried. */
+  async #insist(item: Item): Promise<Exclude<Outcome, "away">> {
     for (let attempt = 1; ; attempt += 1) {
       const answer = await this.#deliver(item);
-      if (answer.kind !== "failure") return true;
+      if (answer.kind === "early") return "early";
+      if (answer.kind !== "failure") return "done";
       const isLast = attempt >= this.#settings.retryAttempts || this.#isDown;
-      // Without a spool there is no better place than memory.
-      if (isLast && this.#spool !== undefined) return false;
-      await pause(this.#backoff(attempt, answer.retryAfterSeconds), this.#stop.signal);
-      if (this.#stop.signal.aborted) return false;
+      if (isLast && this.#canSpool) return "failed";
+      await pause(this.#backoff(this.#isDown ? Infinity : attempt, answer.retryAfterSeconds), this.#stop.signal);
+      if (this.#isStopped()) return "failed";
       this.#stats.retried += 1;
+      if (isLast) return "failed";
     }
+  }
+
+  /** Keeps a release that may have overtaken its check, where it holds up none. */
+  #postpone(item: Item): void {
+    this.#stats.retried += 1;
+    if (!this.#isClosing && this.#delayed.size < this.#settings.queueSize) {
+      this.putLater(item, this.#backoff(Infinity));
+    } else if (this.#canSpool) this.#toSpool([item]);
+    else this.#lose(1);
   }
 
   /** One attempt, counted and logged. */
@@ -191,16 +230,24 @@ export class Outbox {
       return answer;
     }
     this.#isDown = false;
+    if (answer.kind === "early") return answer;
     if (answer.kind === "invalid") {
       const { code, field } = answer;
       this.#reject(JSON.stringify(item), { code, field, requestId: idOf(item) });
     } else if (item.kind === "track") this.#stats.tracked += 1;
     else this.#stats.released += 1;
+    this.#safe(item);
     return answer;
   }
 
+  #safe(item: Item): void {
+    const next = this.#next.get(item);
+    this.#next.delete(item);
+    next?.();
+  }
+
   /** Exponential, with jitter, and never before the service wants it. */
-  #backoff(attempt: number, retryAfterSeconds: number | undefined): number {
+  #backoff(attempt: number, retryAfterSeconds?: number): number {
     const { retryBaseMs, retryMaxMs } = this.#settings;
     const most = Math.min(retryBaseMs * 2 ** Math.min(attempt - 1, 20), retryMaxMs);
     const least = Math.min((retryAfterSeconds ?? 0) * 1000, retryMaxMs);
@@ -226,9 +273,20 @@ export class Outbox {
       spool.append(items).then((count) => {
         this.#writing -= items.length;
         this.#stats.spooled += count;
-        if (count < items.length) this.#lose(items.length - count);
+        for (const item of items.slice(0, count)) this.#safe(item);
+        if (count < items.length) this.#restore(items.slice(count));
+        else this.#isRefused = false;
       }),
     );
+  }
+
+  /** Takes back what the spool has not taken, as far as there is room. */
+  #restore(items: readonly Item[]): void {
+    this.#isRefused = true;
+    const room = this.#isStopped() ? 0 : Math.max(this.#settings.queueSize - this.#queue.size - this.#taken.size, 0);
+    for (const item of items.slice(0, room)) this.#queue.add(item);
+    if (items.length > room) this.#lose(items.length - room);
+    this.#pump();
   }
 
   #lose(count: number): void {
@@ -261,32 +319,38 @@ export class Outbox {
     this.#timer.unref();
   }
 
-  /** Delivers what is in the spool, until a delivery fails. */
+  /** Delivers what is in the spool, until the service is away. */
   async #replayAll(): Promise<void> {
     const spool = this.#spool;
     if (spool === undefined) return;
+    this.#isRefused = false;
+    this.#failures = 0;
     await spool.claim();
     for (const claim of [...spool.claims]) {
       if (performance.now() < claim.readableFrom) continue;
       if (!(await this.#replayFile(spool, claim))) return;
     }
+    // Nothing is left whose delivery could show that the service is back. What comes next will.
+    if (spool.claims.length === 0 && this.#writing === 0) this.#isDown = false;
   }
 
-  /** Whether the file was delivered to its end. */
+  /** Whether to go on with the next file. What can't be delivered is left for later. */
   async #replayFile(spool: Spool, claim: Claim): Promise<boolean> {
-    const chunk: { line: number; delivered: Promise<boolean> }[] = [];
+    const chunk: { line: number; text: string; tried: Promise<Outcome> }[] = [];
     const settle = async (): Promise<boolean> => {
-      const results = await Promise.all(chunk.map(async ({ delivered }) => delivered));
-      chunk.forEach(({ line }, index) => {
-        if (results[index] === true) claim.also.add(line);
+      const outcomes = await Promise.all(chunk.map(async ({ tried }) => tried));
+      chunk.forEach(({ line, text }, index) => {
+        claim.done = line + 1;
+        if (outcomes[index] !== "done") claim.left.push(text);
       });
       chunk.length = 0;
-      while (claim.also.delete(claim.done)) claim.done += 1;
-      return results.every(Boolean);
+      const failed = outcomes.filter((outcome) => outcome === "failed" || outcome === "away").length;
+      this.#failures = failed < outcomes.length ? 0 : this.#failures + failed;
+      return !outcomes.includes("away") && this.#failures < FAILURES_MOST;
     };
     for await (const { line, text, item } of spool.read(claim)) {
       if (this.#isClosing) break;
-      chunk.push({ line, delivered: this.#replayLine(text, item) });
+      chunk.push({ line, text, tried: this.#replayLine(text, item) });
       // One to find out, then several at a time.
       if (chunk.length >= (this.#isDown ? 1 : this.#settings.queueConcurrency) && !(await settle())) return false;
     }
@@ -295,13 +359,14 @@ export class Outbox {
     return true;
   }
 
-  async #replayLine(text: string, item: Item | undefined): Promise<boolean> {
+  async #replayLine(text: string, item: Item | undefined): Promise<Outcome> {
     if (item === undefined) {
       if (text !== "") this.#reject(text, { code: "no_record" });
-      return true;
+      return "done";
     }
     const answer = await this.#deliver(item);
-    return answer.kind !== "failure";
+    if (answer.kind !== "failure") return answer.kind === "early" ? "early" : "done";
+    return answer.reason === "network" || answer.reason === "access" ? "away" : "failed";
   }
 }
 

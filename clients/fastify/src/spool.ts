@@ -34,10 +34,10 @@ export interface Claim {
   readonly path: string;
   readonly bytes: number;
   readonly readableFrom: number;
-  /** Lines from the beginning that are done with. */
+  /** Lines from the beginning that were tried. */
   done: number;
-  /** Lines beyond them that are done with as well. */
-  readonly also: Set<number>;
+  /** Those of them that are left for later. */
+  readonly left: string[];
 }
 
 export class Spool {
@@ -101,16 +101,16 @@ export class Spool {
       if (size === 0) return;
       const path = `${this.#path}.${randomUUID()}.replay`;
       await rename(this.#path, path);
-      this.#claims.push({ path, bytes: size, readableFrom: performance.now() + GRACE_MS, done: 0, also: new Set() });
+      this.#claims.push({ path, bytes: size, readableFrom: performance.now() + GRACE_MS, done: 0, left: [] });
     }).catch(() => undefined);
   }
 
-  /** The records of a file that are still to be delivered, with their lines; nothing for a line that is no record. */
+  /** The records of a file that were not tried yet, with their lines; nothing for a line that is no record. */
   async *read(claim: Claim): AsyncGenerator<{ line: number; text: string; item: Item | undefined }> {
     let line = 0;
     try {
       for await (const text of lines(claim.path)) {
-        if (line >= claim.done && !claim.also.has(line)) yield { line, text, item: parse(text) };
+        if (line >= claim.done) yield { line, text, item: parse(text) };
         line += 1;
       }
     } catch (error) {
@@ -119,8 +119,12 @@ export class Spool {
     }
   }
 
-  /** Everything in the file is done with. */
+  /** Everything in the file is done with, or left for later, which is written behind what comes. */
   async finish(claim: Claim): Promise<void> {
+    const text = claim.left.map((line) => `${line}\n`).join("");
+    // It was on disk before, so there is room for it. Where there is none all the same, the file stays as it is.
+    if (text !== "" && !(await this.#write(this.#path, text))) return;
+    this.#bytes += Buffer.byteLength(text);
     await rm(claim.path, { force: true });
     this.#claims.splice(this.#claims.indexOf(claim), 1);
     this.#bytes = Math.max(this.#bytes - claim.bytes, 0);
@@ -150,7 +154,7 @@ export class Spool {
     const size = await stat(path).then((found) => found.size, () => undefined);
     if (size === undefined) return;
     this.#bytes += size;
-    this.#claims.push({ path, bytes: size, readableFrom: 0, done: 0, also: new Set() });
+    this.#claims.push({ path, bytes: size, readableFrom: 0, done: 0, left: [] });
   }
 
   /** One at a time touches the files. */
@@ -224,9 +228,11 @@ function parse(text: string): Item | undefined {
   if (text.length > LINE_MOST) return undefined;
   const value = parseObject(text)?.value;
   if (value === undefined) return undefined;
-  const { kind, requestId, body } = value as { kind?: unknown; requestId?: unknown; body?: unknown };
+  const { kind, requestId, until, body } = value;
   // The id becomes part of a path.
-  if (kind === "release" && typeof requestId === "string" && UUID.test(requestId)) return { kind, requestId };
+  if (kind === "release" && typeof requestId === "string" && UUID.test(requestId)) {
+    return { kind, requestId, ...(typeof until === "string" ? { until } : {}) };
+  }
   // Whatever else is wrong with a body, the service finds.
   if (kind === "track" && isObject(body)) return { kind, body } as unknown as Item;
   return undefined;

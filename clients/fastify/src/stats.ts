@@ -18,7 +18,7 @@ export interface Stats {
   retried: number;
   /** Records written to the spool file. */
   spooled: number;
-  /** Records lost: no spool, spool full, or refused for good by the service. */
+  /** Records lost: neither memory nor the spool has room, or refused for good by the service. */
   dropped: number;
   /** Usage that a handler reported and that can't be right; its hold is kept. */
   invalid: number;

@@ -116,7 +116,6 @@ describe("a refusal", () => {
     await service.setBudget(tenant, 0.011);
     let free: () => void = () => undefined;
     const fastify = await app({ baseUrl: service.url, redis }, (request) => {
-      request.aiBudget?.keep();
       free = (): void => request.aiBudget?.release();
       return {};
     });

@@ -133,6 +133,13 @@ export class Service {
     await this.call("POST", "/api/ai-budget/set", { tenant_id: tenant, model, monthly_limit_usd: limit });
   }
 
+  /** A key of the tenant's own. */
+  async key(tenant: string): Promise<string> {
+    const { secret } = await this.call("POST", "/api/v1/keys", { tenant_id: tenant });
+    assert.ok(typeof secret === "string");
+    return secret;
+  }
+
   /** The tenant's budget over all models. */
   async budget(tenant: string): Promise<Record<string, unknown>> {
     const { budgets } = await this.call("GET", `/api/ai-budget/tenant/${tenant}`);
@@ -191,6 +198,16 @@ export async function post(
   return await fastify.inject({ method: "POST", url: "/reports", headers: { ...tenants, ...headers }, payload });
 }
 
+/** A request over a real connection. */
+export function send(server: net.Server, tenant: string): http.ClientRequest {
+  const { port } = server.address() as net.AddressInfo;
+  const headers = { "x-tenant-id": tenant, "content-type": "application/json" };
+  const request = http.request({ port, host: "127.0.0.1", method: "POST", path: "/reports", headers });
+  request.on("error", () => undefined);
+  request.end("{}");
+  return request;
+}
+
 /** An answer that does not come from the service. */
 export interface Canned {
   readonly status: number;
@@ -208,7 +225,9 @@ export class Proxy {
   /** Requests of these paths are carried out, but their answer is lost, so many times. */
   readonly lose = new Map<string, number>();
   /** Answers this instead of passing on. */
-  answer: ((path: string) => Canned | undefined) | undefined;
+  answer: ((path: string, body: string) => Canned | undefined) | undefined;
+  /** Checks wait for this before they are passed on. */
+  gate: Promise<void> | undefined;
   /** Paths passed on, with their bodies. */
   readonly seen: { path: string; body: string; headers: http.IncomingHttpHeaders }[] = [];
 
@@ -241,12 +260,13 @@ export class Proxy {
     const body = Buffer.concat(chunks).toString();
     const path = request.url ?? "";
     this.seen.push({ path, body, headers: request.headers });
-    const own = this.answer?.(path);
+    const own = this.answer?.(path, body);
     if (own !== undefined) {
       response.writeHead(own.status, own.headers).end(own.body);
       return;
     }
     if (this.delayMs > 0 && path.endsWith(this.delayed)) await sleep(this.delayMs, undefined, { ref: false });
+    if (path.endsWith("/check")) await this.gate;
     const { authorization = "" } = request.headers;
     const headers = { authorization, ...(body === "" ? {} : { "content-type": "application/json" }) };
     const answer = await fetch(target + path, { method: "POST", headers, body: body === "" ? null : body });

@@ -1,6 +1,7 @@
 /** What the spool has kept stays kept: across torn lines, and disks that are full or fail. */
 
 import assert from "node:assert/strict";
+import { randomUUID } from "node:crypto";
 import { appendFile, type FileHandle, open, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { after, afterEach, before, beforeEach, it, mock } from "node:test";
@@ -72,6 +73,32 @@ it("a torn last line of what was refused does not take the next one with it", as
   await spool.reject("a");
   await spool.reject("b");
   assert.equal(await readFile(`${path}.rejected`, "utf8"), "torn\na\nb\n");
+});
+
+it("what is left of a file is written behind what comes, and counted once", async () => {
+  const spool = await Spool.open(path, LIMIT);
+  await spool.append([usage("a"), usage("b")]);
+  const { bytes } = spool;
+  await spool.claim();
+  const [claim] = spool.claims;
+  assert.ok(claim);
+  claim.left.push(JSON.stringify(usage("b")));
+  await spool.append([usage("c")]);
+  const { mock: synced } = mock.method(disk, "datasync", async () => Promise.reject(new Error("EIO")), { times: 1 });
+  await spool.finish(claim);
+  assert.equal(synced.callCount(), 1);
+  assert.deepEqual(spool.claims, [claim]);
+  await spool.finish(claim);
+  assert.equal(spool.bytes, bytes);
+  assert.deepEqual(await left(spool), ["c", "b"]);
+});
+
+it("until when a release may be too early is kept with it", async () => {
+  const spool = await Spool.open(path, LIMIT);
+  const release: Item = { kind: "release", requestId: randomUUID(), until: new Date().toISOString() };
+  await spool.append([release]);
+  await spool.claim();
+  for (const claim of spool.claims) for await (const { item } of spool.read(claim)) assert.deepEqual(item, release);
 });
 
 it("records that come while another is written share a sync", async () => {
