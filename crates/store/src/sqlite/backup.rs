@@ -44,6 +44,8 @@ fn write(from: &Path, to: &Path, check: bool) -> Result<(), OpenError> {
         Connection::open_with_flags(from, OpenFlags::SQLITE_OPEN_READ_WRITE).map_err(failed)?;
     source.busy_timeout(Duration::from_secs(10)).map_err(failed)?;
     let mut target = Connection::open(to).map_err(|error| at(to, error))?;
+    // One state of the file, to its last page: the copy would begin anew with every commit.
+    source.execute_batch("begin; select count(*) from sqlite_schema").map_err(failed)?;
     let work = Backup::new(&source, &mut target).map_err(failed)?;
     work.run_to_completion(4_096, Duration::from_millis(1), None).map_err(failed)?;
     drop(work);

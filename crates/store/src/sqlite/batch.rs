@@ -25,6 +25,9 @@ use crate::{Moment, Options};
 pub(super) trait Seat {
     fn db(&self) -> &Connection;
     fn options(&self) -> &Options;
+    /// The time. Where it has gone back, nothing is remembered of books: they have forgotten what ran
+    /// out in between, and runs again.
+    fn now(&mut self) -> Timestamp;
     /// Committed books.
     fn books(&self) -> &Books;
     /// What is committed and not in its place.
@@ -143,8 +146,8 @@ fn bring<S: Seat>(
     unread: &mut HashMap<usize, StoreError>,
 ) -> Result<(Batch, Places), StoreError> {
     loop {
-        let options = seat.options();
-        let batch = Batch::new(options.defaults.clone(), (options.clock)());
+        let now = seat.now();
+        let batch = Batch::new(seat.options().defaults.clone(), now);
         let mut bringer = Bringer { seat, batch, places: Places::default() };
         let mut readable = commands.iter().enumerate().filter(|(at, _)| !unread.contains_key(at));
         let failed = readable.find_map(|(at, command)| Some((at, bringer.bring(command).err()?)));

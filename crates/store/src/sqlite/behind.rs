@@ -52,7 +52,6 @@ const REST: Duration = Duration::from_millis(20);
 struct Marks {
     entry: i64,
     reservation: i64,
-    account: i64,
 }
 
 /// Where a commit has put what it saved: a row for each of its changes, in their order.
@@ -171,16 +170,18 @@ impl Behind {
     fn gather(&mut self, db: &Connection) -> Result<Work, StoreError> {
         // A command appends one entry, as a rule.
         let commands = self.entries.len();
-        let sql = "select coalesce(min(row_number), ?1) as first from account_tail";
-        let read = |found: &Row<'_>| row::column::<i64>(found, "first");
-        let first = load::rows(db, sql, &[&self.last.account], read)?.pop();
         self.accounts_draining = std::mem::take(&mut self.accounts);
+        // Beyond them are rows of the next generation: numbers begin anew when nothing is left.
+        let last = self.accounts_draining.values().copied().max();
+        let sql = "select min(row_number) as first from account_tail";
+        let read = |found: &Row<'_>| row::column::<Option<i64>>(found, "first");
+        let first = load::rows(db, sql, &[], read)?.pop().flatten();
         let rows = Gathered {
             entries: std::mem::take(&mut self.entries),
             reservations: std::mem::take(&mut self.reservations),
             heads: self.recent.drain(),
             accounts: self.accounts_draining.iter().map(|(id, row)| (*id, *row)).collect(),
-            first: first.unwrap_or_default(),
+            drop: first.zip(last),
             upto: self.last,
         };
         Work::begin(rows.tasks(), commands, move || Box::new(rows.sorted()))
@@ -210,8 +211,6 @@ impl Behind {
             self.recent.drained_keys();
         }
         self.last.entry = saved.entries.last().copied().unwrap_or(self.last.entry);
-        // Its numbers begin anew when nothing is left in it.
-        self.last.account = saved.accounts.last().copied().unwrap_or(self.last.account);
         let entries = changes.entries.iter().zip(saved.entries);
         self.entries.extend(entries.map(|(entry, row)| (entry.tenant.clone(), entry.seq, row)));
         let accounts = changes.accounts.iter().zip(saved.accounts);
@@ -284,7 +283,6 @@ impl Behind {
             if let Some(tenant) = tenant {
                 tenants.entry(tenant).or_default();
             }
-            self.last.account = row;
         }
         for (table, last) in
             [("entry", &mut self.last.entry), ("reservation", &mut self.last.reservation)]

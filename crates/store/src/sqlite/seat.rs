@@ -9,6 +9,7 @@ use std::{
 
 use ::budget::{Command, CommandResult, EscrowError, StoreError};
 use focus::TenantId;
+use jiff::Timestamp;
 use quick_cache::sync::Cache;
 use rusqlite::{Connection, ErrorCode, config::DbConfig};
 use thiserror::Error;
@@ -35,6 +36,8 @@ pub(super) struct State {
     books: Books,
     behind: Behind,
     covers: Covers,
+    /// The time of the last batch.
+    latest: Timestamp,
     /// What SQLite said of other connections' commits when it was last asked.
     version: Option<i64>,
     failed: Failed,
@@ -62,6 +65,7 @@ impl State {
             books: Arc::new(Cache::new(options.cache_tenants)),
             behind: Behind::default(),
             covers: Covers::new(&options),
+            latest: Timestamp::MIN,
             version: None,
             failed: Failed::default(),
             log,
@@ -306,6 +310,15 @@ impl batch::Seat for State {
 
     fn options(&self) -> &Options {
         &self.options
+    }
+
+    fn now(&mut self) -> Timestamp {
+        let now = (self.options.clock)();
+        if now < self.latest {
+            self.books.clear();
+        }
+        self.latest = now;
+        now
     }
 
     fn books(&self) -> &Books {

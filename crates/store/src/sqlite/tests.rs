@@ -22,6 +22,7 @@ use uuid::Uuid;
 use super::{Sqlite, backup, load, migrations, row, upkeep};
 use crate::{Moment, Options};
 
+mod accounts;
 mod cover;
 
 const TENANTS: [&str; 3] = ["acme", "brite", "corva"];
@@ -236,6 +237,32 @@ async fn a_backup_touches_no_other_file_and_leaves_nothing_when_it_fails() {
     names.retain(|name| !name.starts_with("source.db"));
     names.sort();
     assert_eq!(names, ["copy.db", "copy.partial"]);
+}
+
+#[tokio::test]
+async fn a_backup_comes_to_its_end_beside_commits() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("busy.db");
+    let store = open(&path, 1_000);
+    spend(&store, 1).await;
+    let file = Connection::open(&path).unwrap();
+    // More than one step of the copy.
+    let sql = "create table large (row blob); insert into large values (zeroblob(40000000));
+        create table small (row integer)";
+    file.execute_batch(sql).unwrap();
+    let is_done = Arc::new(AtomicBool::new(false));
+    let done = is_done.clone();
+    let commits = std::thread::spawn(move || {
+        while !done.load(Ordering::Relaxed) {
+            file.execute("insert into small values (1)", []).unwrap();
+        }
+    });
+    let (copy, told) = (folder.path().join("copy.db"), std::sync::mpsc::channel());
+    std::thread::spawn(move || told.0.send(backup::copy(&path, &copy, true)));
+    let copied = told.1.recv_timeout(Duration::from_secs(30));
+    is_done.store(true, Ordering::Relaxed);
+    commits.join().unwrap();
+    copied.expect("the copy is made in time").unwrap();
 }
 
 /// It comes again every second, whatever the file has grown to.

@@ -24,8 +24,8 @@ pub(super) struct Gathered {
     pub(super) reservations: Vec<Named>,
     pub(super) heads: Vec<(TenantId, End)>,
     pub(super) accounts: Vec<(AccountId, i64)>,
-    /// The first row of `account_tail`.
-    pub(super) first: i64,
+    /// The first row of `account_tail`, and the last of those accounts.
+    pub(super) drop: Option<(i64, i64)>,
     /// The last rows among them.
     pub(super) upto: Marks,
 }
@@ -33,7 +33,7 @@ pub(super) struct Gathered {
 impl Gathered {
     /// About how many tasks there are.
     pub(super) fn tasks(&self) -> usize {
-        let drops = Task::drops(self.first, self.upto.account).count();
+        let drops = Task::drops(self.drop).count();
         let places = [self.entries.len(), 2 * self.reservations.len(), self.heads.len()];
         places.iter().sum::<usize>() + self.accounts.len() + drops
     }
@@ -56,7 +56,7 @@ impl Gathered {
             .chain(by_tenant.into_iter().map(Task::Tenant))
             .chain(self.accounts.into_iter().map(|(_, row)| Task::Account(row)))
             .chain(self.heads.into_iter().map(|(tenant, end)| Task::Head(tenant, end)))
-            .chain(Task::drops(self.first, self.upto.account))
+            .chain(Task::drops(self.drop))
             .chain([
                 Task::Indexed("entry", self.upto.entry),
                 Task::Indexed("reservation", self.upto.reservation),
@@ -87,8 +87,11 @@ pub(super) enum Task {
 
 impl Task {
     /// Drops the rows from one to another, in parts.
-    pub(super) fn drops(first: i64, upto: i64) -> impl Iterator<Item = Self> {
-        (first..upto).step_by(DROP_AT_ONCE).chain([upto]).map(Self::Drop)
+    pub(super) fn drops(rows: Option<(i64, i64)>) -> impl Iterator<Item = Self> {
+        let parts = |(first, upto): (i64, i64)| {
+            (first..upto).step_by(DROP_AT_ONCE).chain([upto]).map(Self::Drop)
+        };
+        rows.into_iter().flat_map(parts)
     }
 
     /// Does tasks of one kind, [`AT_ONCE`] at most. As many rows of an index pass by one statement:

@@ -20,14 +20,16 @@ fn little_traffic_is_not_waited_for() {
 
 #[test]
 fn what_has_been_dropped_is_not_dropped_again() {
-    let last = |first, upto| match Task::drops(first, upto).last() {
+    let drops = |first, upto| Task::drops(Some((first, upto)));
+    let last = |first, upto| match drops(first, upto).last() {
         Some(Task::Drop(row)) => row,
         other => panic!("{other:?}"),
     };
-    assert_eq!(Task::drops(1, 130).count(), 4);
-    assert_eq!(Task::drops(1_000_000_001, 1_000_000_130).count(), 4);
+    assert_eq!(drops(1, 130).count(), 4);
+    assert_eq!(drops(1_000_000_001, 1_000_000_130).count(), 4);
     assert_eq!(last(1_000_000_001, 1_000_000_130), 1_000_000_130);
     assert_eq!(last(131, 130), 130, "of none that are left");
+    assert_eq!(Task::drops(None).count(), 0, "no account is put in its place");
 }
 
 #[test]
