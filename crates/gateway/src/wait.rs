@@ -4,6 +4,9 @@
 //! others wait for and that covers it. The head of a line tries whenever a call of its tenant has
 //! settled here, and now and then for those that settle elsewhere.
 
+#[cfg(test)]
+mod tests;
+
 use std::{
     collections::HashMap,
     sync::{
@@ -13,7 +16,7 @@ use std::{
     time::Duration,
 };
 
-use budget::{EscrowError, Outcome};
+use budget::{EscrowError, Refusal};
 use focus::{Attribution, Scope, TenantId};
 use tokio::{
     sync::Notify,
@@ -103,16 +106,38 @@ impl Lines {
 
 impl Place<'_> {
     /// Tries when it is this call's turn and there may be room, until it is let in, is refused for
-    /// good, or the time is up.
-    pub(crate) async fn wait<F>(
-        &self,
+    /// good, or the time is up. Where the holds of another budget are in the way it goes on in that
+    /// one's line, and stops nobody here.
+    pub(crate) async fn wait<T, F>(
+        mut self,
         until: Instant,
         mut attempt: impl FnMut() -> F,
-    ) -> Result<Outcome, EscrowError>
+    ) -> Result<T, EscrowError>
     where
-        F: Future<Output = Result<Outcome, EscrowError>>,
+        F: Future<Output = Result<T, EscrowError>>,
     {
-        let turn = timeout_at(until, self.line.turn.lock()).await;
+        loop {
+            match self.line.wait(until, &mut attempt).await {
+                Err(EscrowError::Refused(refusal)) if may_wait(&refusal, until) => {
+                    self = self.lines.join(&refusal.scope);
+                }
+                result => return result,
+            }
+        }
+    }
+}
+
+impl Line {
+    /// Waits here, until another budget is in the way.
+    async fn wait<T, F>(
+        &self,
+        until: Instant,
+        attempt: &mut impl FnMut() -> F,
+    ) -> Result<T, EscrowError>
+    where
+        F: Future<Output = Result<T, EscrowError>>,
+    {
+        let turn = timeout_at(until, self.turn.lock()).await;
         if turn.is_err() {
             // The last word is the store's, which may have room by now.
             return attempt().await;
@@ -120,16 +145,20 @@ impl Place<'_> {
         loop {
             match attempt().await {
                 Err(EscrowError::Refused(refusal))
-                    if refusal.by_holds && Instant::now() < until =>
+                    if may_wait(&refusal, until) && refusal.scope == self.scope =>
                 {
                     let look = until.min(Instant::now() + LOOK_EVERY);
                     // Its time-out is a reason to look, too.
-                    let _ = timeout_at(look, self.line.freed.notified()).await;
+                    let _ = timeout_at(look, self.freed.notified()).await;
                 }
                 result => return result,
             }
         }
     }
+}
+
+fn may_wait(refusal: &Refusal, until: Instant) -> bool {
+    refusal.by_holds && Instant::now() < until
 }
 
 impl Drop for Place<'_> {

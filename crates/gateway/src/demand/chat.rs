@@ -44,9 +44,10 @@ const FREE: [&str; 25] = [
     "best_of",
 ];
 
-/// Fields whose cost has no bound: sound, searches, answers out of sight, and, of other vendors,
-/// lists of other models and templates that write the prompt anew.
-pub(super) const REFUSED: [&str; 14] = [
+/// Fields whose cost has no bound: sound, searches, answers out of sight, agents with prompts of their
+/// own, and, of other vendors, lists of other models, documents that come into the prompt, and
+/// templates that write it anew.
+pub(super) const REFUSED: [&str; 17] = [
     "modalities",
     "audio",
     "web_search_options",
@@ -54,6 +55,9 @@ pub(super) const REFUSED: [&str; 14] = [
     "enable_search",
     "search_parameters",
     "background",
+    "deferred",
+    "multi_agent",
+    "data_sources",
     "plugins",
     "models",
     "fallbacks",
@@ -92,7 +96,7 @@ pub(super) fn read(
             }
             "prediction" => prediction(value, prompt, demand),
             "modalities" if value.items().iter().all(|word| word.as_str() == Some("text")) => {}
-            "background" if matches!(value, Node::Bool(false)) => {}
+            "background" | "deferred" if matches!(value, Node::Bool(false)) => {}
             known if REFUSED.contains(&known) => return Err(refused(key)),
             known if FREE.contains(&known) => {}
             _ => prompt.member(key, value),
@@ -108,7 +112,7 @@ pub(super) fn refused(field: &str) -> Unmetered {
         "web_search_options" => {
             "searches have no limit here; use the Responses API with web_search and max_tool_calls"
         }
-        "background" => "an answer in the background is not seen here; leave it out",
+        "background" | "deferred" => "an answer in the background is not seen here; leave it out",
         _ => "what it costs has no bound; leave it out",
     };
     Unmetered::new(field, message)

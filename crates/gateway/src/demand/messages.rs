@@ -171,6 +171,10 @@ fn block(block: &Node<'_>, prompt: &mut Prompt) -> Result<(), Unmetered> {
         "tool_result" => rest(block, prompt, &["type", "content", "cache_control"], |prompt| {
             block.get("content").map_or(Ok(()), |value| content(value, prompt))
         }),
+        // What a tool is asked is text, whatever it looks like.
+        "tool_use" | "server_tool_use" => {
+            rest(block, prompt, &["type", "cache_control"], |_| Ok(()))
+        }
         "container_upload" => {
             let message = "a container is billed by the hour, which no request bounds";
             Err(Unmetered::new("messages.content.container_upload", message))
@@ -183,7 +187,9 @@ fn block(block: &Node<'_>, prompt: &mut Prompt) -> Result<(), Unmetered> {
 /// results carry them.
 fn inside(node: &Node<'_>, prompt: &mut Prompt) -> Result<(), Unmetered> {
     let one = |node: &Node<'_>, prompt: &mut Prompt| match node.word("type") {
-        "image" | "document" | "tool_result" => block(node, prompt),
+        "image" | "document" | "tool_result" | "tool_use" | "server_tool_use" => {
+            block(node, prompt)
+        }
         _ => inside(node, prompt),
     };
     prompt.frame(AROUND_BLOCK);

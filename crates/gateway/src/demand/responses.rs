@@ -52,8 +52,9 @@ pub(super) fn read(
                 input(value, &demand.model, prompt)?;
             }
             "tools" => tools(value, calls, prompt, demand)?,
-            "previous_response_id" | "conversation" | "prompt" => prompt.fill_window(),
-            "background" if matches!(value, Node::Bool(false)) => {}
+            "previous_response_id" | "conversation" => prompt.fill_window(),
+            "prompt" => stored_prompt(calls, prompt, demand)?,
+            "background" | "deferred" if matches!(value, Node::Bool(false)) => {}
             "context_management" => {
                 let message = "compaction runs the model again without a bound; leave it out";
                 return Err(Unmetered::new("context_management", message));
@@ -82,7 +83,20 @@ fn input(value: &Node<'_>, model: &str, prompt: &mut Prompt) -> Result<(), Unmet
             "mcp_call" | "mcp_list_tools" | "code_interpreter_call" | "image_generation_call" => {
                 prompt.fill_window();
             }
-            _ => members(item, model, prompt)?,
+            "compaction_trigger" => {
+                let message = "compaction runs the model again without a bound; leave it out";
+                return Err(Unmetered::new("input.compaction_trigger", message));
+            }
+            kind => {
+                // What the vendor has stored is read by its id.
+                let has = |name| item.get(name).is_some_and(|value| !value.is_null());
+                if kind.is_empty() && !has("content")
+                    || kind == "reasoning" && !has("encrypted_content")
+                {
+                    prompt.fill_window();
+                }
+                members(item, model, prompt)?;
+            }
         }
     }
     Ok(())
@@ -99,6 +113,26 @@ fn members(item: &Node<'_>, model: &str, prompt: &mut Prompt) -> Result<(), Unme
     if !matches!(item, Node::Object(_)) {
         prompt.value(item);
     }
+    Ok(())
+}
+
+/// A prompt that the vendor has stored may bring tools of his own, besides text.
+fn stored_prompt(
+    calls: Option<u64>,
+    prompt: &mut Prompt,
+    demand: &mut Demand,
+) -> Result<(), Unmetered> {
+    prompt.fill_window();
+    let Some(calls) = calls else {
+        let message = "a stored prompt may bring tools that are used without limit; send \
+                       max_tool_calls";
+        return Err(Unmetered::new("max_tool_calls", message));
+    };
+    let all = [Fee::OpenAiFileSearch, Fee::OpenAiWebSearchPreview, Fee::OpenAiWebSearch];
+    if let Some(fee) = all.into_iter().max_by_key(|fee| fee.price()) {
+        demand.fees.push(FeeAsked { fee, uses_most: Some(calls) });
+    }
+    demand.rounds = demand.rounds.saturating_add(calls);
     Ok(())
 }
 

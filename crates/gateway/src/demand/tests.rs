@@ -2,6 +2,7 @@ mod prompts;
 
 use money::{Money, Price};
 use proptest::prelude::*;
+use serde_json::json;
 
 use super::*;
 
@@ -83,6 +84,8 @@ fn what_has_no_bound_is_refused_by_the_field() {
         (r#""audio": {"voice": "v"}"#, "audio"),
         (r#""web_search_options": {}"#, "web_search_options"),
         (r#""n": 0.5"#, "n"),
+        (r#""deferred": true"#, "deferred"),
+        (r#""data_sources": [{"type": "azure_search"}]"#, "data_sources"),
         (r#""service_tier": "turbo""#, "service_tier"),
         (r#""tools": [{"type": "web_search"}]"#, "tools.type"),
         (
@@ -94,6 +97,9 @@ fn what_has_no_bound_is_refused_by_the_field() {
     }
     for (inside, field) in [
         (r#""background": true"#, "background"),
+        (r#""multi_agent": {"enabled": true}"#, "multi_agent"),
+        (r#""prompt": {"id": "pmpt_1"}"#, "max_tool_calls"),
+        (r#""input": [{"type": "compaction_trigger"}]"#, "input.compaction_trigger"),
         (r#""tools": [{"type": "web_search"}]"#, "max_tool_calls"),
         (r#""tools": [{"type": "mcp"}], "max_tool_calls": 1"#, "tools.type"),
         (r#""tools": [{"type": "code_interpreter"}]"#, "tools.type"),
@@ -153,11 +159,25 @@ fn what_decides_the_cost_is_read() {
     check(CHAT, r#""messages": [{"content": [{"type": "file", "file": {}}]}]"#, |d| {
         d.prompt == PromptBound::Window
     });
-    for field in ["previous_response_id", "conversation", "prompt"] {
-        let body = format!(r#"{{"model": "m", "{field}": "id"}}"#);
-        let demand = read(Responses, body.as_bytes()).unwrap();
-        assert_eq!(demand.prompt, PromptBound::Window);
+    // What the vendor has stored may fill the window.
+    for inside in [
+        r#""previous_response_id": "id""#,
+        r#""conversation": "id""#,
+        r#""input": [{"type": "item_reference", "id": "msg_1"}]"#,
+        r#""input": [{"id": "msg_1"}]"#,
+        r#""input": [{"id": "msg_1", "type": null, "content": null}]"#,
+        r#""input": [{"type": "reasoning", "id": "rs_1", "summary": []}]"#,
+    ] {
+        check(Responses, inside, |d| d.prompt == PromptBound::Window && d.rounds == 1);
     }
+    let thoughts = r#""input": [{"type": "reasoning", "id": "rs", "encrypted_content": "abc"}]"#;
+    check(Responses, thoughts, |d| (3..200).contains(&tokens(d)));
+    check(Responses, r#""input": [{"role": "user", "content": "abc"}]"#, |d| {
+        (3..100).contains(&tokens(d))
+    });
+    check(Responses, r#""prompt": {"id": "pmpt_1"}, "max_tool_calls": 3"#, |d| {
+        d.prompt == PromptBound::Window && d.rounds == 4 && d.fees[0].uses_most == Some(3)
+    });
     check(Responses, r#""max_output_tokens": 8, "input": "abc""#, |d| {
         d.output == Some(8) && (3..60).contains(&tokens(d))
     });
@@ -168,6 +188,24 @@ fn what_decides_the_cost_is_read() {
         d.output == Some(0) && (3..20).contains(&tokens(d))
     });
     check(CountTokens, r#""messages": []"#, |d| tokens(d) == 0 && d.output == Some(0));
+}
+
+#[test]
+fn what_a_tool_is_asked_counts_as_text_whatever_it_looks_like() {
+    let long = "0123456789".repeat(2_000);
+    for input in [
+        json!({ "type": "image", "source": long }),
+        json!({ "type": "document", "source": { "type": "text", "data": "", "x": long } }),
+        json!({ "type": "tool_result", "content": [{ "type": "image", "source": long }] }),
+        json!({ "rows": [{ "type": "image", "cache_control": long }] }),
+    ] {
+        for kind in ["tool_use", "server_tool_use"] {
+            let block = json!({ "type": kind, "id": "t", "name": "save", "input": input });
+            let messages = json!([{ "role": "assistant", "content": [block] }]);
+            let body = json!({ "model": "m", "max_tokens": 9, "messages": messages }).to_string();
+            assert!(tokens(&read(Api::Messages, body.as_bytes()).unwrap()) >= 20_000, "{input}");
+        }
+    }
 }
 
 #[test]

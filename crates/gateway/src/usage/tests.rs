@@ -55,6 +55,16 @@ fn an_answers_usage_is_read_by_its_vendors_rules() {
             None,
         ),
         (r#"{"prompt_tokens": 5}"#, None),
+        // Thoughts in the sum alone, as xAI tells them.
+        (
+            r#"{"prompt_tokens": 10120, "completion_tokens": 1499, "total_tokens": 14428,
+                "completion_tokens_details": {"reasoning_tokens": 2809}}"#,
+            Some([10_120, 4_308, 0, 0, 0]),
+        ),
+        (
+            r#"{"prompt_tokens": 5, "completion_tokens": 7, "total_tokens": 3}"#,
+            Some([5, 7, 0, 0, 0]),
+        ),
     ] {
         check(CHAT, usage, expected);
     }

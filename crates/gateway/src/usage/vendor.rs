@@ -112,6 +112,7 @@ pub(super) struct OpenAiUsage {
     prompt_tokens: Option<u64>,
     #[serde(alias = "output_tokens")]
     completion_tokens: Option<u64>,
+    total_tokens: Option<u64>,
     #[serde(alias = "input_tokens_details")]
     prompt_tokens_details: Option<PromptDetails>,
     /// DeepSeek's word for cached tokens.
@@ -175,11 +176,14 @@ impl OpenAiAnswer {
         let details = usage.prompt_tokens_details.clone().unwrap_or_default();
         let read = details.cached_tokens.or(usage.prompt_cache_hit_tokens).unwrap_or(0);
         let written = details.cache_write_tokens.unwrap_or(0);
+        let prompt = usage.prompt_tokens?;
         let output = match has_output {
-            true => usage.completion_tokens?,
+            // Some vendors count thoughts in the sum alone (xAI, Google).
+            true => {
+                usage.completion_tokens?.max(usage.total_tokens.unwrap_or(0).saturating_sub(prompt))
+            }
             false => usage.completion_tokens.unwrap_or(0),
         };
-        let prompt = usage.prompt_tokens?;
         let tokens = TokenUsage {
             input: prompt.checked_sub(read)?.checked_sub(written)?,
             output,
