@@ -227,6 +227,15 @@ impl Budget {
             updated_at: now,
         })
     }
+
+    /// The budget in the place of the one with its id: its accounts go on, unless the periods are
+    /// others now, or a default is set, whose calls others may have covered meanwhile.
+    pub fn in_place_of(self, before: Option<&Self>) -> Self {
+        let is_set = |before: &Self| (before.origin, self.origin) == (Origin::Default, Origin::Set);
+        let goes_on = before.filter(|before| before.rule == self.rule && !is_set(before));
+        let since = goes_on.map_or(self.since, |before| before.since);
+        Self { since, ..self }
+    }
 }
 
 /// The commercial tiers, each a monthly limit over all models.

@@ -221,11 +221,8 @@ impl Escrow for Memory {
 impl Budgets for Memory {
     async fn put(&self, budget: Budget) -> Result<Budget, StoreError> {
         let mut tables = self.lock();
-        let since = match tables.budgets.get(&budget.id) {
-            Some(before) if before.rule == budget.rule => before.since,
-            _ => budget.since,
-        };
-        let budget = Budget { since, ..budget };
+        let before = tables.budgets.get(&budget.id).cloned();
+        let budget = budget.in_place_of(before.as_deref());
         tables.known(&budget.scope.tenant, budget.updated_at);
         tables.budgets.insert(budget.id, Arc::new(budget.clone()));
         Ok(budget)

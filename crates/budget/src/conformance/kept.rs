@@ -22,6 +22,24 @@ pub(super) async fn a_budget_keeps_what_it_wants_instead_of_a_refusal(bench: &Be
     }
 }
 
+/// While a budget covers the tenant as a whole, its defaults count nothing.
+pub(super) async fn a_default_that_is_set_counts_what_others_covered(bench: &Bench) {
+    let m = call("m", None, None);
+    let next = || bench.hands.pass(SignedDuration::from_secs(1));
+    bench.track(1, &m, Some("1")).await.unwrap();
+    next();
+    bench.budget(Scope::tenant(tenant()), "1000").await;
+    bench.track(2, &m, Some("400")).await.unwrap();
+    bench.reserve(3, &m, "50").await.unwrap();
+    next();
+    bench.budget(Scope::model(tenant(), model("m")), "500").await;
+    let refused = bench.reserve(4, &m, "50").await;
+    assert!(matches!(refused, Err(EscrowError::Refused(_))), "{refused:?}");
+    bench.reserve(5, &m, "49").await.unwrap();
+    let account = bench.line(Some("m")).await.account;
+    assert_eq!((account.settled, account.held), (usd("401"), usd("99")));
+}
+
 pub(super) async fn an_estimated_charge_is_marked(bench: &Bench) {
     bench.budget(Scope::tenant(tenant()), "10").await;
     let m = call("m", None, None);

@@ -205,10 +205,15 @@ impl Committer {
         let keys: Vec<Key> = jobs.iter().map(|job| job.command.key()).collect();
         let sql = "select key, tenant_id from reservation where key = any ($1)";
         let found = self.pool.query(sql, &[&keys]).await.unwrap_or_default();
-        let known: HashMap<Key, TenantId> = found
+        let mut known: HashMap<Key, TenantId> = found
             .iter()
             .filter_map(|row| Some((column(row, "key").ok()?, parsed(row, "tenant_id").ok()?)))
             .collect();
+        for job in &jobs {
+            if let Some(tenant) = named(job) {
+                known.entry(job.command.key()).or_insert_with(|| tenant.clone());
+            }
+        }
         let mut groups: BTreeMap<_, Vec<Job>> = BTreeMap::new();
         for job in jobs {
             let tenant = named(&job).or_else(|| known.get(&job.command.key())).cloned();

@@ -66,7 +66,7 @@ impl Upkeep for Postgres {
                 commands.push(Command::Resolve(Resolve { key: key(found)?, resolution }));
             }
         }
-        let mut swept = 0;
+        let (mut swept, mut unread) = (0, None);
         // No more at once than one transaction takes: callers have room in the queue beside them.
         while !commands.is_empty() {
             let rest = commands.split_off(commands.len().min(self.options.batch_max.max(1)));
@@ -74,13 +74,15 @@ impl Upkeep for Postgres {
             for outcome in join_all(some.into_iter().map(|command| self.submit(command))).await {
                 match outcome {
                     Ok(outcome) => swept += u64::from(!outcome.replayed),
+                    // A row that can't be read is its tenant's own trouble.
+                    Err(EscrowError::Store(error @ StoreError::Corrupt(_))) => unread = Some(error),
                     Err(EscrowError::Store(error)) => return Err(error),
                     // Settled or resolved meanwhile: nothing is left to do.
                     Err(_) => {}
                 }
             }
         }
-        Ok(swept)
+        unread.map_or(Ok(swept), Err)
     }
 
     async fn maintain(&self, now: Timestamp) -> Result<(), StoreError> {

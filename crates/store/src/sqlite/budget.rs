@@ -17,11 +17,7 @@ impl Budgets for Sqlite {
         let put = move |db: &rusqlite::Connection| {
             let sql = "select * from budget where budget_id = ?1";
             let before = load::rows(db, sql, &[&budget.id.0], row::budget)?.pop();
-            let since = match before {
-                Some(before) if before.rule == budget.rule => before.since,
-                _ => budget.since,
-            };
-            let budget = Budget { since, ..budget };
+            let budget = budget.in_place_of(before.as_deref());
             save::known(db, &budget.scope.tenant, budget.updated_at)?;
             save::budget(db, &budget)?;
             Ok(budget)

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use ::budget::{Command, Key, Resolve, StoreError, Upkeep, Verification, Verifier};
+use ::budget::{Command, EscrowError, Key, Resolve, StoreError, Upkeep, Verification, Verifier};
 use async_trait::async_trait;
 use futures_util::{StreamExt, stream};
 use jiff::Timestamp;
@@ -46,16 +46,18 @@ impl Upkeep for Sqlite {
         let mut results = stream::iter(commands)
             .map(|command| self.writer.submit(command))
             .buffered(SWEEP_AT_ONCE);
-        let mut swept = 0;
+        let (mut swept, mut unread) = (0, None);
         while let Some(result) = results.next().await {
             match result {
                 Ok(_) => swept += 1,
-                Err(::budget::EscrowError::Store(error)) => return Err(error),
+                // A row that can't be read is its tenant's own trouble.
+                Err(EscrowError::Store(error @ StoreError::Corrupt(_))) => unread = Some(error),
+                Err(EscrowError::Store(error)) => return Err(error),
                 // Settled or resolved meanwhile: nothing is left to do.
                 Err(_) => {}
             }
         }
-        Ok(swept)
+        unread.map_or(Ok(swept), Err)
     }
 
     /// Nothing: the log is moved by a thread of its own, indexes are filled with each commit

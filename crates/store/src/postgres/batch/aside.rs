@@ -54,8 +54,13 @@ impl Aside {
         let mut others = Vec::with_capacity(jobs.len());
         for job in jobs {
             let tenant = named(&job);
-            let group = self.groups.iter_mut().find(|group| group.tenant.as_ref() == tenant);
-            match group.filter(|_| tenant.is_some()) {
+            // What names a key alone comes after what has its key: a release after its reserve.
+            let has_key = |other: &Job| other.command.key() == job.command.key();
+            let is_its = |group: &Group| match tenant {
+                Some(_) => group.tenant.as_ref() == tenant,
+                None => group.jobs.iter().any(has_key),
+            };
+            match self.groups.iter_mut().find(|group| is_its(group)) {
                 Some(_) if count >= most => refuse(job, StoreError::Overloaded),
                 Some(group) => {
                     group.jobs.push(job);

@@ -46,6 +46,7 @@ set limit_usd = excluded.limit_usd,
     since = case
         when (budget.anchor, budget.days, budget.zone)
             is distinct from (excluded.anchor, excluded.days, excluded.zone)
+            or (budget.origin = 'default' and excluded.origin = 'set')
             then excluded.since
         else budget.since
     end,

@@ -42,6 +42,8 @@ async fn a_limit_set_by_hand_has_the_id_that_the_service_gives() {
     let store = database.store(Options::default()).await;
     let hand = database.hand().await;
     hand.execute(INSERT, &[]).await.unwrap();
+    // Under its lock the first accounts are written.
+    assert_eq!(text(&hand, "select tenant_id from tenant").await, "acme");
     let scope = Scope::model(tenant("acme"), call("acme").model);
     let id: Uuid = one(&hand, "select budget_id from budget").await.get(0);
     assert_eq!(id, BudgetId::of(&scope, PeriodUnit::Month).0);

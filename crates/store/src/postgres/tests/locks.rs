@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use ::budget::{Budget, Budgets, EscrowError, StoreError, Upkeep};
+use ::budget::{Budget, Budgets, EscrowError, Release, StoreError, Upkeep};
 use focus::Scope;
 
 use super::*;
@@ -130,6 +130,40 @@ async fn the_last_dollar_is_decided_on_under_the_lock_of_its_tenant() {
     two.reserve(last).await.unwrap();
     one.close().await;
     two.close().await;
+    database.drop().await;
+}
+
+#[tokio::test]
+async fn a_release_does_not_overtake_its_reserve() {
+    let database = Database::make().await;
+    let store = database.store(Options::default()).await;
+    let mut operator = database.hand().await;
+    let (held, free) = (call("acme"), call("bolt"));
+    charge(&store, &held, "1").await;
+    let open = operator.transaction().await.unwrap();
+    let lock = "select 1 from tenant where tenant_id = 'acme' for update";
+    open.execute(lock, &[]).await.unwrap();
+    let request = reserve(&held, "2");
+    let release = Release { key: request.key };
+    let meanwhile = async {
+        let began = Instant::now();
+        while began.elapsed() < Duration::from_millis(1_500) {
+            charge(&store, &free, "0.001").await;
+        }
+        // The reserve is set aside by now.
+        let letting_go = async {
+            for _ in 0..3 {
+                charge(&store, &free, "0.001").await;
+            }
+            open.commit().await.unwrap();
+        };
+        tokio::join!(store.release(release), letting_go).0
+    };
+    let (reserved, released) = tokio::join!(store.reserve(request), meanwhile);
+    assert!(reserved.is_ok() && released.is_ok(), "{reserved:?} {released:?}");
+    let lines = store.status(&held.tenant, now()).await.unwrap();
+    assert_eq!(lines[0].account.held, Money::ZERO);
+    store.close().await;
     database.drop().await;
 }
 
