@@ -184,16 +184,19 @@ impl Book {
         Ok(lines)
     }
 
-    /// Budgets whose running period began before they did, and which have no account of it or one
-    /// from before they were removed: what the period had spent by then has to be brought in before
-    /// they can decide.
+    /// Budgets without an account of the running period, or with one from before they were removed:
+    /// what the period has spent by now has to be brought in before they can decide. As a rule it is
+    /// nothing; it is something where they began later than their period, or had other periods
+    /// before.
     pub fn unopened(&self, now: Timestamp) -> Result<Vec<(Arc<Budget>, Period)>, PeriodError> {
         let mut unopened = Vec::new();
         for budget in self.budgets.iter().filter(|budget| budget.origin == Origin::Set) {
             let period = self.period(budget, now)?;
             let id = AccountId { budget: budget.id, start: period.start };
-            let is_open = |account: &Account| budget.since <= account.opened_at;
-            if period.start < budget.since && !self.account(id).is_some_and(is_open) {
+            let is_open = |account: &Account| {
+                period.start >= budget.since || budget.since <= account.opened_at
+            };
+            if !self.account(id).is_some_and(is_open) {
                 unopened.push((budget.clone(), period));
             }
         }

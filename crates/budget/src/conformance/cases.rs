@@ -23,6 +23,7 @@ use super::{
         a_default_that_is_set_counts_what_others_covered,
         a_tenants_batches_are_listed_in_both_orders, a_vendors_batch_is_kept_until_it_is_settled,
         an_estimated_charge_is_marked, open_batches_page_without_gaps,
+        periods_that_overlap_after_a_change_both_count,
     },
     key, model, quote, tenant, usd,
 };
@@ -52,6 +53,7 @@ cases![
     a_default_budget_serves_until_one_is_set,
     a_budget_set_in_mid_month_counts_what_was_spent_before,
     a_default_that_is_set_counts_what_others_covered,
+    periods_that_overlap_after_a_change_both_count,
     a_correction_reaches_budgets_that_came_later,
     a_budget_that_is_removed_and_comes_back_misses_nothing,
     a_call_whose_user_is_named_late_counts_in_the_month_of_its_request,

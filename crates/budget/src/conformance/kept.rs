@@ -1,11 +1,12 @@
 //! Cases of what a store keeps beside balances.
 
-use focus::{ModelName, Scope, TenantId};
+use focus::{ModelName, PeriodRule, PeriodUnit, Scope, TenantId};
 use jiff::SignedDuration;
 
 use super::{Bench, call, key, model, quote, tenant, usd};
 use crate::{
-    BudgetFilter, EscrowError, Overflow, Page, Quote, Settle, VendorBatch, VendorHold, VendorOrder,
+    Budget, BudgetFilter, EscrowError, Overflow, Page, Quote, Settle, VendorBatch, VendorHold,
+    VendorOrder,
 };
 
 pub(super) async fn a_budget_keeps_what_it_wants_instead_of_a_refusal(bench: &Bench) {
@@ -38,6 +39,28 @@ pub(super) async fn a_default_that_is_set_counts_what_others_covered(bench: &Ben
     bench.reserve(5, &m, "49").await.unwrap();
     let account = bench.line(Some("m")).await.account;
     assert_eq!((account.settled, account.held), (usd("401"), usd("99")));
+}
+
+/// The old period goes on to its end; the new one began before that.
+pub(super) async fn periods_that_overlap_after_a_change_both_count(bench: &Bench) {
+    let m = call("m", None, None);
+    let budget = bench.budget(Scope::tenant(tenant()), "100").await;
+    bench.track(1, &m, Some("1")).await.unwrap();
+    let anchor = "2026-01-20".parse().expect("a date");
+    let rule = PeriodRule::new(PeriodUnit::Month, Some(anchor), None, "UTC").expect("a rule");
+    let updated_at = bench.hands.now();
+    bench.store.put(Budget { rule, since: updated_at, updated_at, ..budget }).await.unwrap();
+    // From the 15th to the 25th, and then into November.
+    bench.hands.pass(SignedDuration::from_hours(10 * 24));
+    bench.track(2, &m, Some("40")).await.unwrap();
+    bench.reserve(3, &m, "10").await.unwrap();
+    bench.hands.pass(SignedDuration::from_hours(8 * 24));
+    let refused = bench.reserve(4, &m, "51").await;
+    assert!(matches!(refused, Err(EscrowError::Refused(_))), "{refused:?}");
+    bench.reserve(5, &m, "50").await.unwrap();
+    let account = bench.line(None).await.account;
+    let october: jiff::Timestamp = "2026-10-20T00:00:00Z".parse().expect("an instant");
+    assert_eq!(account.id.start, october);
 }
 
 pub(super) async fn an_estimated_charge_is_marked(bench: &Bench) {
