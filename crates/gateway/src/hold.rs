@@ -165,7 +165,7 @@ impl Inner {
             Err(EscrowError::Refused(refusal))
                 if refusal.by_holds && !self.config.wait.is_zero() =>
             {
-                let place = self.lines.join(&refusal.scope);
+                let place = self.lines.join(&refusal.scope, &bid.attribution);
                 place.wait(until, || self.reserve(call, bid)).await
             }
             result => result,

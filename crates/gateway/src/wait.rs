@@ -2,16 +2,17 @@
 //!
 //! A call joins the line of a budget that has refused it for other calls' holds, or of one that
 //! others wait for and that covers it. The head of a line tries whenever a call of its tenant has
-//! settled here, and now and then for those that settle elsewhere.
+//! settled here, and now and then for those that settle elsewhere; not before one who came earlier
+//! and waits, in another line, for a budget that covers both.
 
 #[cfg(test)]
 mod tests;
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -32,7 +33,8 @@ struct Line {
     /// Whose turn it is: waiters get it in the order in which they asked.
     turn: tokio::sync::Mutex<()>,
     freed: Notify,
-    waiting: AtomicUsize,
+    /// Who waits, by when they came.
+    waiting: Mutex<BTreeSet<u64>>,
 }
 
 /// All lines, by tenant.
@@ -40,6 +42,8 @@ struct Line {
 pub(crate) struct Lines {
     /// Whether there are any: most of the time nobody waits.
     count: AtomicUsize,
+    /// Numbers for those who come.
+    next: AtomicU64,
     by_tenant: Mutex<HashMap<TenantId, Vec<Arc<Line>>>>,
 }
 
@@ -47,11 +51,22 @@ pub(crate) struct Lines {
 pub(crate) struct Place<'a> {
     lines: &'a Lines,
     line: Arc<Line>,
+    call: Attribution,
+    /// When the call came, in another line also.
+    number: u64,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Lines {
     fn lock(&self) -> MutexGuard<'_, HashMap<TenantId, Vec<Arc<Line>>>> {
-        self.by_tenant.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.by_tenant)
+    }
+
+    fn number(&self) -> u64 {
+        self.next.fetch_add(1, Ordering::Relaxed)
     }
 
     /// A place behind those who wait for a budget that covers the call, if any do.
@@ -62,12 +77,17 @@ impl Lines {
         let by_tenant = self.lock();
         let lines = by_tenant.get(&call.tenant)?;
         let line = lines.iter().find(|line| line.scope.covers(call))?.clone();
-        line.waiting.fetch_add(1, Ordering::Relaxed);
-        Some(Place { lines: self, line })
+        let number = self.number();
+        lock(&line.waiting).insert(number);
+        Some(Place { lines: self, line, call: call.clone(), number })
     }
 
     /// A place in the line for a budget.
-    pub(crate) fn join(&self, scope: &Scope) -> Place<'_> {
+    pub(crate) fn join(&self, scope: &Scope, call: &Attribution) -> Place<'_> {
+        self.join_as(scope, call.clone(), self.number())
+    }
+
+    fn join_as(&self, scope: &Scope, call: Attribution, number: u64) -> Place<'_> {
         let mut by_tenant = self.lock();
         let lines = by_tenant.entry(scope.tenant.clone()).or_default();
         let known = lines.iter().find(|line| line.scope == *scope).cloned();
@@ -76,14 +96,14 @@ impl Lines {
                 scope: scope.clone(),
                 turn: tokio::sync::Mutex::new(()),
                 freed: Notify::new(),
-                waiting: AtomicUsize::new(0),
+                waiting: Mutex::default(),
             });
             lines.push(line.clone());
             self.count.fetch_add(1, Ordering::Release);
             line
         });
-        line.waiting.fetch_add(1, Ordering::Relaxed);
-        Place { lines: self, line }
+        lock(&line.waiting).insert(number);
+        Place { lines: self, line, call, number }
     }
 
     /// A call of the tenant has settled: there may be room.
@@ -100,7 +120,7 @@ impl Lines {
     pub(crate) fn waiting(&self) -> usize {
         let by_tenant = self.lock();
         let lines = by_tenant.values().flatten();
-        lines.map(|line| line.waiting.load(Ordering::Relaxed)).sum()
+        lines.map(|line| lock(&line.waiting).len()).sum()
     }
 }
 
@@ -117,19 +137,17 @@ impl Place<'_> {
         F: Future<Output = Result<T, EscrowError>>,
     {
         loop {
-            match self.line.wait(until, &mut attempt).await {
+            match self.wait_here(until, &mut attempt).await {
                 Err(EscrowError::Refused(refusal)) if may_wait(&refusal, until) => {
-                    self = self.lines.join(&refusal.scope);
+                    self = self.lines.join_as(&refusal.scope, self.call.clone(), self.number);
                 }
                 result => return result,
             }
         }
     }
-}
 
-impl Line {
-    /// Waits here, until another budget is in the way.
-    async fn wait<T, F>(
+    /// Waits in this line, until another budget is in the way.
+    async fn wait_here<T, F>(
         &self,
         until: Instant,
         attempt: &mut impl FnMut() -> F,
@@ -137,23 +155,33 @@ impl Line {
     where
         F: Future<Output = Result<T, EscrowError>>,
     {
-        let turn = timeout_at(until, self.turn.lock()).await;
+        let turn = timeout_at(until, self.line.turn.lock()).await;
         if turn.is_err() {
             // The last word is the store's, which may have room by now.
             return attempt().await;
         }
         loop {
-            match attempt().await {
-                Err(EscrowError::Refused(refusal))
-                    if may_wait(&refusal, until) && refusal.scope == self.scope =>
-                {
-                    let look = until.min(Instant::now() + LOOK_EVERY);
-                    // Its time-out is a reason to look, too.
-                    let _ = timeout_at(look, self.freed.notified()).await;
+            if self.is_next() || Instant::now() >= until {
+                match attempt().await {
+                    Err(EscrowError::Refused(refusal))
+                        if may_wait(&refusal, until) && refusal.scope == self.line.scope => {}
+                    result => return result,
                 }
-                result => return result,
             }
+            let look = until.min(Instant::now() + LOOK_EVERY);
+            // Its time-out is a reason to look, too.
+            let _ = timeout_at(look, self.line.freed.notified()).await;
         }
+    }
+
+    /// Whether nobody who came earlier waits in another line for what this call would take.
+    fn is_next(&self) -> bool {
+        let by_tenant = self.lines.lock();
+        let lines = by_tenant.get(&self.call.tenant).into_iter().flatten();
+        let mut others = lines.filter(|line| !Arc::ptr_eq(line, &self.line));
+        let came_earlier =
+            |line: &Line| lock(&line.waiting).first().is_some_and(|first| *first < self.number);
+        !others.any(|line| line.scope.covers(&self.call) && came_earlier(line))
     }
 }
 
@@ -164,15 +192,21 @@ fn may_wait(refusal: &Refusal, until: Instant) -> bool {
 impl Drop for Place<'_> {
     fn drop(&mut self) {
         let mut by_tenant = self.lines.lock();
-        if self.line.waiting.fetch_sub(1, Ordering::Relaxed) > 1 {
-            return;
-        }
+        let is_empty = {
+            let mut waiting = lock(&self.line.waiting);
+            waiting.remove(&self.number);
+            waiting.is_empty()
+        };
         let tenant = &self.line.scope.tenant;
         let Some(lines) = by_tenant.get_mut(tenant) else { return };
-        lines.retain(|line| !Arc::ptr_eq(line, &self.line));
+        if is_empty {
+            lines.retain(|line| !Arc::ptr_eq(line, &self.line));
+            self.lines.count.fetch_sub(1, Ordering::Release);
+        }
+        // Those who came later may try now.
+        lines.iter().for_each(|line| line.freed.notify_one());
         if lines.is_empty() {
             by_tenant.remove(tenant);
         }
-        self.lines.count.fetch_sub(1, Ordering::Release);
     }
 }

@@ -166,7 +166,7 @@ impl Inner {
             Err(EscrowError::Refused(refusal))
                 if refusal.by_holds && !self.config.wait.is_zero() =>
             {
-                self.lines.join(&refusal.scope).wait(until, attempt).await
+                self.lines.join(&refusal.scope, &request.call).wait(until, attempt).await
             }
             result => result,
         }
