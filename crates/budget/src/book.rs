@@ -3,7 +3,7 @@
 //! The tenant is the unit of consistency: all budgets that a call touches are in one book, so a
 //! store that changes a book in one transaction is atomic over all of them.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 use focus::{Attribution, Period, PeriodError, Scope, TenantId};
 use jiff::{SignedDuration, Timestamp};
@@ -173,11 +173,22 @@ impl Book {
     /// Every budget with its account of the running period, by model, user and report type.
     pub fn lines(&self, now: Timestamp) -> Result<Vec<Line>, PeriodError> {
         let mut lines = Vec::with_capacity(self.budgets.len());
+        let mut running = HashMap::with_capacity(self.accounts.len());
+        for account in &self.accounts {
+            if account.id.start <= now && now < account.end {
+                running.entry(account.id.budget).or_insert(account);
+            }
+        }
         for budget in &self.budgets {
-            let period = self.period(budget, now)?;
-            let id = AccountId { budget: budget.id, start: period.start };
-            let account = self.account(id).cloned();
-            let account = account.unwrap_or_else(|| Account::open(budget.id, period, now));
+            let account = match running.get(&budget.id) {
+                Some(account) => Account::clone(account),
+                None => {
+                    let period = budget.rule.period(now)?;
+                    let id = AccountId { budget: budget.id, start: period.start };
+                    let account = self.account(id).cloned();
+                    account.unwrap_or_else(|| Account::open(budget.id, period, now))
+                }
+            };
             lines.push(Line { budget: budget.clone(), account });
         }
         lines.sort_by(|a, b| a.budget.scope.cmp(&b.budget.scope));

@@ -14,7 +14,10 @@ use std::{
     future::poll_fn,
     io,
     pin::Pin,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     task::{Context, Poll, Waker},
     time::Duration,
 };
@@ -107,12 +110,14 @@ impl Pool {
     }
 
     /// Sends a request to a path of the vendor. On connections that he has closed meanwhile
-    /// nothing was sent, so that another is taken.
+    /// nothing was sent, so that another is taken. `is_sent` tells whether anything may have been.
     pub(crate) async fn send(
         self: &Arc<Self>,
         path: &PathAndQuery,
         request: &Request<Full<Bytes>>,
+        is_sent: &AtomicBool,
     ) -> Result<Response<Answer>, Failure> {
+        is_sent.store(true, Ordering::Relaxed);
         while let Some(stream) = self.trunks.take() {
             match self.share(stream, path, request).await {
                 Err(Failure::Unsent(_)) => {}
@@ -125,8 +130,11 @@ impl Pool {
                 result => return result,
             }
         }
+        is_sent.store(false, Ordering::Relaxed);
         // Few calls need one: boxed, so that every call's future is not as large as a handshake.
-        match Box::pin(self.connect()).await? {
+        let made = Box::pin(self.connect()).await?;
+        is_sent.store(true, Ordering::Relaxed);
+        match made {
             Made::Own(line) => self.ask(line, path, request).await,
             Made::Shared(stream) => self.share(stream, path, request).await,
         }

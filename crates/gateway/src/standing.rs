@@ -12,6 +12,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use jiff::Timestamp;
 use money::Money;
 use quick_cache::sync::Cache;
+use tokio::time::timeout;
 
 use crate::{
     fault::Fault,
@@ -25,6 +26,8 @@ const USAGE: HeaderName = HeaderName::from_static("x-ai-budget-usage");
 
 /// How long a tenant's terms are believed.
 const FRESH: Duration = Duration::from_secs(60);
+/// How long an answer waits for them.
+const READ_MOST: Duration = Duration::from_secs(1);
 const TENANTS_MOST: usize = 20_000;
 
 /// What a budget's limit and balance don't tell.
@@ -85,7 +88,7 @@ impl Terms {
             return;
         }
         // Without them the answer has two headers less; that is no reason to withhold it.
-        let Ok(lines) = budgets.status(tenant, now).await else { return };
+        let Ok(Ok(lines)) = timeout(READ_MOST, budgets.status(tenant, now)).await else { return };
         let term = |line: Line| Term {
             budget: line.budget.id,
             limit: line.budget.limit,

@@ -187,8 +187,15 @@ impl Endpoint {
             return Err(Failure::Unsent(message.to_owned()));
         }
         let started = Instant::now();
-        let answer = timeout(self.config.timeout, self.pool.send(target, request)).await;
-        let result = answer.unwrap_or(Err(Failure::Timeout));
+        let is_sent = AtomicBool::new(false);
+        let answer = self.pool.send(target, request, &is_sent);
+        let result = timeout(self.config.timeout, answer).await.unwrap_or_else(|_| {
+            let message = "no connection was made in time";
+            match is_sent.load(Ordering::Relaxed) {
+                true => Err(Failure::Timeout),
+                false => Err(Failure::Unsent(message.to_owned())),
+            }
+        });
         // A vendor that is busy is alive.
         let is_failure = match &result {
             Ok(response) => {

@@ -7,7 +7,7 @@ use std::mem;
 
 use budget::{Quote, VendorBatch, VendorHold};
 use money::{Money, PriceBook, ServiceTier, TokenUsage};
-use serde::Deserialize;
+use serde::{Deserialize, de::IgnoredAny};
 
 use crate::{
     dialect::Api,
@@ -79,6 +79,11 @@ impl<'a> Results<'a> {
 
     /// They have come to their end: what each hold is charged. None where there should be more.
     pub(super) fn end(mut self, count: Option<u64>) -> Option<Vec<Charge>> {
+        // Its last line has broken off.
+        let is_cut = serde_json::from_slice::<IgnoredAny>(&self.line).is_err();
+        if self.sums.is_some() && !self.line.trim_ascii().is_empty() && is_cut {
+            return None;
+        }
         self.end_line();
         if self.sums.is_some() && count.is_some_and(|count| self.lines < count) {
             return None;

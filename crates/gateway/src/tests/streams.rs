@@ -155,7 +155,9 @@ async fn reaches(count: &watch::Sender<usize>, number: usize) {
 async fn send(pool: &Arc<Pool>, path: &'static str) -> Result<Response<Answer>, Failure> {
     let mut request = Request::new(Full::new(Bytes::from("{}")));
     *request.method_mut() = http::Method::POST;
-    let sent = async { pool.send(&PathAndQuery::from_static(path), &request).await };
+    let sent = async {
+        pool.send(&PathAndQuery::from_static(path), &request, &AtomicBool::default()).await
+    };
     tokio::time::timeout(Duration::from_secs(30), sent).await.expect("the vendor answers")
 }
 
@@ -270,7 +272,7 @@ async fn a_vendor_that_does_not_answer_a_ping_is_gone() {
     let call = tokio::spawn(async move {
         let mut request = Request::new(Full::new(Bytes::from("{}")));
         *request.method_mut() = http::Method::POST;
-        pool.send(&PathAndQuery::from_static("/say"), &request).await.err()
+        pool.send(&PathAndQuery::from_static("/say"), &request, &AtomicBool::default()).await.err()
     });
     heard.notified().await;
     // Nobody waits for the half minute: time passes where there is nothing to do.

@@ -84,3 +84,20 @@ async fn only_a_vendor_that_proves_its_name_is_sent_anything() {
         assert_eq!(bench.calls().await[0].state, expected);
     }
 }
+
+#[tokio::test]
+async fn a_call_that_no_connection_was_made_for_costs_nothing() {
+    // Somebody listens, and does not greet.
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let change = |config: &mut Config| {
+        let upstream = &mut config.upstreams[0];
+        upstream.url = format!("https://localhost:{port}").parse().unwrap();
+        upstream.timeout = Duration::from_millis(100);
+        upstream.attempts = 1;
+    };
+    let bench = Bench::with(|_| Act::Say(Vec::new()), change).await;
+    let answer = bench.send("/v1/messages", &message()).await;
+    assert_eq!(answer.status.as_u16(), 502);
+    assert_eq!(bench.calls().await[0].state, State::Released);
+}

@@ -2,7 +2,7 @@
 
 use std::{
     path::{Path, PathBuf},
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -47,7 +47,7 @@ pub(super) struct Readers {
     path: PathBuf,
     idle: Mutex<Vec<Connection>>,
     /// Each connection keeps pages in memory: so many read at once.
-    turns: Semaphore,
+    turns: Arc<Semaphore>,
 }
 
 impl Readers {
@@ -55,18 +55,20 @@ impl Readers {
     const AT_ONCE: usize = 8;
 
     pub(super) fn new(path: PathBuf) -> Self {
-        let turns = Semaphore::new(Self::AT_ONCE);
+        let turns = Arc::new(Semaphore::new(Self::AT_ONCE));
         Self { path, idle: Mutex::new(Vec::new()), turns }
     }
 
     /// Runs a read off the async threads.
     pub(super) async fn read<T: Send + 'static>(
-        self: &std::sync::Arc<Self>,
+        self: &Arc<Self>,
         work: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let turn = self.turns.acquire().await.map_err(|_| StoreError::Closed)?;
+        let turn = self.turns.clone().acquire_owned().await.map_err(|_| StoreError::Closed)?;
         let readers = self.clone();
         let reading = tokio::task::spawn_blocking(move || {
+            // Kept to the end of the read, also where nobody waits for it any more.
+            let _turn = turn;
             let idle = readers.lock().pop();
             let db = match idle {
                 Some(db) => db,
@@ -82,9 +84,7 @@ impl Readers {
             }
             result
         });
-        let result = reading.await.unwrap_or(Err(StoreError::Closed));
-        drop(turn);
-        result
+        reading.await.unwrap_or(Err(StoreError::Closed))
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Connection>> {

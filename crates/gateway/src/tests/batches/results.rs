@@ -48,6 +48,8 @@ async fn results_that_break_off_are_not_charged() {
         vec![short, body.clone()],
         vec![chunked.clone(), chunk(&body)],
         vec![chunked.clone(), chunk(&body[..line])],
+        // Well ended, and in the midst of a line.
+        vec![chunked.clone(), chunk(&body[..line + 20]), b"0\r\n\r\n".to_vec()],
         // It has ended, or the connection has failed.
         vec![endless, body.clone()],
     ] {
