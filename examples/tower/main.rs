@@ -2,7 +2,7 @@
 
 use std::error::Error;
 
-use axum::{Extension, Router, http::StatusCode, routing::post};
+use axum::{Extension, Router, routing::post};
 use meter::{Call, Estimate, MeterLayer, Remote, Settings, Tracker, TrackerConfig, Usage};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -11,23 +11,14 @@ async fn call_model() -> (&'static str, Usage) {
     ("Ten volunteers planted forty trees.\n", Usage::new(1000, 420))
 }
 
-async fn summarise(Extension(call): Extension<Call>) -> Result<&'static str, StatusCode> {
+async fn summarise(Extension(call): Extension<Call>) -> &'static str {
     // In a task of its own: a handler is dropped when its caller goes away.
-    let summary = tokio::spawn(async move {
+    let work = async move {
         let (summary, usage) = call_model().await;
         call.track(usage);
         summary
-    });
-    summary.await.map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)
-}
-
-/// Ctrl-C, or what Kubernetes and systemd send.
-async fn stopped() {
-    let mut terminated = signal(SignalKind::terminate()).expect("signals can be waited for");
-    tokio::select! {
-        _ = tokio::signal::ctrl_c() => {}
-        _ = terminated.recv() => {}
-    }
+    };
+    tokio::spawn(work).await.expect("the model answers")
 }
 
 #[tokio::main]
@@ -42,7 +33,12 @@ async fn main() -> Result<(), Box<dyn Error>> {
 
     let app = Router::new().route("/summaries", post(summarise)).layer(layer);
     let listener = tokio::net::TcpListener::bind("127.0.0.1:8080").await?;
-    axum::serve(listener, app).with_graceful_shutdown(stopped()).await?;
+    // Ctrl-C, or what Kubernetes and systemd send.
+    let mut told = signal(SignalKind::terminate())?;
+    let stop = async move {
+        tokio::select! { _ = tokio::signal::ctrl_c() => {} _ = told.recv() => {} }
+    };
+    axum::serve(listener, app).with_graceful_shutdown(stop).await?;
     tracker.close().await;
     Ok(())
 }
