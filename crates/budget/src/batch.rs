@@ -137,7 +137,8 @@ impl Batch {
         let mut account = Account::open(opening.budget.id, opening.period, now);
         let id = account.id;
         if let Some(before) = self.book_of(&tenant)?.account(id) {
-            account = Account { opened_at: now, ..before.clone() };
+            // One of another period that began with this one ends with it from now on.
+            account = Account { opened_at: now, end: account.end, ..before.clone() };
         }
         account.tokens_input = opening.tokens_input;
         account.tokens_output = opening.tokens_output;

@@ -11,6 +11,9 @@ use money::Money;
 
 use crate::{Account, AccountId, Budget, BudgetId, EntryHash, EscrowError, Origin, Resolution};
 
+#[cfg(test)]
+mod tests;
+
 /// What holds where nobody has said otherwise.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Defaults {
@@ -62,18 +65,20 @@ pub struct Book {
     pub head: Head,
     budgets: Vec<Arc<Budget>>,
     accounts: Vec<Account>,
+    /// When the first period ends of those whose accounts were looked at.
+    whole_until: Timestamp,
 }
 
 impl Book {
     /// The book of a tenant of which nothing is known.
     pub fn empty(tenant: TenantId) -> Self {
         let head = Head { tenant, seq: 0, hash: EntryHash::default() };
-        Self { head, budgets: Vec::new(), accounts: Vec::new() }
+        Self::new(head, Vec::new(), Vec::new())
     }
 
-    /// A book from what a store has kept.
+    /// A book from what a store has kept: of each budget the running accounts and the last one.
     pub fn new(head: Head, budgets: Vec<Arc<Budget>>, accounts: Vec<Account>) -> Self {
-        let mut book = Self { head, budgets, accounts };
+        let mut book = Self { head, budgets, accounts, whole_until: Timestamp::MIN };
         book.budgets.sort_by_key(|budget| budget.id);
         book
     }
@@ -83,7 +88,8 @@ impl Book {
         &self.budgets
     }
 
-    /// The accounts at hand: those of running periods, and earlier ones that were brought in.
+    /// The accounts at hand: those of running periods, each budget's last, and earlier ones that were
+    /// brought in.
     pub fn accounts(&self) -> &[Account] {
         &self.accounts
     }
@@ -122,10 +128,28 @@ impl Book {
         self.budgets.iter().find(|budget| budget.id == id)
     }
 
-    /// Lets go of accounts of past periods.
+    /// Lets go of accounts of past periods, but for each budget's last: the next period may begin
+    /// before its end.
     pub fn forget_past(&mut self, now: Timestamp) {
-        self.accounts.retain(|account| account.end > now);
+        if self.accounts.iter().all(|account| account.end > now) {
+            return;
+        }
+        let last = self.last();
+        let keeps = |account: &Account| {
+            account.end > now || last.get(&account.id.budget) == Some(&account.end)
+        };
+        self.accounts.retain(keeps);
         self.accounts.shrink_to_fit();
+    }
+
+    /// When the last account of each budget ends.
+    fn last(&self) -> HashMap<BudgetId, Timestamp> {
+        let mut last = HashMap::with_capacity(self.accounts.len());
+        for account in &self.accounts {
+            let end = last.entry(account.id.budget).or_insert(account.end);
+            *end = account.end.max(*end);
+        }
+        last
     }
 
     /// The budgets that a call counts in: those that were set, and, when none of them covers the
@@ -170,24 +194,25 @@ impl Book {
         }
     }
 
-    /// Every budget with its account of the running period, by model, user and report type.
-    pub fn lines(&self, now: Timestamp) -> Result<Vec<Line>, PeriodError> {
-        let mut lines = Vec::with_capacity(self.budgets.len());
+    /// The running accounts by their budgets.
+    fn running(&self, now: Timestamp) -> HashMap<BudgetId, &Account> {
         let mut running = HashMap::with_capacity(self.accounts.len());
         for account in &self.accounts {
             if account.id.start <= now && now < account.end {
                 running.entry(account.id.budget).or_insert(account);
             }
         }
+        running
+    }
+
+    /// Every budget with its account of the running period, by model, user and report type.
+    pub fn lines(&self, now: Timestamp) -> Result<Vec<Line>, PeriodError> {
+        let mut lines = Vec::with_capacity(self.budgets.len());
+        let running = self.running(now);
         for budget in &self.budgets {
             let account = match running.get(&budget.id) {
                 Some(account) => Account::clone(account),
-                None => {
-                    let period = budget.rule.period(now)?;
-                    let id = AccountId { budget: budget.id, start: period.start };
-                    let account = self.account(id).cloned();
-                    account.unwrap_or_else(|| Account::open(budget.id, period, now))
-                }
+                None => Account::open(budget.id, budget.rule.period(now)?, now),
             };
             lines.push(Line { budget: budget.clone(), account });
         }
@@ -195,22 +220,41 @@ impl Book {
         Ok(lines)
     }
 
-    /// Budgets without an account of the running period, or with one from before they were removed:
-    /// what the period has spent by now has to be brought in before they can decide. As a rule it is
-    /// nothing; it is something where they began later than their period, or had other periods
-    /// before.
-    pub fn unopened(&self, now: Timestamp) -> Result<Vec<(Arc<Budget>, Period)>, PeriodError> {
+    /// Whether [`Self::unopened`] has looked at every running period.
+    pub fn is_whole(&self, now: Timestamp) -> bool {
+        now < self.whole_until
+    }
+
+    /// Budgets whose running period has begun without an account of theirs that counts: they began
+    /// later than it, came back into it, or had other periods, the last of which went on into it.
+    /// What it has spent by now has to be brought in before they can decide. As a rule there are
+    /// none, and the account is opened by its first call. They are told once for each period.
+    pub fn unopened(&mut self, now: Timestamp) -> Result<Vec<(Arc<Budget>, Period)>, PeriodError> {
         let mut unopened = Vec::new();
+        if self.is_whole(now) {
+            return Ok(unopened);
+        }
+        let (running, last) = (self.running(now), self.last());
+        let mut whole_until = Timestamp::MAX;
         for budget in self.budgets.iter().filter(|budget| budget.origin == Origin::Set) {
-            let period = self.period(budget, now)?;
-            let id = AccountId { budget: budget.id, start: period.start };
-            let is_open = |account: &Account| {
-                period.start >= budget.since || budget.since <= account.opened_at
+            let (period, opened_at) = match running.get(&budget.id) {
+                Some(account) => {
+                    let period = Period { start: account.id.start, end: account.end };
+                    (period, Some(account.opened_at))
+                }
+                None => (budget.rule.period(now)?, None),
             };
-            if !self.account(id).is_some_and(is_open) {
+            whole_until = whole_until.min(period.end);
+            let is_late = period.start < budget.since;
+            let has_missed = match opened_at {
+                Some(opened_at) => is_late && opened_at < budget.since,
+                None => is_late || last.get(&budget.id).is_some_and(|end| period.start < *end),
+            };
+            if has_missed {
                 unopened.push((budget.clone(), period));
             }
         }
+        self.whole_until = whole_until;
         Ok(unopened)
     }
 }

@@ -62,11 +62,11 @@ impl Tables {
         let head = Head { tenant: tenant.clone(), seq, hash };
         let mine = |budget: &&Arc<Budget>| budget.scope.tenant == *tenant;
         let budgets: Vec<_> = self.budgets.values().filter(mine).cloned().collect();
-        let running = |account: &&Account| {
-            account.end > now && budgets.iter().any(|budget| budget.id == account.id.budget)
-        };
-        let accounts = self.accounts.values().filter(running).cloned().collect();
-        Book::new(head, budgets, accounts)
+        let known = |account: &&Account| budgets.iter().any(|b| b.id == account.id.budget);
+        let accounts = self.accounts.values().filter(known).cloned().collect();
+        let mut book = Book::new(head, budgets, accounts);
+        book.forget_past(now);
+        book
     }
 
     fn opening(&self, budget: Arc<Budget>, period: Period) -> Opening {
@@ -159,7 +159,7 @@ impl Memory {
             if batch.book(&tenant).is_some() {
                 continue;
             }
-            let book = tables.book(&tenant, now);
+            let mut book = tables.book(&tenant, now);
             let unopened =
                 book.unopened(now).map_err(|error| EscrowError::Store(corrupt(error)))?;
             batch.add_book(book);

@@ -21,6 +21,7 @@ use super::{
     kept::{
         a_budget_keeps_what_it_wants_instead_of_a_refusal,
         a_default_that_is_set_counts_what_others_covered,
+        a_new_period_opens_no_account_before_its_first_call,
         a_tenants_batches_are_listed_in_both_orders, a_vendors_batch_is_kept_until_it_is_settled,
         an_estimated_charge_is_marked, open_batches_page_without_gaps,
         periods_that_overlap_after_a_change_both_count,
@@ -54,6 +55,7 @@ cases![
     a_budget_set_in_mid_month_counts_what_was_spent_before,
     a_default_that_is_set_counts_what_others_covered,
     periods_that_overlap_after_a_change_both_count,
+    a_new_period_opens_no_account_before_its_first_call,
     a_correction_reaches_budgets_that_came_later,
     a_budget_that_is_removed_and_comes_back_misses_nothing,
     a_call_whose_user_is_named_late_counts_in_the_month_of_its_request,

@@ -161,3 +161,19 @@ fn batch(bench: &Bench, id: &str) -> VendorBatch {
         settled_at: None,
     }
 }
+
+/// Nothing was spent in it: its accounts come with the calls that they count.
+pub(super) async fn a_new_period_opens_no_account_before_its_first_call(bench: &Bench) {
+    let all = bench.budget(Scope::tenant(tenant()), "100").await;
+    let other = bench.budget(Scope::model(tenant(), model("n")), "100").await;
+    bench.track(1, &call("n", None, None), Some("1")).await.unwrap();
+    bench.hands.pass(SignedDuration::from_hours(30 * 24));
+    bench.track(2, &call("m", None, None), Some("2")).await.unwrap();
+    let now = bench.hands.now();
+    let opened =
+        |accounts: Vec<crate::Account>| accounts.iter().filter(|account| account.end > now).count();
+    assert_eq!(opened(bench.store.history(all.id).await.unwrap()), 1);
+    assert_eq!(opened(bench.store.history(other.id).await.unwrap()), 0);
+    assert_eq!(bench.line(None).await.account.settled, usd("2"));
+    assert_eq!(bench.line(Some("n")).await.account.settled, usd("0"));
+}

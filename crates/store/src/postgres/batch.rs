@@ -94,7 +94,12 @@ impl Committer {
                 }
                 tokio::time::sleep(ASIDE_EVERY).await;
             }
-            let taken = aside.join(taken, self.options.queue_max);
+            // Whose those are that name a key alone matters only while somebody is waited for.
+            let tenants = match aside.is_empty() {
+                true => HashMap::new(),
+                false => self.tenants(taken.iter().filter(|job| named(job).is_none())).await,
+            };
+            let taken = aside.join(taken, &tenants, self.options.queue_max);
             names::waiting(jobs.len());
             if let Some(stuck) = self.serve(&mut seat, taken, LOCK_PATIENCE).await {
                 for (tenant, jobs) in self.by_tenant(stuck).await {
@@ -200,15 +205,21 @@ impl Committer {
         done
     }
 
-    /// Jobs by the tenant that they name, or whose reservation they name.
-    async fn by_tenant(&self, jobs: Vec<Job>) -> BTreeMap<Option<TenantId>, Vec<Job>> {
-        let keys: Vec<Key> = jobs.iter().map(|job| job.command.key()).collect();
+    /// The tenants of the reservations that exist under jobs' keys.
+    async fn tenants(&self, jobs: impl Iterator<Item = &Job>) -> HashMap<Key, TenantId> {
+        let keys: Vec<Key> = jobs.map(|job| job.command.key()).collect();
+        if keys.is_empty() {
+            return HashMap::new();
+        }
         let sql = "select key, tenant_id from reservation where key = any ($1)";
         let found = self.pool.query(sql, &[&keys]).await.unwrap_or_default();
-        let mut known: HashMap<Key, TenantId> = found
-            .iter()
-            .filter_map(|row| Some((column(row, "key").ok()?, parsed(row, "tenant_id").ok()?)))
-            .collect();
+        let tenant = |row| Some((column(row, "key").ok()?, parsed(row, "tenant_id").ok()?));
+        found.iter().filter_map(tenant).collect()
+    }
+
+    /// Jobs by the tenant that they name, or whose reservation they name.
+    async fn by_tenant(&self, jobs: Vec<Job>) -> BTreeMap<Option<TenantId>, Vec<Job>> {
+        let mut known = self.tenants(jobs.iter()).await;
         for job in &jobs {
             if let Some(tenant) = named(job) {
                 known.entry(job.command.key()).or_insert_with(|| tenant.clone());
@@ -284,7 +295,7 @@ async fn open(
     now: Timestamp,
 ) -> Result<save::Known, Failure> {
     let mut unopened = Vec::new();
-    for book in books {
+    for mut book in books {
         unopened.extend(book.unopened(now).map_err(corrupt)?);
         batch.add_book(book);
     }

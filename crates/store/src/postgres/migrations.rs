@@ -6,7 +6,7 @@ use tokio_postgres::Client;
 use crate::OpenError;
 
 /// The schema's steps. A released step never changes; a change is a further step.
-pub(super) const STEPS: [(i32, &str, &str); 12] = [
+pub(super) const STEPS: [(i32, &str, &str); 13] = [
     (1, "ledger", include_str!("migrations/0001_ledger.sql")),
     (2, "budgets", include_str!("migrations/0002_budgets.sql")),
     (3, "usage", include_str!("migrations/0003_usage.sql")),
@@ -19,6 +19,7 @@ pub(super) const STEPS: [(i32, &str, &str); 12] = [
     (10, "deliveries", include_str!("migrations/0010_deliveries.sql")),
     (11, "batches", include_str!("migrations/0011_batches.sql")),
     (12, "set", include_str!("migrations/0012_set.sql")),
+    (13, "since", include_str!("migrations/0013_since.sql")),
 ];
 
 /// The advisory lock under which one replica at a time migrates: the ASCII letters "Burs".

@@ -126,7 +126,7 @@ impl Escrow for Postgres {
     async fn check(&self, request: Reserve) -> Result<Standing, EscrowError> {
         let now = (self.options.clock)();
         let tenant = &request.call.tenant;
-        if let Some(book) = self.books.get(tenant) {
+        if let Some(book) = self.books.get(tenant).filter(|book| book.is_whole(now)) {
             return book.preview(&request, &self.options.defaults, now);
         }
         let book = Arc::new(self.book(tenant, now).await?);

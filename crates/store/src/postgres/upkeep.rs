@@ -35,54 +35,82 @@ from reservation
 where state = 'held'
     and expires_at <= $1
 order by expires_at
-limit $2";
+limit $2
+offset $3";
 const OLD: &str = "
 select key
 from reservation
 where state = 'unresolved'
     and updated_at <= $1
 order by updated_at
-limit $2";
+limit $2
+offset $3";
 
 /// One replica at a time tidies, and one refreshes the summary.
 const TIDY_LOCK: &str = "select pg_try_advisory_xact_lock('upkeep'::regclass::oid::bigint)";
 const SUMMARY_LOCK: &str =
     "select pg_try_advisory_xact_lock('ai_budget_summary'::regclass::oid::bigint)";
 
+/// What a sweep has done, and what it could not read.
+#[derive(Default)]
+struct Sweep {
+    swept: u64,
+    unread: Option<StoreError>,
+}
+
+impl Postgres {
+    /// Carries out a command for each of a list; a further list where some of one can't be read, for
+    /// they stay at its head, and others' time is over, too.
+    async fn sweep_list(
+        &self,
+        sweep: &mut Sweep,
+        (sql, before): (&str, Timestamp),
+        command: impl Fn(Key) -> Command,
+    ) -> Result<(), StoreError> {
+        let mut stuck = 0_i64;
+        loop {
+            let stuck_before = stuck;
+            let found = self.pool.query(sql, &[&before, &SWEEP_MOST, &stuck]).await?;
+            let keys = found.iter().map(|found| row::column::<Key>(found, "key"));
+            let keys: Vec<Key> = keys.collect::<Result<_, _>>()?;
+            // No more at once than one transaction takes: callers have room in the queue beside
+            // them.
+            for some in keys.chunks(self.options.batch_max.max(1)) {
+                let some = some.iter().map(|key| self.submit(command(*key)));
+                for outcome in join_all(some).await {
+                    match outcome {
+                        Ok(outcome) => sweep.swept += u64::from(!outcome.replayed),
+                        // A row that can't be read is its tenant's own trouble.
+                        Err(EscrowError::Store(error @ StoreError::Corrupt(_))) => {
+                            sweep.unread = Some(error);
+                            stuck += 1;
+                        }
+                        Err(EscrowError::Store(error)) => return Err(error),
+                        // Settled or resolved meanwhile: nothing is left to do.
+                        Err(_) => {}
+                    }
+                }
+            }
+            let is_more = i64::try_from(keys.len()) == Ok(SWEEP_MOST);
+            if !is_more || stuck == stuck_before {
+                return Ok(());
+            }
+        }
+    }
+}
+
 #[async_trait]
 impl Upkeep for Postgres {
     async fn sweep(&self, now: Timestamp) -> Result<u64, StoreError> {
+        let mut sweep = Sweep::default();
         let defaults = &self.options.defaults;
-        let key = |found: &Row| row::column::<Key>(found, "key");
-        let due = self.pool.query(DUE, &[&now, &SWEEP_MOST]).await?;
-        let mut commands = Vec::with_capacity(due.len());
-        for found in &due {
-            commands.push(Command::Expire(key(found)?));
-        }
-        let before = defaults.resolve_after.and_then(|after| now.checked_sub(after).ok());
-        if let Some(before) = before {
+        self.sweep_list(&mut sweep, (DUE, now), Command::Expire).await?;
+        if let Some(before) = defaults.resolve_after.and_then(|after| now.checked_sub(after).ok()) {
             let resolution = defaults.resolution;
-            for found in &self.pool.query(OLD, &[&before, &SWEEP_MOST]).await? {
-                commands.push(Command::Resolve(Resolve { key: key(found)?, resolution }));
-            }
+            let resolve = |key| Command::Resolve(Resolve { key, resolution });
+            self.sweep_list(&mut sweep, (OLD, before), resolve).await?;
         }
-        let (mut swept, mut unread) = (0, None);
-        // No more at once than one transaction takes: callers have room in the queue beside them.
-        while !commands.is_empty() {
-            let rest = commands.split_off(commands.len().min(self.options.batch_max.max(1)));
-            let some = std::mem::replace(&mut commands, rest);
-            for outcome in join_all(some.into_iter().map(|command| self.submit(command))).await {
-                match outcome {
-                    Ok(outcome) => swept += u64::from(!outcome.replayed),
-                    // A row that can't be read is its tenant's own trouble.
-                    Err(EscrowError::Store(error @ StoreError::Corrupt(_))) => unread = Some(error),
-                    Err(EscrowError::Store(error)) => return Err(error),
-                    // Settled or resolved meanwhile: nothing is left to do.
-                    Err(_) => {}
-                }
-            }
-        }
-        unread.map_or(Ok(swept), Err)
+        sweep.unread.map_or(Ok(sweep.swept), Err)
     }
 
     async fn maintain(&self, now: Timestamp) -> Result<(), StoreError> {

@@ -49,6 +49,8 @@ fn write(from: &Path, to: &Path, check: bool) -> Result<(), OpenError> {
     let work = Backup::new(&source, &mut target).map_err(failed)?;
     work.run_to_completion(4_096, Duration::from_millis(1), None).map_err(failed)?;
     drop(work);
+    // The log grows while somebody reads an old state.
+    drop(source);
     if check {
         let sql = "pragma integrity_check(1)";
         let verdict: String = target.query_row(sql, [], |row| row.get(0)).map_err(failed)?;

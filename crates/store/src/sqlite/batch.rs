@@ -137,30 +137,40 @@ fn run<S: Seat>(
 }
 
 /// Brings what commands touch into a batch. A row that can't be read fails those commands alone that
-/// need it: they come into `unread`, and all is brought anew without them, for what they have brought
-/// may be a part only.
+/// need it: they come into `unread`, and all is brought anew without its tenant, for what was brought
+/// of that may be a part only.
 fn bring<S: Seat>(
     seat: &mut S,
     commands: &[&Command],
     mut asked_for: &[TenantId],
     unread: &mut HashMap<usize, StoreError>,
 ) -> Result<(Batch, Places), StoreError> {
+    let mut unreadable = HashMap::default();
     loop {
         let now = seat.now();
         let batch = Batch::new(seat.options().defaults.clone(), now);
-        let mut bringer = Bringer { seat, batch, places: Places::default() };
-        let mut readable = commands.iter().enumerate().filter(|(at, _)| !unread.contains_key(at));
-        let failed = readable.find_map(|(at, command)| Some((at, bringer.bring(command).err()?)));
-        match failed {
-            Some((at, error @ StoreError::Corrupt(_))) => {
-                // The tenant's others would find the same.
-                let tenant = |at: usize| commands[at].call().map(|call| &call.tenant);
-                let same = |other: &usize| tenant(*other).is_some() && tenant(*other) == tenant(at);
-                let others = (0..commands.len()).filter(same).chain([at]);
-                unread.extend(others.map(|other| (other, error.clone())));
+        let places = Places::default();
+        let mut bringer = Bringer { seat, batch, places, unreadable: &unreadable, failed: None };
+        let mut error = None;
+        for (at, command) in commands.iter().enumerate() {
+            match bringer.bring(command) {
+                Err(corrupt @ StoreError::Corrupt(_)) if bringer.failed.is_none() => {
+                    unread.insert(at, corrupt);
+                }
+                Err(other) => {
+                    error = Some(other);
+                    break;
+                }
+                Ok(()) => {}
             }
-            Some((_, error)) => return Err(error),
-            None => match asked_for.iter().try_for_each(|tenant| bringer.bring_book(tenant)) {
+        }
+        let failed = bringer.failed.take();
+        match (error, failed) {
+            (Some(error @ StoreError::Corrupt(_)), Some(tenant)) => {
+                unreadable.insert(tenant, error);
+            }
+            (Some(error), _) => return Err(error),
+            (None, _) => match asked_for.iter().try_for_each(|tenant| bringer.bring_book(tenant)) {
                 // No command needs them.
                 Err(StoreError::Corrupt(_)) => asked_for = &[],
                 brought => return brought.map(|()| (bringer.batch, bringer.places)),
@@ -175,6 +185,10 @@ struct Bringer<'a, S> {
     batch: Batch,
     /// The rows of the reservations that exist.
     places: Places,
+    /// Tenants of whom a row can't be read.
+    unreadable: &'a HashMap<TenantId, StoreError>,
+    /// Of whom a part may have been brought.
+    failed: Option<TenantId>,
 }
 
 impl<S: Seat> Bringer<'_, S> {
@@ -186,16 +200,23 @@ impl<S: Seat> Bringer<'_, S> {
         } else {
             self.find(key)?
         };
-        if let Some(call) = command.call() {
-            self.bring_book(&call.tenant)?;
+        let of_call = command.call().map(|call| &call.tenant);
+        let of_reservation = found.as_ref().map(|(_, reservation)| &reservation.call.tenant);
+        let mut tenants = of_call.into_iter().chain(of_reservation);
+        if let Some(error) = tenants.clone().find_map(|tenant| self.unreadable.get(tenant)) {
+            return Err(error.clone());
         }
+        let brought = tenants.try_for_each(|tenant| {
+            self.bring_book(tenant).inspect_err(|_| self.failed = Some(tenant.clone()))
+        });
+        brought?;
         let Some((row, reservation)) = found else { return Ok(()) };
         let tenant = reservation.call.tenant.clone();
-        self.bring_book(&tenant)?;
         self.places.insert(key, row);
         self.batch.add_reservation(Arc::unwrap_or_clone(reservation));
-        let missing = self.batch.missing(command);
-        self.bring_accounts(&tenant, &missing.map_err(corrupt)?)
+        let missing = self.batch.missing(command).map_err(corrupt);
+        let brought = missing.and_then(|missing| self.bring_accounts(&tenant, &missing));
+        brought.inspect_err(|_| self.failed = Some(tenant))
     }
 
     fn find(&mut self, key: Key) -> Result<Option<Numbered>, StoreError> {
@@ -227,7 +248,7 @@ impl<S: Seat> Bringer<'_, S> {
             return Ok(());
         }
         let now = self.batch.now();
-        let book = match self.seat.books().get(tenant) {
+        let mut book = match self.seat.books().get(tenant) {
             Some(book) => Book::clone(&book),
             None => self.book(tenant)?,
         };

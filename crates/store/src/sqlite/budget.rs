@@ -51,7 +51,8 @@ impl Budgets for Sqlite {
     }
 
     async fn status(&self, tenant: &TenantId, now: Timestamp) -> Result<Vec<Line>, StoreError> {
-        let book = match self.writer.books.get(tenant) {
+        let known = self.writer.books.get(tenant).filter(|book| book.is_whole(now));
+        let book = match known {
             Some(book) => book,
             None => {
                 let tenant = tenant.clone();

@@ -96,8 +96,8 @@ pub(super) fn account(
     Ok(rows(db, sql, &[&id.budget.0, &id.start.as_microsecond()], row::account)?.pop())
 }
 
-/// A tenant's budgets, running accounts and ledger end as its row has it; empty for one that is
-/// unknown. `is_behind`: some of its rows may be missing in their places.
+/// A tenant's budgets, their running and last accounts, and its ledger end as its row has it; empty
+/// for one that is unknown. `is_behind`: some of its rows may be missing in their places.
 pub(super) fn book(
     db: &Connection,
     tenant: &TenantId,
@@ -110,19 +110,22 @@ pub(super) fn book(
     let sql = "select * from budget where tenant_id = ?1 order by budget_id";
     let budgets: Vec<Arc<Budget>> = rows(db, sql, &[&name], row::budget)?;
     let mut accounts = HashMap::new();
-    let sql = "select * from account where budget_id = ?1 and period_end > ?2";
+    let sql = "select * from account
+        where budget_id = ?1
+            and period_end >= min(?2, (select max(period_end) from account where budget_id = ?1))";
     for budget in &budgets {
         let found = rows(db, sql, &[&budget.id.0, &now.as_microsecond()], row::account)?;
         accounts.extend(found.into_iter().map(|account| (account.id, account)));
     }
     if is_behind {
         let ids: Vec<_> = budgets.iter().map(|budget| budget.id).collect();
-        let mut late = behind::accounts(db, Some(&ids))?;
-        late.retain(|_, account| account.end > now);
-        accounts.extend(late);
+        accounts.extend(behind::accounts(db, Some(&ids))?);
     }
     let none = || Head { tenant: tenant.clone(), seq: 0, hash: EntryHash::default() };
-    Ok(Book::new(head.unwrap_or_else(none), budgets, accounts.into_values().collect()))
+    let accounts = accounts.into_values().collect();
+    let mut book = Book::new(head.unwrap_or_else(none), budgets, accounts);
+    book.forget_past(now);
+    Ok(book)
 }
 
 /// A book to look at: accounts that a batch would have to open first are shown as it would.

@@ -80,7 +80,8 @@ impl Escrow for Sqlite {
     async fn check(&self, request: Reserve) -> Result<Standing, EscrowError> {
         let now = (self.options.clock)();
         let defaults = &self.options.defaults;
-        if let Some(book) = self.writer.books.get(&request.call.tenant) {
+        let known = self.writer.books.get(&request.call.tenant);
+        if let Some(book) = known.filter(|book| book.is_whole(now)) {
             return book.preview(&request, defaults, now);
         }
         let tenant = request.call.tenant.clone();

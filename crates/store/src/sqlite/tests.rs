@@ -276,7 +276,7 @@ async fn the_sweep_reads_what_is_open_and_nothing_else() {
     {
         let mut statement = file.prepare(&format!("explain query plan {sql}")).unwrap();
         let plan: Vec<String> =
-            statement.query_map([1, 1], |row| row.get("detail")).unwrap().flatten().collect();
+            statement.query_map([1, 1, 0], |row| row.get("detail")).unwrap().flatten().collect();
         assert_eq!(plan.len(), 1, "{plan:?}");
         assert!(plan[0].contains(&format!("SEARCH reservation USING INDEX {index} ")), "{plan:?}");
     }
@@ -329,4 +329,40 @@ async fn a_row_that_can_not_be_read_is_its_tenants_own_trouble() {
     }
     let settle = Settle { key: Uuid::from_u128(10_001), call: None, actual: quote(1) };
     store.settle(settle).await.unwrap();
+}
+
+/// However many holds of a tenant nobody can end: those of others run out after them.
+#[tokio::test]
+async fn a_sweep_goes_on_behind_what_it_can_not_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("stuck.db");
+    let store = open(&path, 1_000);
+    let hold = |number: u128, tenant| {
+        let (key, call, estimate) = (Uuid::from_u128(number), call(tenant), quote(1));
+        store.reserve(Reserve { key, call, estimate, timeout: None, covered: false, fresh: false })
+    };
+    hold(1, "acme").await.unwrap();
+    hold(2, "bolt").await.unwrap();
+    store.close().await;
+    let file = Connection::open(&path).unwrap();
+    let columns: Vec<String> = file
+        .prepare("select name from pragma_table_info('reservation')")
+        .and_then(|mut sql| sql.query_map([], |row| row.get(0))?.collect())
+        .unwrap();
+    let columns = columns.iter().filter(|name| *name != "row_number" && *name != "key");
+    let columns = columns.map(String::as_str).collect::<Vec<_>>().join(", ");
+    let copies = format!(
+        "with recursive n(n) as (select 1 union all select n + 1 from n where n < 5000)
+        insert into reservation (key, {columns})
+        select randomblob(16), {columns} from n, reservation where tenant_id = 'acme';
+        update reservation set expires_at = iif(tenant_id = 'acme', 1, 2);
+        update budget set zone = 'Nowhere/Else' where tenant_id = 'acme'"
+    );
+    file.execute_batch(&copies).unwrap();
+    drop(file);
+    let store = open(&path, 1_000);
+    let swept = store.sweep("2026-10-15T12:00:00Z".parse().unwrap()).await;
+    assert!(matches!(swept, Err(StoreError::Corrupt(_))), "{swept:?}");
+    let left = store.reservation(Uuid::from_u128(2)).await.unwrap().unwrap();
+    assert_eq!(left.state, ::budget::State::Unresolved);
 }

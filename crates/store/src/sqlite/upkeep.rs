@@ -19,45 +19,74 @@ const SWEEP_AT_ONCE: usize = 64;
 pub(super) const DUE: &str = "select key from reservation
     where state = 'held' and expires_at <= ?1
     order by expires_at
-    limit ?2";
+    limit ?2 offset ?3";
 /// Unresolved holds that are due for their resolution.
 pub(super) const OLD: &str = "select key from reservation
     where state = 'unresolved' and updated_at <= ?1
     order by updated_at
-    limit ?2";
+    limit ?2 offset ?3";
+
+/// What a sweep has done, and what it could not read.
+#[derive(Default)]
+struct Sweep {
+    swept: u64,
+    unread: Option<StoreError>,
+}
+
+impl Sqlite {
+    /// Carries out a command for each of a list; a further list where some of one can't be read, for
+    /// they stay at its head, and others' time is over, too.
+    async fn sweep_list(
+        &self,
+        sweep: &mut Sweep,
+        (sql, before): (&'static str, Timestamp),
+        command: impl Fn(Key) -> Command,
+    ) -> Result<(), StoreError> {
+        let mut stuck = 0;
+        loop {
+            let key = |row: &rusqlite::Row<'_>| row::column::<Key>(row, "key");
+            let before = before.as_microsecond();
+            let find =
+                move |db: &Connection| load::rows(db, sql, &[&before, &SWEEP_MOST, &stuck], key);
+            let keys = self.readers.read(find).await?;
+            let (found, stuck_before) = (keys.len(), stuck);
+            let mut results = stream::iter(keys)
+                .map(|key| self.writer.submit(command(key)))
+                .buffered(SWEEP_AT_ONCE);
+            while let Some(result) = results.next().await {
+                match result {
+                    Ok(_) => sweep.swept += 1,
+                    // A row that can't be read is its tenant's own trouble.
+                    Err(EscrowError::Store(error @ StoreError::Corrupt(_))) => {
+                        sweep.unread = Some(error);
+                        stuck += 1;
+                    }
+                    Err(EscrowError::Store(error)) => return Err(error),
+                    // Settled or resolved meanwhile: nothing is left to do.
+                    Err(_) => {}
+                }
+            }
+            let is_more = i64::try_from(found) == Ok(SWEEP_MOST);
+            if !is_more || stuck == stuck_before {
+                return Ok(());
+            }
+        }
+    }
+}
 
 #[async_trait]
 impl Upkeep for Sqlite {
     async fn sweep(&self, now: Timestamp) -> Result<u64, StoreError> {
         self.writer.look();
+        let mut sweep = Sweep::default();
         let defaults = &self.options.defaults;
-        let resolve_before = defaults.resolve_after.and_then(|after| now.checked_sub(after).ok());
-        let find = move |db: &Connection| {
-            let key = |row: &rusqlite::Row<'_>| row::column::<Key>(row, "key");
-            let due = load::rows(db, DUE, &[&now.as_microsecond(), &SWEEP_MOST], key)?;
-            let Some(before) = resolve_before else { return Ok((due, Vec::new())) };
-            let old = load::rows(db, OLD, &[&before.as_microsecond(), &SWEEP_MOST], key)?;
-            Ok((due, old))
-        };
-        let (due, old) = self.readers.read(find).await?;
-        let resolution = defaults.resolution;
-        let resolve = |key| Command::Resolve(Resolve { key, resolution });
-        let commands = due.into_iter().map(Command::Expire).chain(old.into_iter().map(resolve));
-        let mut results = stream::iter(commands)
-            .map(|command| self.writer.submit(command))
-            .buffered(SWEEP_AT_ONCE);
-        let (mut swept, mut unread) = (0, None);
-        while let Some(result) = results.next().await {
-            match result {
-                Ok(_) => swept += 1,
-                // A row that can't be read is its tenant's own trouble.
-                Err(EscrowError::Store(error @ StoreError::Corrupt(_))) => unread = Some(error),
-                Err(EscrowError::Store(error)) => return Err(error),
-                // Settled or resolved meanwhile: nothing is left to do.
-                Err(_) => {}
-            }
+        self.sweep_list(&mut sweep, (DUE, now), Command::Expire).await?;
+        if let Some(before) = defaults.resolve_after.and_then(|after| now.checked_sub(after).ok()) {
+            let resolution = defaults.resolution;
+            let resolve = |key| Command::Resolve(Resolve { key, resolution });
+            self.sweep_list(&mut sweep, (OLD, before), resolve).await?;
         }
-        unread.map_or(Ok(swept), Err)
+        sweep.unread.map_or(Ok(sweep.swept), Err)
     }
 
     /// Nothing: the log is moved by a thread of its own, indexes are filled with each commit

@@ -1,12 +1,12 @@
 //! Commands that wait for somebody to let go of their tenant, apart from everybody else's.
 
 use std::{
-    collections::VecDeque,
+    collections::{HashMap, VecDeque},
     io,
     time::{Duration, Instant},
 };
 
-use ::budget::{EscrowError, StoreError};
+use ::budget::{EscrowError, Key, StoreError};
 use focus::TenantId;
 
 use crate::queue::Job;
@@ -44,16 +44,21 @@ impl Aside {
         self.groups.is_empty()
     }
 
-    /// Keeps the jobs whose tenant is waited for, gives the others back. More than `most` are
-    /// refused as overload.
-    pub(super) fn join(&mut self, jobs: Vec<Job>, most: usize) -> Vec<Job> {
+    /// Keeps the jobs whose tenant is waited for, gives the others back. `tenants` are those of
+    /// jobs that name a key alone. More than `most` are refused as overload.
+    pub(super) fn join(
+        &mut self,
+        jobs: Vec<Job>,
+        tenants: &HashMap<Key, TenantId>,
+        most: usize,
+    ) -> Vec<Job> {
         if self.is_empty() {
             return jobs;
         }
         let mut count: usize = self.groups.iter().map(|group| group.jobs.len()).sum();
         let mut others = Vec::with_capacity(jobs.len());
         for job in jobs {
-            let tenant = named(&job);
+            let tenant = named(&job).or_else(|| tenants.get(&job.command.key()));
             // What names a key alone comes after what has its key: a release after its reserve.
             let has_key = |other: &Job| other.command.key() == job.command.key();
             let is_its = |group: &Group| match tenant {

@@ -1,11 +1,22 @@
 where (a.budget_id, a.period_start) in (
     select
-        running.budget_id,
-        running.period_start
+        b.budget_id,
+        kept.period_start
     from budget as b
-    join account as running
-        on running.budget_id = b.budget_id
-        and running.period_end > $3::timestamptz
+    cross join lateral (
+        select period_start
+        from account
+        where budget_id = b.budget_id
+            and period_end > $3::timestamptz
+        union
+        (
+            select period_start
+            from account
+            where budget_id = b.budget_id
+            order by period_end desc
+            limit 1
+        )
+    ) as kept
     where b.tenant_id = any (array(
         select unnest($1::text[])
         union

@@ -207,3 +207,27 @@ async fn an_operators_open_transaction_does_not_stop_the_traffic() {
     store.close().await;
     database.drop().await;
 }
+
+/// While it was open, what the default covered was covered by another.
+#[tokio::test]
+async fn a_default_set_in_a_transaction_that_was_open_before_it_misses_nothing() {
+    let database = Database::make().await;
+    let store = database.store(Options::default()).await;
+    let mut hand = database.hand().await;
+    let call = call("acme");
+    let open = hand.transaction().await.unwrap();
+    open.query_one("select now()", &[]).await.unwrap();
+    charge(&store, &call, "1").await;
+    let wide = Scope::tenant(call.tenant.clone());
+    let wide = Budget::new(wide, usd("1000"), Timestamp::now()).unwrap();
+    store.put(wide).await.unwrap();
+    charge(&store, &call, "400").await;
+    let sql = "update ai_token_budgets set monthly_limit_usd = 500 where model <> '*'";
+    assert_eq!(open.execute(sql, &[]).await.unwrap(), 1);
+    open.commit().await.unwrap();
+    let refused = store.reserve(reserve(&call, "100")).await;
+    assert!(matches!(refused, Err(EscrowError::Refused(_))), "{refused:?}");
+    store.reserve(reserve(&call, "99")).await.unwrap();
+    store.close().await;
+    database.drop().await;
+}

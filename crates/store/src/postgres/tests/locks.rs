@@ -251,3 +251,50 @@ async fn a_row_that_can_not_be_read_is_its_tenants_own_trouble() {
     store.close().await;
     database.drop().await;
 }
+
+#[tokio::test]
+async fn what_names_a_key_of_a_held_tenant_delays_nobody_else() {
+    let database = Database::make().await;
+    let store = database.store(Options::default()).await;
+    let (hand, mut third) = (database.hand().await, database.hand().await);
+    let (held, free) = (call("acme"), call("bolt"));
+    let mut keys = Vec::new();
+    for _ in 0..6 {
+        keys.push(store.reserve(reserve(&held, "1")).await.unwrap().reservation.key);
+    }
+    charge(&store, &free, "1").await;
+    let open = third.transaction().await.unwrap();
+    let lock = "select 1 from tenant where tenant_id = 'acme' for update";
+    open.execute(lock, &[]).await.unwrap();
+    let waiting = store.reserve(reserve(&held, "2"));
+    let meanwhile = async {
+        let waits = "select exists (
+            select
+            from pg_stat_activity
+            where datname = current_database() and wait_event_type = 'Lock'
+        )";
+        while !one(&hand, waits).await.get::<_, bool>(0) {}
+        // Behind those who wait for a moment, until it is set aside.
+        charge(&store, &free, "0.001").await;
+        let asked = Instant::now();
+        let mut releases = futures_util::stream::FuturesUnordered::new();
+        for key in &keys {
+            releases.push(store.release(Release { key: *key }));
+            let next = futures_util::StreamExt::next(&mut releases);
+            tokio::select! {
+                released = next => panic!("{released:?}"),
+                _ = charge(&store, &free, "0.001") => {}
+            }
+        }
+        assert!(asked.elapsed() < Duration::from_secs(3), "{:?}", asked.elapsed());
+        open.commit().await.unwrap();
+        while let Some(released) = futures_util::StreamExt::next(&mut releases).await {
+            released.unwrap();
+        }
+    };
+    let (reserved, ()) = tokio::join!(waiting, meanwhile);
+    reserved.unwrap();
+    assert_eq!(store.verify().await.unwrap().faults, Vec::<String>::new());
+    store.close().await;
+    database.drop().await;
+}
