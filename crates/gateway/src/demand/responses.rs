@@ -53,7 +53,11 @@ pub(super) fn read(
             }
             "tools" => tools(value, calls, prompt, demand)?,
             "previous_response_id" | "conversation" => prompt.fill_window(),
-            "prompt" => stored_prompt(calls, prompt, demand)?,
+            "prompt" => {
+                let message = "a stored prompt may bring tools whose cost has no bound; send its \
+                               instructions and tools themselves";
+                return Err(Unmetered::new("prompt", message));
+            }
             "background" | "deferred" if matches!(value, Node::Bool(false)) => {}
             "context_management" => {
                 let message = "compaction runs the model again without a bound; leave it out";
@@ -113,26 +117,6 @@ fn members(item: &Node<'_>, model: &str, prompt: &mut Prompt) -> Result<(), Unme
     if !matches!(item, Node::Object(_)) {
         prompt.value(item);
     }
-    Ok(())
-}
-
-/// A prompt that the vendor has stored may bring tools of his own, besides text.
-fn stored_prompt(
-    calls: Option<u64>,
-    prompt: &mut Prompt,
-    demand: &mut Demand,
-) -> Result<(), Unmetered> {
-    prompt.fill_window();
-    let Some(calls) = calls else {
-        let message = "a stored prompt may bring tools that are used without limit; send \
-                       max_tool_calls";
-        return Err(Unmetered::new("max_tool_calls", message));
-    };
-    let all = [Fee::OpenAiFileSearch, Fee::OpenAiWebSearchPreview, Fee::OpenAiWebSearch];
-    if let Some(fee) = all.into_iter().max_by_key(|fee| fee.price()) {
-        demand.fees.push(FeeAsked { fee, uses_most: Some(calls) });
-    }
-    demand.rounds = demand.rounds.saturating_add(calls);
     Ok(())
 }
 
