@@ -5,6 +5,8 @@
  * A record that can't be delivered holds up no other.
  */
 
+import { basename } from "node:path";
+
 import type { Client, DeliveryAnswer, Item } from "./client.js";
 import { within } from "./deadline.js";
 import type { SparseLog } from "./log.js";
@@ -326,12 +328,21 @@ export class Outbox {
     this.#isRefused = false;
     this.#failures = 0;
     await spool.claim();
+    let unreadable = 0;
     for (const claim of [...spool.claims]) {
       if (performance.now() < claim.readableFrom) continue;
-      if (!(await this.#replayFile(spool, claim))) return;
+      try {
+        if (!(await this.#replayFile(spool, claim))) return;
+      } catch {
+        // It holds up no other one, and is tried again.
+        unreadable += 1;
+        this.#log.say("error", "replay", "a file of the spool can't be read or removed: see whose it is", {
+          file: basename(claim.path),
+        });
+      }
     }
     // Nothing is left whose delivery could show that the service is back. What comes next will.
-    if (spool.claims.length === 0 && this.#writing === 0) this.#isDown = false;
+    if (spool.claims.length === unreadable && this.#writing === 0) this.#isDown = false;
   }
 
   /** Whether to go on with the next file. What can't be delivered is left for later. */

@@ -2,11 +2,12 @@
 
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
-import { type FileHandle, open, readFile, rm, writeFile } from "node:fs/promises";
+import { type FileHandle, mkdir, open, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { after, before, beforeEach, describe, it, mock } from "node:test";
 
 import type { Item, TrackBody } from "../src/client.js";
+import type { Stats } from "../src/stats.js";
 import { type Canned, MODEL, Proxy, Service, app, newTenant, post, tempDir, until } from "./harness.js";
 
 let service: Service;
@@ -129,6 +130,30 @@ describe("a record", () => {
     await fastify.close();
     const { released, dropped } = fastify.aiBudget.stats();
     assert.deepEqual({ released, dropped }, { released: 1, dropped: 0 });
+  });
+});
+
+describe("a file of the spool that can't be read", () => {
+  it("holds up no other, and what comes later is delivered", async () => {
+    const tenant = newTenant();
+    const proxy = await Proxy.start(service.url);
+    proxy.answer = failing(tenant, 503);
+    const broken = `${spoolPath}.${randomUUID()}.replay`;
+    await mkdir(broken);
+    const fastify = await app({ baseUrl: proxy.url, spoolPath, retryAttempts: 1 });
+    const stats = (): Stats => fastify.aiBudget.stats();
+    for (let count = 0; count < 3; count += 1) await post(fastify, tenant);
+    await until("the spool", () => stats().spooled === 3);
+    proxy.answer = undefined;
+    await until("the delivery", () => stats().tracked === 3);
+    await post(fastify, tenant);
+    await until("the delivery of what comes", () => stats().tracked === 4);
+    assert.equal(stats().spooled, 3);
+    await rm(broken, { recursive: true });
+    await until("an empty spool", () => stats().spoolBytes === 0);
+    await fastify.close();
+    assert.equal(stats().dropped, 0);
+    await proxy.stop();
   });
 });
 

@@ -81,12 +81,18 @@ impl Spool {
         }
     }
 
-    /// Everything in the file is done with, or was left for later.
-    pub(crate) async fn finish(&self, claim: Claim) {
+    /// Everything in the file is done with, or was left for later. It is given back while the disk is
+    /// busy with what arrives.
+    pub(crate) async fn finish(&self, claim: Claim) -> Option<Claim> {
         let (answer, done) = oneshot::channel();
-        // Where it is not removed, it is delivered once more, and charged once.
-        if self.jobs.try_send(Job::Finish(claim, answer)).is_ok() {
-            let _ = done.await;
+        match self.jobs.try_send(Job::Finish(claim, answer)) {
+            Ok(()) => {
+                let _ = done.await;
+                None
+            }
+            Err(TrySendError::Full(Job::Finish(claim, _))) => Some(claim),
+            // Its thread is gone: it is delivered once more, and charged once.
+            Err(_) => None,
         }
     }
 

@@ -250,6 +250,29 @@ impl Inner {
         });
     }
 
+    /// Lets the others in memory go first. What comes meanwhile does not take its place; at the end it
+    /// is tried at once.
+    fn aside(self: &Arc<Self>, waiting: Waiting) {
+        let inner = self.clone();
+        self.runtime.spawn(async move {
+            let mut phase = inner.phase.subscribe();
+            let ending = phase.wait_for(|phase| *phase > Phase::Open);
+            let _ = tokio::time::timeout(inner.config.pause_most, ending).await;
+            let closed = phase.wait_for(|phase| *phase == Phase::Closed);
+            let place = tokio::select! {
+                place = inner.queue.clone().reserve_owned() => place.ok(),
+                _ = closed => None,
+            };
+            match place {
+                Some(place) => {
+                    inner.counters.retried.increment(1);
+                    drop(place.send(waiting));
+                }
+                None => inner.keep(waiting),
+            }
+        });
+    }
+
     /// Writes a record to disk, or loses it.
     fn keep(self: &Arc<Self>, waiting: Waiting) {
         let inner = self.clone();
@@ -323,7 +346,7 @@ impl Inner {
         }
     }
 
-    /// Tries until the service has answered, or there is a better place than memory.
+    /// Tries until the service has answered; after so many tries it waits where it holds none up.
     async fn insist(self: &Arc<Self>, waiting: Waiting) {
         let mut backoff = Backoff::new(self.config.pause_first, self.config.pause_most);
         let mut phase = self.phase.subscribe();
@@ -331,6 +354,10 @@ impl Inner {
         loop {
             if self.is_closed() || (self.spool.is_some() && tries >= self.config.attempts) {
                 return self.keep(waiting);
+            }
+            if tries >= self.config.attempts.max(1) {
+                // It may be this record's own trouble.
+                return self.aside(waiting);
             }
             tries += 1;
             let closed = phase.wait_for(|phase| *phase == Phase::Closed);

@@ -109,6 +109,62 @@ async fn a_line_that_finds_no_answer_lets_others_past_and_comes_again() {
 }
 
 #[tokio::test]
+async fn without_a_spool_what_finds_no_answer_lets_others_past() {
+    let (remote, told) = told().await;
+    *told.ill.lock().unwrap() = Some("ill");
+    let (tracker, counts) = tracker(remote, quick());
+    // More of it than there are workers.
+    (1..=6).for_each(|number| tracker.put(track("ill", number)));
+    (7..=9).for_each(|number| tracker.put(track("acme", number)));
+    until(|| counts.of(names::DELIVERED) == 3).await;
+    assert_eq!(tracker.waiting(), 6);
+    *told.ill.lock().unwrap() = None;
+    tracker.flush().await;
+    assert_eq!((counts.of(names::DELIVERED), counts.of(names::UNDELIVERED)), (9, 0));
+}
+
+#[tokio::test]
+async fn without_a_spool_what_comes_takes_nobody_s_place() {
+    let (remote, told) = told().await;
+    told.is_broken.store(true, Ordering::Relaxed);
+    let (tracker, counts) = tracker(remote, TrackerConfig { queue_most: 4, ..quick() });
+    let safe = Arc::new(AtomicUsize::new(0));
+    for number in 1..=4 {
+        let safe = safe.clone();
+        tracker.put_then(track("acme", number), move || {
+            safe.fetch_add(1, Ordering::Relaxed);
+        });
+    }
+    let mut number = 4;
+    until(|| {
+        number += 1;
+        tracker.put(track("acme", number));
+        told.asked.load(Ordering::Relaxed) >= 60
+    })
+    .await;
+    assert!(counts.of(names::UNDELIVERED) > 0);
+    assert!(tracker.waiting() < 50, "{}", tracker.waiting());
+    told.is_broken.store(false, Ordering::Relaxed);
+    until(|| safe.load(Ordering::Relaxed) == 4).await;
+    tracker.close().await;
+    let all = counts.of(names::DELIVERED) + counts.of(names::UNDELIVERED);
+    assert_eq!(u128::from(all), number);
+}
+
+#[tokio::test]
+async fn without_a_spool_what_has_found_no_answer_is_tried_at_the_end() {
+    let (remote, told) = told().await;
+    told.is_broken.store(true, Ordering::Relaxed);
+    let config = TrackerConfig { pause_most: Duration::from_secs(3600), attempts: 1, ..quick() };
+    let (tracker, counts) = tracker(remote, config);
+    (1..=8).for_each(|number| tracker.put(track("acme", number)));
+    until(|| told.asked.load(Ordering::Relaxed) == 8).await;
+    told.is_broken.store(false, Ordering::Relaxed);
+    tracker.close().await;
+    assert_eq!((counts.of(names::DELIVERED), counts.of(names::UNDELIVERED)), (8, 0));
+}
+
+#[tokio::test]
 async fn a_service_that_fails_for_all_is_not_asked_for_each() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("usage.jsonl");

@@ -54,7 +54,7 @@ async fn round(inner: &Arc<Inner>, spool: &Spool, claims: &mut VecDeque<Claim>) 
     for _ in 0..claims.len() {
         let Some(claim) = claims.pop_front() else { break };
         match deliver(inner, claim, &mut failures).await {
-            End::Read(claim) => spool.finish(claim).await,
+            End::Read(claim) => claims.extend(spool.finish(claim).await),
             End::Unreadable(claim) => claims.push_back(claim),
             End::Away(claim) => {
                 claims.push_front(claim);
@@ -149,3 +149,6 @@ async fn one(inner: &Inner, line: String) -> Result<Delivered, RemoteError> {
     }
     answer
 }
+
+#[cfg(test)]
+mod tests;
