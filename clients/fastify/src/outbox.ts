@@ -359,11 +359,17 @@ export class Outbox {
       this.#failures = failed < outcomes.length ? 0 : this.#failures + failed;
       return !outcomes.includes("away") && this.#failures < FAILURES_MOST;
     };
-    for await (const { line, text, item } of spool.read(claim)) {
-      if (this.#isClosing) break;
-      chunk.push({ line, text, tried: this.#replayLine(text, item) });
-      // One to find out, then several at a time.
-      if (chunk.length >= (this.#isDown ? 1 : this.#settings.queueConcurrency) && !(await settle())) return false;
+    try {
+      for await (const { line, text, item } of spool.read(claim)) {
+        if (this.#isClosing) break;
+        chunk.push({ line, text, tried: this.#replayLine(text, item) });
+        // One to find out, then several at a time.
+        if (chunk.length >= (this.#isDown ? 1 : this.#settings.queueConcurrency) && !(await settle())) return false;
+      }
+    } catch (error) {
+      // What is under way comes to its end, so that it is not sent once more.
+      await settle();
+      throw error;
     }
     if (!(await settle()) || this.#isClosing) return false;
     await spool.finish(claim);

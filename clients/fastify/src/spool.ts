@@ -125,6 +125,8 @@ export class Spool {
     // It was on disk before, so there is room for it. Where there is none all the same, the file stays as it is.
     if (text !== "" && !(await this.#write(this.#path, text))) return;
     this.#bytes += Buffer.byteLength(text);
+    // Where the file can't be removed now, it is removed later, and nothing is written again.
+    claim.left.length = 0;
     await rm(claim.path, { force: true });
     this.#claims.splice(this.#claims.indexOf(claim), 1);
     this.#bytes = Math.max(this.#bytes - claim.bytes, 0);

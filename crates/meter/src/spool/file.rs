@@ -2,7 +2,7 @@
 //! refused for good (`.rejected`), and the lock that several processes agree on.
 
 use std::{
-    collections::BTreeSet,
+    collections::BTreeMap,
     ffi::OsString,
     fs::{self, File, OpenOptions, TryLockError},
     io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write},
@@ -10,7 +10,7 @@ use std::{
     os::unix::fs::{MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
     sync::{
-        Arc,
+        Arc, Weak,
         atomic::{AtomicU64, Ordering},
     },
 };
@@ -32,7 +32,8 @@ pub(crate) struct Line {
 /// A file that is being delivered, and that no other process delivers meanwhile.
 pub(crate) struct Claim {
     path: PathBuf,
-    bytes: u64,
+    /// The file counts as claimed as long as somebody has this.
+    bytes: Arc<u64>,
     reader: BufReader<File>,
     /// Where the first line starts that is not done with.
     done: u64,
@@ -55,7 +56,7 @@ impl Claim {
         }
         let found = file.metadata()?;
         // Another process may have finished it between the two.
-        let (is_there, bytes) = (found.nlink() > 0, found.len());
+        let (is_there, bytes) = (found.nlink() > 0, Arc::new(found.len()));
         let path = path.to_owned();
         let reader = BufReader::new(file);
         Ok(is_there.then_some(Self { path, bytes, reader, done: 0, left: Vec::new() }))
@@ -108,14 +109,14 @@ pub(super) struct Files {
     path: PathBuf,
     limit: u64,
     /// Bytes of the files that this process delivers, by name.
-    claimed: BTreeSet<(PathBuf, u64)>,
+    claimed: BTreeMap<PathBuf, Weak<u64>>,
     bytes: Arc<AtomicU64>,
 }
 
 impl Files {
     pub(super) fn open(path: PathBuf, limit: u64, bytes: Arc<AtomicU64>) -> io::Result<Self> {
         fs::create_dir_all(folder(&path))?;
-        let files = Self { path, limit, claimed: BTreeSet::new(), bytes };
+        let files = Self { path, limit, claimed: BTreeMap::new(), bytes };
         let lock = files.lock()?;
         writable(&files.path)?;
         // What a crash has cut off must not be continued, and what is there may be delivered now.
@@ -137,16 +138,19 @@ impl Files {
         fs::metadata(&self.path).map_or(0, |found| found.len())
     }
 
+    /// Bytes of the files that are claimed.
+    fn claimed(&self) -> u64 {
+        self.claimed.values().filter_map(Weak::upgrade).map(|bytes| *bytes).sum()
+    }
+
     fn count(&self, size: u64) {
-        let claimed: u64 = self.claimed.iter().map(|(_, bytes)| bytes).sum();
-        self.bytes.store(size + claimed, Ordering::Relaxed);
+        self.bytes.store(size + self.claimed(), Ordering::Relaxed);
     }
 
     /// How many of the lines, from the first on, are on disk: those that fit.
     pub(super) fn append(&mut self, lines: &[String]) -> io::Result<usize> {
         let _lock = self.lock()?;
-        let claimed: u64 = self.claimed.iter().map(|(_, bytes)| bytes).sum();
-        let before = self.size() + claimed;
+        let before = self.size() + self.claimed();
         let (mut text, mut written) = (String::new(), 0);
         for line in lines {
             let size = before + u64::try_from(text.len() + line.len()).unwrap_or(0) + 1;
@@ -207,6 +211,8 @@ impl Files {
 
     fn try_claim(&mut self) -> io::Result<Vec<Claim>> {
         let mut claims = Vec::new();
+        // A claim that was lost, with its reader or on its way, does not stand in its file's way.
+        self.claimed.retain(|_, bytes| bytes.strong_count() > 0);
         if self.claimed.len() >= CLAIMED_MOST {
             return Ok(claims);
         }
@@ -225,13 +231,13 @@ impl Files {
             let name = file_name(&path);
             let is_ours = name.to_string_lossy().starts_with(&*head.to_string_lossy())
                 && name.to_string_lossy().ends_with(CLAIMED)
-                && !self.claimed.iter().any(|(known, _)| *known == path);
+                && !self.claimed.contains_key(&path);
             if !is_ours {
                 continue;
             }
             match Claim::open(&path) {
                 Ok(Some(claim)) => {
-                    self.claimed.insert((path, claim.bytes));
+                    self.claimed.insert(path, Arc::downgrade(&claim.bytes));
                     claims.push(claim);
                 }
                 Ok(None) => {}
@@ -248,13 +254,13 @@ impl Files {
     /// What was left of the file is written behind what comes, and the file goes.
     pub(super) fn finish(&mut self, mut claim: Claim) {
         let put_back = self.put_back(&mut claim);
-        let Claim { path, bytes, reader, .. } = claim;
+        let Claim { path, reader, .. } = claim;
         match put_back.and_then(|()| fs::remove_file(&path)) {
             Ok(()) => {}
             // It is delivered once more, and charged once.
             Err(error) => tracing::warn!("failed to finish a file of the spool: {error}"),
         }
-        self.claimed.remove(&(path, bytes));
+        self.claimed.remove(&path);
         drop(reader);
         self.count(self.size());
     }

@@ -75,6 +75,20 @@ fn what_is_left_comes_again_behind_what_has_come_meanwhile() {
 }
 
 #[test]
+fn a_claim_that_nobody_has_any_more_is_claimed_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let bytes = Arc::new(AtomicU64::new(0));
+    let mut files = Files::open(folder.path().join("spool"), 100, bytes.clone()).unwrap();
+    files.append(&lines(&["a"])).unwrap();
+    let claim = files.claim().remove(0);
+    assert!(files.claim().is_empty());
+    assert_eq!(bytes.load(Ordering::Relaxed), 2);
+    drop(claim);
+    assert_eq!(read(&mut files), lines(&["a"]));
+    assert_eq!(bytes.load(Ordering::Relaxed), 0);
+}
+
+#[test]
 fn a_bounded_number_of_files_is_open() {
     let folder = tempfile::tempdir().unwrap();
     let mut files = open(&folder.path().join("spool"));
