@@ -14,14 +14,14 @@ mod told;
 
 use std::sync::Arc;
 
-use budget::{StoreError, VendorBatch, VendorHold};
+use budget::{VendorBatch, VendorHold};
 use bytes::Bytes;
 use http::{HeaderValue, Method, Response};
 use serde::Deserialize;
 use tokio::time::Instant;
 
 pub(crate) use self::settle::Charging;
-use self::{settle::Unsettled, told::told_with};
+use self::{hold::Sent, settle::Unsettled, told::told_with};
 use crate::{
     abide::{Gone, last_words},
     call::{Collected, collect, fault, outgoing_of, unmetered},
@@ -56,13 +56,13 @@ impl Inner {
             holds.free().await;
             return Err(Fault::new(Kind::Internal, "the caller has hung up"));
         }
-        let holds = holds.sent();
+        let sent = holds.sent();
         let response = match endpoint.send_unless(outgoing_of(call), gone.wait()).await {
             Ok(response) => response,
             Err(failure) => {
                 let fault = fault(&endpoint, &failure);
                 if matches!(failure, Failure::Unsent(_) | Failure::Refused(_)) {
-                    self.free(&holds).await;
+                    self.free(sent).await;
                     return Err(fault);
                 }
                 // Whether the vendor has taken it is not known: its hold stays.
@@ -76,7 +76,7 @@ impl Inner {
         let mut body = match collect(body, self.config.answer_limit, until).await {
             Collected::Whole(body) => body,
             Collected::Part(_) if is_refusal => {
-                self.free(&holds).await;
+                self.free(sent).await;
                 return Err(Fault::new(Kind::UpstreamDown, "the upstream's refusal broke off"));
             }
             Collected::Part(_) => {
@@ -86,9 +86,9 @@ impl Inner {
             }
         };
         if is_refusal {
-            self.free(&holds).await;
+            self.free(sent).await;
         } else if head.status.is_success() {
-            self.keep_batch(call, &endpoint, holds, &body).await;
+            self.keep_batch(call, &endpoint, sent, &body).await;
             body = told_with(&mut head.headers, body);
         }
         returned(&mut head.headers);
@@ -106,7 +106,7 @@ impl Inner {
         &self,
         call: &Call,
         endpoint: &Endpoint,
-        holds: Vec<VendorHold>,
+        Sent { holds, begun }: Sent,
         body: &Bytes,
     ) {
         #[derive(Deserialize)]
@@ -126,22 +126,25 @@ impl Inner {
             created_at: self.now(),
             settled_at: None,
         };
+        if begun.is_some() {
+            // Beside its note, which is let go then.
+            return self.keep_later(batch, "not all was held").await;
+        }
         let kept = self.rooms.batches.put_batch(batch.clone());
         if let Err(error) = self.if_heard(kept).await {
-            self.keep_later(batch, &error).await;
+            self.keep_later(batch, &error.to_string()).await;
         }
     }
 
     /// Remembers a batch once the store is back.
-    async fn keep_later(&self, batch: VendorBatch, error: &StoreError) {
+    async fn keep_later(&self, batch: VendorBatch, why: &str) {
         metrics::counter!(names::SPOOLED).increment(1);
         let (id, keys) = (batch.id.clone(), keys(&batch.holds));
         if let Err(failure) = self.spool.keep(&Untold::Batch(batch)).await {
             tracing::error!(
                 batch = id,
                 ?keys,
-                "neither the store nor the spool can take a batch; its holds stay: {error}; \
-                 {failure}"
+                "neither the store nor the spool can take a batch; its holds stay: {why}; {failure}"
             );
         }
     }

@@ -78,7 +78,7 @@ impl Inner {
         let takes_usage = bid.endpoint.config.stream_usage;
         edits.include_usage =
             is_stream && !wants_usage && takes_usage && call.api == Api::ChatCompletions;
-        let promise = Promise {
+        let mut promise = Promise {
             key: call.key,
             bound: bid.hold,
             usage: bid.demand.usage_bound(bid.price),
@@ -88,7 +88,11 @@ impl Inner {
             outcome: outcome.map(Arc::new),
             book: book.clone(),
             asked_at: self.now(),
+            begun: None,
         };
+        if promise.outcome.is_none() {
+            promise.begun = Some(self.begin(vec![promise.most()]).await?.into());
+        }
         let place = call.place.take().ok_or_else(|| Fault::new(Kind::Internal, "no place"))?;
         let endpoint = bid.endpoint.clone();
         let tally = Tally::new(self.clone(), endpoint, call.api, promise, place);

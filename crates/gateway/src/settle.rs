@@ -13,9 +13,10 @@ use crate::{
     demand::Ratio,
     dialect::Api,
     ending::{Ending, Held, Verdict, verdict},
+    fault::{Fault, Kind},
     gateway::Inner,
     names,
-    spool::{Charge, Untold},
+    spool::{Begun, Charge, Untold},
     upstream::Endpoint,
     usage::{Partial, Used},
 };
@@ -27,6 +28,8 @@ pub(crate) struct Promise {
     pub(crate) call: Attribution,
     /// What is held; none when the call was let through while the store was down.
     pub(crate) outcome: Option<Arc<Outcome>>,
+    /// The note of a call that nothing is held for.
+    pub(crate) begun: Option<Arc<Begun>>,
     /// The most that it may cost.
     pub(crate) bound: Money,
     pub(crate) usage: TokenUsage,
@@ -57,6 +60,11 @@ impl Promise {
         let charge = |price: &Price| seen.charge(price).ok();
         let amount = self.price().and_then(charge).map(|(amount, _)| amount.min(self.bound));
         Quote { usage, tier: self.tier, amount, given: true, estimated: true }
+    }
+
+    /// What it may cost, as a charge.
+    pub(crate) fn most(&self) -> Charge {
+        Charge { key: self.key, call: self.call.clone(), actual: self.whole() }
     }
 
     fn whole(&self) -> Quote {
@@ -167,6 +175,18 @@ impl Parts {
     }
 }
 
+impl Inner {
+    /// Notes calls that nothing is held for, before they go out.
+    pub(crate) async fn begin(&self, most: Vec<Charge>) -> Result<Begun, Fault> {
+        self.spool.begin(most).await.map_err(|error| {
+            tracing::error!("a call is not let through, for the spool can't note it: {error}");
+            let message = "the budget store is down, and the spool can't keep what a call costs \
+                           until it is back";
+            Fault::new(Kind::StoreDown, message).retry_after(1)
+        })
+    }
+}
+
 /// Tells the ledger, or the spool until the ledger can be told.
 async fn record(
     gateway: Arc<Inner>,
@@ -174,17 +194,26 @@ async fn record(
     actual: Option<Quote>,
     place: OwnedSemaphorePermit,
 ) {
-    let tenant = promise.call.tenant.clone();
-    match actual {
-        Some(actual) => {
-            charge(&gateway, Charge { key: promise.key, call: promise.call, actual }).await;
-        }
-        // Also where nothing seems to be held: of a hold that failed at an unknown moment the store
-        // may know all the same.
-        None => release(&gateway, promise.key).await,
+    let Promise { key, call, begun, .. } = promise;
+    let tenant = call.tenant.clone();
+    let actual = actual.map(|actual| Charge { key, call, actual });
+    match (begun, actual) {
+        (Some(begun), actual) => Box::pin(end_begun(&gateway, key, actual, begun)).await,
+        (None, Some(actual)) => charge(&gateway, actual).await,
+        (None, None) => release(&gateway, key).await,
     }
     drop(place);
     gateway.lines.freed(&tenant);
+}
+
+/// Keeps in the spool how a call has ended that was noted there, before the note is let go.
+async fn end_begun(gateway: &Inner, key: Key, actual: Option<Charge>, begun: Arc<Begun>) {
+    match actual {
+        Some(actual) => spool_charge(gateway, &actual, "nothing was held").await,
+        // The store may have held it all the same, and nobody have heard of it.
+        None => release_later(gateway, key).await,
+    }
+    drop(begun);
 }
 
 async fn charge(gateway: &Inner, charge: Charge) {
@@ -201,13 +230,17 @@ pub(crate) async fn keep_charge(gateway: &Inner, charge: &Charge, error: &Escrow
     if !matches!(error, EscrowError::Store(_)) {
         tracing::error!(request_id = %charge.key, "a charge was refused: {error}");
     }
+    spool_charge(gateway, charge, &error.to_string()).await;
+}
+
+async fn spool_charge(gateway: &Inner, charge: &Charge, why: &str) {
     metrics::counter!(names::SPOOLED).increment(1);
     let untold = Untold::Charge(charge.clone());
     if let Err(failure) = gateway.spool.keep(&untold).await {
         let amount = charge.actual.amount.map(tracing::field::display);
         tracing::error!(
             request_id = %charge.key, tenant = %charge.call.tenant, amount,
-            "neither the store nor the spool can take a charge: {error}; {failure}"
+            "neither the store nor the spool can take a charge: {why}; {failure}"
         );
     }
 }

@@ -1,36 +1,42 @@
-//! Charges, releases and batches that the store could not take, kept on disk until it can.
+//! Charges, releases and batches that the store could not take, kept on disk until it can; and calls
+//! that go out without a hold, until it is kept how they have ended.
 //!
 //! A record is a line of JSON, synced before it counts as kept. Delivering is repeated until the
 //! store has taken every record of a file; what it has not taken is put back before the file is
-//! removed: keys make repeats harmless. Invariant: a record leaves the disk only when the ledger has it or refuses it for good,
-//! and what it refuses is kept in `rejected.jsonl`.
+//! removed: keys make repeats harmless. Invariant: a record leaves the disk only when the ledger has
+//! it or refuses it for good, and what it refuses is kept in `rejected.jsonl`.
 
+mod begun;
+mod file;
+mod pass;
 mod record;
+mod tell;
 
 use std::{
+    collections::HashSet,
     fs::{self, File, OpenOptions},
-    io::{self, BufRead, BufReader, Read, Seek, Write},
+    io::{self, Write},
+    mem,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
-    time::Duration,
 };
 
-use budget::{Escrow, EscrowError, Release, StoreError::Corrupt, VendorBatches};
+use budget::{Escrow, EscrowError, Key, VendorBatches};
 use focus::TenantId;
-use futures_util::future::join_all;
-use tokio::time::timeout;
+use tokio::sync::oneshot;
 
 use crate::names;
+pub(crate) use begun::Begun;
+use begun::is_record;
+use file::{Writer, count, lines, sync_folder};
+use pass::{Item, Left, Pass};
 use record::Line;
 pub(crate) use record::{Charge, Untold};
+use tell::{Told, tell_all};
 
 const FILE: &str = "usage.jsonl";
 const SENDING: &str = "sending.jsonl";
 const REJECTED: &str = "rejected.jsonl";
-/// How long the store may take to be told of one: longer than a tenant's row may be locked.
-const TELL_TIMEOUT: Duration = Duration::from_secs(15);
-/// Records that are delivered at a time: the store commits together what comes together.
-const AT_A_TIME: usize = 64;
 
 /// A folder of what is still to be told.
 pub(crate) struct Spool {
@@ -40,62 +46,21 @@ pub(crate) struct Spool {
     /// Held while the process lives: no other one delivers from here.
     _lock: File,
     writer: Mutex<Writer>,
+    /// What is written next, together.
+    waiting: Mutex<Waiting>,
+    /// Calls without a hold that are under way.
+    begun: Mutex<HashSet<Key>>,
     delivering: tokio::sync::Mutex<()>,
 }
 
-struct Writer {
-    file: Option<File>,
+/// Lines that wait for the disk, and who waits for them.
+#[derive(Default)]
+struct Waiting {
+    text: Vec<u8>,
     records: usize,
-    /// Records in the folders of processes that have ended.
-    left_behind: usize,
-}
-
-impl Writer {
-    fn waiting(&self) -> usize {
-        self.records + self.left_behind
-    }
-
-    fn tell(&self) {
-        metrics::gauge!(names::SPOOL).set(self.waiting() as f64);
-    }
-
-    /// Adds a line: all of it, or nothing.
-    fn append(&mut self, path: &Path, line: &[u8]) -> io::Result<()> {
-        if self.file.is_none() {
-            self.file = Some(open(path)?);
-        }
-        let Some(file) = &mut self.file else { return Ok(()) };
-        let before = file.metadata()?.len();
-        let written = file.write_all(line).and_then(|()| file.sync_data());
-        if written.is_err() && file.set_len(before).is_err() {
-            // The next line begins by itself.
-            self.file = None;
-        }
-        written
-    }
-}
-
-/// Has a folder's list of files on the disk. One that can't be opened for that is left as it is.
-fn sync_folder(folder: &Path) -> io::Result<()> {
-    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
-    File::open(folder).map_or(Ok(()), |folder| folder.sync_all())
-}
-
-/// A file that lines are added to. Half a line that a crash has left stays by itself.
-fn open(path: &Path) -> io::Result<File> {
-    let mut file = OpenOptions::new().create(true).read(true).append(true).open(path)?;
-    if let Some(folder) = path.parent() {
-        sync_folder(folder)?;
-    }
-    if file.metadata()?.len() > 0 {
-        let mut last = [0];
-        file.seek(io::SeekFrom::End(-1))?;
-        file.read_exact(&mut last)?;
-        if last != *b"\n" {
-            file.write_all(b"\n")?;
-        }
-    }
-    Ok(file)
+    told: Vec<oneshot::Sender<Result<(), String>>>,
+    /// Somebody writes, and takes what has come meanwhile next.
+    is_writing: bool,
 }
 
 impl Spool {
@@ -133,7 +98,8 @@ impl Spool {
         let records = count(&folder.join(FILE))? + count(&folder.join(SENDING))?;
         let writer = Mutex::new(Writer { file: None, records, left_behind: 0 });
         let (root, delivering) = (root.to_owned(), tokio::sync::Mutex::default());
-        Ok(Self { root, folder, _lock: lock, writer, delivering })
+        let (waiting, begun) = (Mutex::default(), Mutex::default());
+        Ok(Self { root, folder, _lock: lock, writer, waiting, begun, delivering })
     }
 
     /// How many records wait.
@@ -163,19 +129,47 @@ impl Spool {
         orphans
     }
 
-    /// Keeps a record; on disk when this returns.
+    /// Keeps a record; on disk when this returns. What comes while another is written shares the next
+    /// sync.
     pub(crate) async fn keep(self: &Arc<Self>, untold: &Untold) -> io::Result<()> {
-        let spool = self.clone();
-        let mut line = serde_json::to_vec(&Line::from(untold))?;
-        line.push(b'\n');
-        let append = move || {
-            let mut writer = spool.writer.lock().unwrap_or_else(PoisonError::into_inner);
-            writer.append(&spool.folder.join(FILE), &line)?;
-            writer.records += 1;
-            writer.tell();
-            Ok(())
+        let line = serde_json::to_vec(&Line::from(untold))?;
+        let (tell, told) = oneshot::channel();
+        let is_first = {
+            let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+            waiting.records += usize::from(is_record(&line));
+            waiting.text.extend(line);
+            waiting.text.push(b'\n');
+            waiting.told.push(tell);
+            !mem::replace(&mut waiting.is_writing, true)
         };
-        tokio::task::spawn_blocking(append).await.map_err(io::Error::other)?
+        if is_first {
+            let spool = self.clone();
+            drop(tokio::task::spawn_blocking(move || spool.write_waiting()));
+        }
+        told.await.map_err(io::Error::other)?.map_err(io::Error::other)
+    }
+
+    /// Writes what waits, until nothing does.
+    fn write_waiting(&self) {
+        loop {
+            let Waiting { text, records, told, .. } = {
+                let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+                waiting.is_writing = !waiting.told.is_empty();
+                if !waiting.is_writing {
+                    return;
+                }
+                mem::replace(&mut *waiting, Waiting { is_writing: true, ..Waiting::default() })
+            };
+            let written = {
+                let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+                let written = writer.append(&self.folder.join(FILE), &text);
+                writer.records += if written.is_ok() { records } else { 0 };
+                writer.tell();
+                written.map_err(|error| error.to_string())
+            };
+            // Who has gone meanwhile does not hear it.
+            told.into_iter().for_each(|told| drop(told.send(written.clone())));
+        }
     }
 
     /// Gives the store what waits, here and where other processes have left it. An error means:
@@ -230,90 +224,62 @@ impl Spool {
     ) -> Result<usize, EscrowError> {
         let mut delivered = 0;
         while let Some(lines) = self.next().map_err(unavailable)? {
-            let mut left: Vec<String> = Vec::new();
+            let size = lines.len();
+            let mut pass = Pass::new(lines);
             let mut failure = None;
-            let mut chunks = lines.chunks(AT_A_TIME);
-            for chunk in &mut chunks {
-                let told = chunk.iter().map(|line| self.tell(escrow, batches, line));
-                let told = join_all(told).await;
-                let is_down = |told: &Result<bool, EscrowError>| {
-                    let error = told.as_ref().err();
-                    error.is_some_and(|error| !matches!(error, EscrowError::Store(Corrupt(_))))
-                };
-                // What one tenant's trouble keeps back must not keep back all that comes after it.
-                let is_over = told.iter().all(is_down);
-                for (line, told) in chunk.iter().zip(told) {
-                    match told {
-                        Ok(is_taken) => delivered += usize::from(is_taken),
-                        Err(error) => {
-                            left.push(line.clone());
-                            failure = Some(error);
-                        }
-                    }
-                }
-                if is_over {
+            loop {
+                let items = pass.next();
+                if items.is_empty() {
                     break;
                 }
+                let told = tell_all(escrow, batches, &items).await;
+                let told = items.iter().zip(told).map(|(item, told)| self.heard(item, told));
+                let told: Vec<_> = told.collect();
+                delivered += told.iter().filter(|told| matches!(told, Ok(Told::Taken))).count();
+                failure = pass.told(items, told).or(failure);
             }
-            let Some(error) = failure else {
-                self.done().map_err(unavailable)?;
-                continue;
-            };
-            left.extend(chunks.flatten().cloned());
-            // Of a store that is down nothing has changed.
-            if left.len() < lines.len() || matches!(error, EscrowError::Store(Corrupt(_))) {
-                self.put_back(&left).map_err(unavailable)?;
+            // Of a store that is down nothing has changed. What all belongs to tenants in trouble
+            // makes room for what was kept since.
+            let has_news = failure.is_none()
+                || pass.has_news()
+                || (!pass.is_down() && self.answers_others(escrow, batches, &pass).await);
+            let has_more = has_news && self.put_back(pass.left(), size).map_err(unavailable)?;
+            if let Some(error) = failure {
+                return Err(error);
             }
-            return Err(error);
+            if !has_more {
+                break;
+            }
         }
         Ok(delivered)
     }
 
-    /// Gives the store one record; whether it has taken it.
-    async fn tell(
+    /// Whether the store takes anything of what was kept since. That stays where it is, and is told
+    /// once more: keys make repeats harmless.
+    async fn answers_others(
         &self,
         escrow: &dyn Escrow,
         batches: &dyn VendorBatches,
-        line: &str,
-    ) -> Result<bool, EscrowError> {
-        let told = timeout(TELL_TIMEOUT, self.tell_store(escrow, batches, line)).await;
-        told.unwrap_or_else(|_| Err(unavailable(io::Error::other("the store says nothing"))))
+        pass: &Pass,
+    ) -> bool {
+        let Ok(lines) = lines(&self.folder.join(FILE)) else { return false };
+        let mut others = pass.others(lines);
+        let items = others.next();
+        let told = tell_all(escrow, batches, &items).await;
+        others.told(items, told);
+        others.has_answered()
     }
 
-    async fn tell_store(
-        &self,
-        escrow: &dyn Escrow,
-        batches: &dyn VendorBatches,
-        line: &str,
-    ) -> Result<bool, EscrowError> {
-        let result = match serde_json::from_str(line) {
-            Ok(Line::Release { release: key }) => {
-                match escrow.release(Release { key }).await {
-                    // It has never been made, or what has become of it is known already.
-                    Err(EscrowError::NotFound(_) | EscrowError::State { .. }) => return Ok(true),
-                    result => result,
-                }
-            }
-            Ok(Line::Charge(record)) => match record.into_settle() {
-                Some(settle) => escrow.settle(settle).await,
-                None => return self.refused(line, "its amount is no number"),
-            },
-            Ok(Line::Batch { batch }) => {
-                // One that it has already stays as it is.
-                return batches.put_batch(batch).await.map(|()| true).map_err(EscrowError::Store);
-            }
-            Err(_) => return self.refused(line, "it is not a whole record"),
+    /// Keeps for a person to look at what the ledger will never have.
+    fn heard(&self, item: &Item, told: Result<Told, EscrowError>) -> Result<Told, EscrowError> {
+        let told = told?;
+        let why = match &told {
+            Told::Taken => None,
+            Told::Refused(why) => Some(why.as_str()),
+            Told::Torn => Some("it is not a whole record"),
         };
-        match result {
-            Ok(_) => Ok(true),
-            Err(error @ EscrowError::Store(_)) => Err(error),
-            Err(error) => self.refused(line, &error.to_string()),
-        }
-    }
-
-    fn refused(&self, line: &str, why: &str) -> Result<bool, EscrowError> {
-        self.reject(line, why).map_err(unavailable)?;
-        Ok(false)
+        why.map_or(Ok(()), |why| self.reject(&item.text, why)).map_err(unavailable)?;
+        Ok(told)
     }
 
     /// The lines that are being delivered: those left from before, or all that were kept since.
@@ -329,23 +295,34 @@ impl Spool {
             fs::rename(kept, &sending)?;
         }
         drop(writer);
-        // Bytes that are no text, a torn last line say, must not keep the others from being read.
-        let lines = BufReader::new(File::open(sending)?).split(b'\n');
-        let text = |line: io::Result<Vec<u8>>| {
-            line.map(|line| String::from_utf8_lossy(&line).into_owned())
-        };
-        let lines: Vec<String> = lines.map(text).collect::<io::Result<_>>()?;
-        Ok(Some(lines.into_iter().filter(|line| !line.is_empty()).collect()))
+        lines(&sending).map(Some)
     }
 
-    /// Keeps lines that are still to be delivered with those that were kept since.
-    fn put_back(&self, lines: &[String]) -> io::Result<()> {
-        let mut text = lines.join("\n");
-        text.push('\n');
-        let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
-        writer.append(&self.folder.join(FILE), text.as_bytes())?;
-        drop(writer);
-        self.done()
+    /// Keeps what is left of so many lines with those that were kept since; whether there may be more to
+    /// deliver now.
+    fn put_back(&self, left: Left, size: usize) -> io::Result<bool> {
+        let Left { records: mut lines, noted, ended, is_whole } = left;
+        if is_whole {
+            lines.extend(self.unended(noted, &ended)?);
+        } else {
+            lines.extend(noted.into_iter().map(|noted| noted.text));
+        }
+        if lines.is_empty() {
+            self.done()?;
+            return Ok(true);
+        }
+        let kept = self.folder.join(FILE);
+        let has_more = kept.exists() || lines.iter().any(|line| is_record(line.as_bytes()));
+        // Calls that are under way alone are not written again and again.
+        if has_more || lines.len() < size {
+            let mut text = lines.join("\n");
+            text.push('\n');
+            let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+            writer.append(&kept, text.as_bytes())?;
+            drop(writer);
+            self.done()?;
+        }
+        Ok(has_more)
     }
 
     fn done(&self) -> io::Result<()> {
@@ -368,12 +345,4 @@ impl Spool {
 
 fn unavailable(error: io::Error) -> EscrowError {
     EscrowError::Store(budget::StoreError::unavailable(error))
-}
-
-fn count(path: &Path) -> io::Result<usize> {
-    match File::open(path) {
-        Ok(file) => Ok(BufReader::new(file).split(b'\n').count()),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(0),
-        Err(error) => Err(error),
-    }
 }

@@ -3,6 +3,7 @@
 use std::{
     io::{Read, Write},
     net::{Shutdown, SocketAddr, TcpListener, TcpStream},
+    path::PathBuf,
     sync::atomic::Ordering,
     thread,
     time::{Duration, Instant},
@@ -221,6 +222,9 @@ struct House {
     vendor: Vendor,
     server: Server,
     way: Way,
+    /// The database as the server knows it, and the server's settings.
+    url: String,
+    config: PathBuf,
     database: Database,
     _folder: tempfile::TempDir,
 }
@@ -231,8 +235,9 @@ impl House {
         let (way, url) = Way::to(&database.url());
         let folder = tempfile::tempdir().expect("a folder");
         let more = format!("[gateway]\nfail = {fail:?}\n");
-        let server = Server::start_with(&url, &vendor.config(folder.path(), &more)).answering();
-        Self { vendor, server, way, database, _folder: folder }
+        let config = vendor.config(folder.path(), &more);
+        let server = Server::start_with(&url, &config).answering();
+        Self { vendor, server, way, url, config, database, _folder: folder }
     }
 
     fn client(&self) -> Client {
@@ -299,4 +304,46 @@ fn an_open_gateway_serves_while_its_store_is_away_and_charges_when_it_is_back() 
     assert!(metrics.contains("\nbursar_gateway_fail_open_total 3\n"), "{metrics}");
     assert_eq!(house.vendor.served.lock().expect("a lock").len(), 4);
     house.mended(&["settled exactly"; 4]);
+}
+
+#[test]
+fn a_kill_of_an_open_gateway_whose_store_is_away_loses_no_call() {
+    let mut house = House::start("open", 1000);
+    house.client().post("/v1/messages", &body(false), 200);
+    house.way.cut();
+    let mut client = house.client();
+    client.post("/v1/messages", &body(false), 200);
+    client.wait_for("/metrics", |_, text| text.contains("\nbursar_gateway_spool_records 1\n"));
+    let before = house.vendor.asked.load(Ordering::SeqCst);
+    thread::scope(|scope| {
+        for number in 0..8 {
+            let mut client = house.client();
+            scope.spawn(move || {
+                // It is killed meanwhile.
+                let _ = client.send("POST", "/v1/messages", &body(number % 2 == 0));
+            });
+        }
+        while house.vendor.asked.load(Ordering::SeqCst) < before + 8 {
+            thread::yield_now();
+        }
+        std::mem::replace(&mut house.server, Server::start(&house.database.url())).kill();
+    });
+    house.way.mend();
+    let server = Server::start_with(&house.url, &house.config).answering();
+    let until = Instant::now() + Duration::from_secs(20);
+    let calls = loop {
+        let calls = calls(server.address);
+        if calls.len() == 10 {
+            break calls;
+        }
+        assert!(Instant::now() < until, "{} of 10 calls are known", calls.len());
+        thread::park_timeout(Duration::from_millis(20));
+    };
+    let (exact, most): (Vec<_>, Vec<_>) =
+        calls.into_iter().partition(|call| call["actual"]["amount_estimated"] == false);
+    assert!(exact.iter().all(|call| call["cost_usd"].as_f64() == Some(COST)), "{exact:?}");
+    assert!(most.iter().all(|call| call["cost_usd"].as_f64() > Some(0.0075)), "{most:?}");
+    assert_eq!((exact.len(), most.len()), (2, 8));
+    bursar_json(&house.database.url(), &["ledger", "verify"]);
+    assert_eq!(server.stop(), Some(0));
 }

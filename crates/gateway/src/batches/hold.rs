@@ -19,6 +19,7 @@ use crate::{
     fault::{Fault, Kind},
     gateway::{Call, Inner},
     settle::{release, release_later},
+    spool::{Begun, Charge},
     upstream::Endpoint,
 };
 
@@ -35,8 +36,17 @@ struct Share {
 /// The holds of a batch that has not been sent yet.
 pub(super) struct Holds {
     gateway: Arc<Inner>,
-    /// Each with its amount.
-    made: Vec<(VendorHold, Money)>,
+    /// Each with the most that it may cost.
+    made: Vec<(VendorHold, Quote)>,
+    begun: Option<Begun>,
+}
+
+/// The holds of a batch that is sent.
+pub(super) struct Sent {
+    pub(super) holds: Vec<VendorHold>,
+    /// The note of a batch that not all is held for; dropped before it is kept how the batch has ended,
+    /// all is charged.
+    pub(super) begun: Option<Begun>,
 }
 
 impl Inner {
@@ -124,7 +134,7 @@ impl Inner {
         shares: BTreeMap<ModelName, Share>,
         until: Option<Instant>,
     ) -> Result<Holds, Fault> {
-        let mut holds = Holds { gateway: self.clone(), made: Vec::new() };
+        let mut holds = Holds { gateway: self.clone(), made: Vec::new(), begun: None };
         // Nobody waits for its failure once for each share.
         let mut has_failed = false;
         for (model, share) in shares {
@@ -132,7 +142,7 @@ impl Inner {
             let hold =
                 VendorHold { key: request.key, call: request.call.clone(), models: share.models };
             // Before the store is asked, for it may hold it and nobody hear of it.
-            holds.made.push((hold, share.hold));
+            holds.made.push((hold, request.estimate));
             if has_failed {
                 continue;
             }
@@ -144,6 +154,14 @@ impl Inner {
                     return Err(Fault::escrow(error, self.now()));
                 }
             }
+        }
+        if has_failed {
+            let most = holds.made.iter().map(|(hold, most)| Charge {
+                key: hold.key,
+                call: hold.call.clone(),
+                actual: Quote { estimated: true, ..*most },
+            });
+            holds.begun = Some(self.begin(most.collect()).await?);
         }
         Ok(holds)
     }
@@ -173,9 +191,13 @@ impl Inner {
     }
 
     /// Frees what is held for a batch.
-    pub(super) async fn free(&self, holds: &[VendorHold]) {
-        for hold in holds {
-            release(self, hold.key).await;
+    pub(super) async fn free(&self, sent: Sent) {
+        for hold in &sent.holds {
+            if sent.begun.is_some() {
+                release_later(self, hold.key).await;
+            } else {
+                release(self, hold.key).await;
+            }
             self.lines.freed(&hold.call.tenant);
         }
     }
@@ -187,8 +209,8 @@ impl Holds {
         if let EscrowError::Refused(refusal) = &mut error {
             let covered = self.made.iter().filter(|(hold, _)| refusal.scope.covers(&hold.call));
             let standing = &refusal.standing;
-            let sum =
-                covered.map(|(_, amount)| *amount).try_fold(standing.settled, Money::checked_add);
+            let mut amounts = covered.filter_map(|(_, most)| most.amount);
+            let sum = amounts.try_fold(standing.settled, Money::checked_add);
             refusal.by_holds &= sum.is_some_and(|sum| sum <= standing.limit);
         }
         error
@@ -209,27 +231,30 @@ impl Holds {
     }
 
     /// Frees them: the batch is not sent.
-    pub(super) async fn free(mut self) {
-        let holds: Vec<VendorHold> = self.made.iter().map(|(hold, _)| hold.clone()).collect();
-        self.gateway.free(&holds).await;
-        self.made.clear();
+    pub(super) async fn free(self) {
+        let gateway = self.gateway.clone();
+        gateway.free(self.sent()).await;
     }
 
     /// The batch is sent now: what becomes of its holds, the vendor tells.
-    pub(super) fn sent(mut self) -> Vec<VendorHold> {
-        mem::take(&mut self.made).into_iter().map(|(hold, _)| hold).collect()
+    pub(super) fn sent(mut self) -> Sent {
+        self.take()
+    }
+
+    fn take(&mut self) -> Sent {
+        let holds = mem::take(&mut self.made).into_iter().map(|(hold, _)| hold).collect();
+        Sent { holds, begun: self.begun.take() }
     }
 }
 
 impl Drop for Holds {
     fn drop(&mut self) {
-        let made = mem::take(&mut self.made);
+        let sent = self.take();
         if let Ok(runtime) = Handle::try_current()
-            && !made.is_empty()
+            && !sent.holds.is_empty()
         {
             let gateway = self.gateway.clone();
-            let holds: Vec<VendorHold> = made.into_iter().map(|(hold, _)| hold).collect();
-            let work = async move { gateway.free(&holds).await };
+            let work = async move { gateway.free(sent).await };
             runtime.spawn(self.gateway.tasks.track_future(work));
         }
     }

@@ -10,15 +10,26 @@ use serde::{Deserialize, Serialize};
 #[serde(untagged)]
 pub(super) enum Line {
     Charge(Record),
-    Release { release: Key },
-    Batch { batch: VendorBatch },
+    Release {
+        release: Key,
+    },
+    Batch {
+        batch: VendorBatch,
+    },
+    /// A call without a hold that goes out, with what it is charged should nobody tell how it ended.
+    Begun {
+        begun: Record,
+    },
 }
+
+/// What a line of [`Line::Begun`] begins with.
+pub(super) const BEGUN: &[u8] = b"{\"begun\":";
 
 /// A charge.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Record {
-    key: Key,
-    call: Attribution,
+    pub(super) key: Key,
+    pub(super) call: Attribution,
     usage: TokenUsage,
     tier: ServiceTier,
     /// In nano-dollars; none where the model has no price.
@@ -51,9 +62,30 @@ pub(crate) enum Untold {
     Release(Key),
     /// A batch that the vendor has made.
     Batch(VendorBatch),
+    /// A call without a hold that is about to go out.
+    Begun(Charge),
 }
 
 impl Line {
+    /// Who pays.
+    pub(super) fn tenant(&self) -> Option<&TenantId> {
+        match self {
+            Self::Charge(record) | Self::Begun { begun: record } => Some(&record.call.tenant),
+            Self::Release { .. } => None,
+            Self::Batch { batch } => Some(&batch.tenant),
+        }
+    }
+
+    /// The calls whose ending it tells.
+    pub(super) fn ended(&self) -> Vec<Key> {
+        match self {
+            Self::Charge(record) => vec![record.key],
+            Self::Release { release } => vec![*release],
+            Self::Batch { batch } => batch.holds.iter().map(|hold| hold.key).collect(),
+            Self::Begun { .. } => Vec::new(),
+        }
+    }
+
     /// What the line of a batch begins with.
     pub(super) fn batch_start(id: &str, tenant: &TenantId) -> String {
         let text = |text: &str| serde_json::Value::from(text).to_string();
@@ -67,6 +99,7 @@ impl From<&Untold> for Line {
             Untold::Charge(charge) => Self::Charge(charge.into()),
             Untold::Release(key) => Self::Release { release: *key },
             Untold::Batch(batch) => Self::Batch { batch: batch.clone() },
+            Untold::Begun(charge) => Self::Begun { begun: charge.into() },
         }
     }
 }

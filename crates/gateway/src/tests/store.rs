@@ -15,6 +15,8 @@ pub(crate) struct Store {
     is_silent: AtomicBool,
     /// Whose rows can't be read.
     corrupt: Mutex<Option<&'static str>>,
+    /// Whose rows somebody else has locked.
+    locked: Mutex<Option<&'static str>>,
     /// Holds that were asked for.
     pub(crate) holds: AtomicUsize,
     /// It goes down after so many more.
@@ -34,6 +36,7 @@ impl Store {
             mute_after: AtomicUsize::new(usize::MAX),
             is_silent: AtomicBool::new(false),
             corrupt: Mutex::default(),
+            locked: Mutex::default(),
             holds: AtomicUsize::new(0),
             holds_left: AtomicUsize::new(usize::MAX),
             panics_after: AtomicUsize::new(usize::MAX),
@@ -56,6 +59,10 @@ impl Store {
 
     pub(crate) fn set_corrupt(&self, tenant: Option<&'static str>) {
         *self.corrupt.lock().unwrap() = tenant;
+    }
+
+    pub(crate) fn set_locked(&self, tenant: Option<&'static str>) {
+        *self.locked.lock().unwrap() = tenant;
     }
 
     pub(crate) fn set_silent(&self, is_silent: bool) {
@@ -107,6 +114,10 @@ impl Escrow for Store {
         let tenant = request.call.as_ref().map(|call| call.tenant.as_str());
         if tenant.is_some() && *self.corrupt.lock().unwrap() == tenant {
             return Err(StoreError::Corrupt("a row".to_owned()).into());
+        }
+        if tenant.is_some() && *self.locked.lock().unwrap() == tenant {
+            let locked = std::io::Error::other("canceling statement due to lock timeout");
+            return Err(StoreError::unavailable(locked).into());
         }
         self.memory.settle(request).await
     }

@@ -64,6 +64,18 @@ async fn what_was_held_of_a_batch_that_was_let_through_and_refused_is_freed() {
     assert_eq!((calls.len(), calls[0].state, bench.gateway.spooled()), (1, State::Released, 0));
 }
 
+#[tokio::test]
+async fn a_batch_that_was_let_through_and_not_answered_is_charged_what_it_may_cost() {
+    let bench = Bench::with(|_| Act::Say(vec![b"HTTP/1.1 200 OK\r\n".to_vec()]), open).await;
+    bench.store.holds_left.store(0, Ordering::SeqCst);
+    assert_eq!(bench.send("/v1/messages/batches", &batch()).await.status.as_u16(), 502);
+    bench.store.set_down(false);
+    bench.gateway.tend().await;
+    let calls = held(&bench).await;
+    assert_eq!((calls.len(), bench.gateway.spooled()), (2, 0));
+    assert!(calls.iter().all(|call| call.actual.unwrap().estimated));
+}
+
 /// Makes a call, and tells once its vendor is at it.
 async fn at_it(bench: &Arc<Bench>, body: Value) -> tokio::task::JoinHandle<Answer> {
     let call = {
