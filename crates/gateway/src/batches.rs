@@ -14,7 +14,7 @@ mod told;
 
 use std::sync::Arc;
 
-use budget::{VendorBatch, VendorHold};
+use budget::{StoreError, VendorBatch, VendorHold};
 use bytes::Bytes;
 use http::{HeaderValue, Method, Response};
 use serde::Deserialize;
@@ -103,7 +103,7 @@ impl Inner {
 
     /// Remembers a batch under the vendor's name for it.
     async fn keep_batch(
-        &self,
+        self: &Arc<Self>,
         call: &Call,
         endpoint: &Endpoint,
         Sent { holds, begun }: Sent,
@@ -126,25 +126,26 @@ impl Inner {
             created_at: self.now(),
             settled_at: None,
         };
-        if begun.is_some() {
+        if let Some(begun) = begun {
             // Beside its note, which is let go then.
-            return self.keep_later(batch, "not all was held").await;
+            return self.end(vec![Untold::Batch(batch)], begun).await;
         }
         let kept = self.rooms.batches.put_batch(batch.clone());
         if let Err(error) = self.if_heard(kept).await {
-            self.keep_later(batch, &error.to_string()).await;
+            self.keep_later(batch, &error).await;
         }
     }
 
     /// Remembers a batch once the store is back.
-    async fn keep_later(&self, batch: VendorBatch, why: &str) {
+    async fn keep_later(&self, batch: VendorBatch, error: &StoreError) {
         metrics::counter!(names::SPOOLED).increment(1);
         let (id, keys) = (batch.id.clone(), keys(&batch.holds));
-        if let Err(failure) = self.spool.keep(&Untold::Batch(batch)).await {
+        if let Err(failure) = self.spool.keep(&[Untold::Batch(batch)]).await {
             tracing::error!(
                 batch = id,
                 ?keys,
-                "neither the store nor the spool can take a batch; its holds stay: {why}; {failure}"
+                "neither the store nor the spool can take a batch; its holds stay: {error}; \
+                 {failure}"
             );
         }
     }

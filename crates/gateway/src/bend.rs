@@ -89,7 +89,7 @@ impl Inner {
             Ok(outcome) => Ok(Some((Some(outcome), bend))),
             Err(EscrowError::Refused(_)) => Ok(None),
             Err(EscrowError::Store(error)) => {
-                self.unheld(call.key, &error).map(|()| Some((None, bend)))
+                self.unheld(call, &error).map(|()| Some((None, bend)))
             }
             Err(error) => Err(Fault::escrow(error, self.now())),
         }

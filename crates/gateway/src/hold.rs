@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use budget::{EscrowError, Key, Outcome, Quote, Reserve, StoreError};
+use budget::{EscrowError, Outcome, Quote, Reserve, StoreError};
 use focus::{Attribution, ModelName};
 use money::{Money, Price, PriceBook, ServiceTier, TokenUsage};
 use tokio::time::{Instant, timeout};
@@ -69,7 +69,7 @@ impl Inner {
                 outcome
             }
             Ok(outcome) => Some(outcome),
-            Err(EscrowError::Store(error)) => self.unheld(call.key, &error).map(|()| None)?,
+            Err(EscrowError::Store(error)) => self.unheld(call, &error).map(|()| None)?,
             Err(error) => return Err(Fault::escrow(error, self.now())),
         };
         if let Some(outcome) = &outcome {
@@ -91,7 +91,7 @@ impl Inner {
             begun: None,
         };
         if promise.outcome.is_none() {
-            promise.begun = Some(self.begin(vec![promise.most()]).await?.into());
+            promise.begun = Some(self.begin(vec![promise.most()]).await?);
         }
         let place = call.place.take().ok_or_else(|| Fault::new(Kind::Internal, "no place"))?;
         let endpoint = bid.endpoint.clone();
@@ -100,14 +100,14 @@ impl Inner {
     }
 
     /// What becomes of a call that the store could not hold: let through, if config says so.
-    pub(crate) fn unheld(self: &Arc<Self>, key: Key, error: &StoreError) -> Result<(), Fault> {
+    pub(crate) fn unheld(self: &Arc<Self>, call: &Call, error: &StoreError) -> Result<(), Fault> {
         if self.lets_through(error) {
             return Ok(());
         }
         if matches!(error, StoreError::Unavailable(_) | StoreError::Closed) {
             // It failed at an unknown moment: the hold may have been made.
-            let gateway = self.clone();
-            let work = async move { release_later(&gateway, key).await };
+            let (gateway, key, tenant) = (self.clone(), call.key, call.payer.tenant.clone());
+            let work = async move { release_later(&gateway, key, &tenant).await };
             tokio::spawn(self.tasks.track_future(work));
         }
         Err(Fault::store(error))

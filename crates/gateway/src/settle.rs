@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use budget::{EscrowError, Key, Outcome, Quote, Release};
-use focus::Attribution;
+use focus::{Attribution, TenantId};
 use jiff::Timestamp;
 use money::{Money, Price, PriceBook, ServiceTier, TokenUsage};
 use tokio::sync::OwnedSemaphorePermit;
@@ -21,15 +21,18 @@ use crate::{
     usage::{Partial, Used},
 };
 
+/// How long until the spool is tried again.
+const AGAIN: Duration = Duration::from_secs(1);
+
 /// What was promised to a call.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(crate) struct Promise {
     pub(crate) key: Key,
     pub(crate) call: Attribution,
     /// What is held; none when the call was let through while the store was down.
     pub(crate) outcome: Option<Arc<Outcome>>,
     /// The note of a call that nothing is held for.
-    pub(crate) begun: Option<Arc<Begun>>,
+    pub(crate) begun: Option<Begun>,
     /// The most that it may cost.
     pub(crate) bound: Money,
     pub(crate) usage: TokenUsage,
@@ -185,6 +188,24 @@ impl Inner {
             Fault::new(Kind::StoreDown, message).retry_after(1)
         })
     }
+
+    /// Keeps in the spool how calls have ended that were noted there, before the note is let go; tried
+    /// beside until the disk takes it, for without it they are charged all that they may have cost.
+    pub(crate) async fn end(self: &Arc<Self>, endings: Vec<Untold>, begun: Begun) {
+        metrics::counter!(names::SPOOLED).increment(endings.len() as u64);
+        let Err(error) = self.spool.keep(&endings).await else { return };
+        tracing::error!(
+            ?begun,
+            "the spool can't take how a call has ended; it is tried again: {error}"
+        );
+        let gateway = self.clone();
+        self.tasks.spawn(async move {
+            while gateway.spool.keep(&endings).await.is_err() {
+                tokio::time::sleep(AGAIN).await;
+            }
+            drop(begun);
+        });
+    }
 }
 
 /// Tells the ledger, or the spool until the ledger can be told.
@@ -198,22 +219,16 @@ async fn record(
     let tenant = call.tenant.clone();
     let actual = actual.map(|actual| Charge { key, call, actual });
     match (begun, actual) {
-        (Some(begun), actual) => Box::pin(end_begun(&gateway, key, actual, begun)).await,
+        (Some(begun), actual) => {
+            let released = || Untold::Release(key, tenant.clone());
+            let ending = actual.map_or_else(released, Untold::Charge);
+            Box::pin(gateway.end(vec![ending], begun)).await;
+        }
         (None, Some(actual)) => charge(&gateway, actual).await,
-        (None, None) => release(&gateway, key).await,
+        (None, None) => release(&gateway, key, &tenant).await,
     }
     drop(place);
     gateway.lines.freed(&tenant);
-}
-
-/// Keeps in the spool how a call has ended that was noted there, before the note is let go.
-async fn end_begun(gateway: &Inner, key: Key, actual: Option<Charge>, begun: Arc<Begun>) {
-    match actual {
-        Some(actual) => spool_charge(gateway, &actual, "nothing was held").await,
-        // The store may have held it all the same, and nobody have heard of it.
-        None => release_later(gateway, key).await,
-    }
-    drop(begun);
 }
 
 async fn charge(gateway: &Inner, charge: Charge) {
@@ -230,35 +245,30 @@ pub(crate) async fn keep_charge(gateway: &Inner, charge: &Charge, error: &Escrow
     if !matches!(error, EscrowError::Store(_)) {
         tracing::error!(request_id = %charge.key, "a charge was refused: {error}");
     }
-    spool_charge(gateway, charge, &error.to_string()).await;
-}
-
-async fn spool_charge(gateway: &Inner, charge: &Charge, why: &str) {
     metrics::counter!(names::SPOOLED).increment(1);
-    let untold = Untold::Charge(charge.clone());
-    if let Err(failure) = gateway.spool.keep(&untold).await {
+    if let Err(failure) = gateway.spool.keep(&[Untold::Charge(charge.clone())]).await {
         let amount = charge.actual.amount.map(tracing::field::display);
         tracing::error!(
             request_id = %charge.key, tenant = %charge.call.tenant, amount,
-            "neither the store nor the spool can take a charge: {why}; {failure}"
+            "neither the store nor the spool can take a charge: {error}; {failure}"
         );
     }
 }
 
 /// Frees a hold; one that can't be freed now is freed when the store is back.
-pub(crate) async fn release(gateway: &Inner, key: Key) {
+pub(crate) async fn release(gateway: &Inner, key: Key, tenant: &TenantId) {
     match gateway.if_heard(gateway.rooms.escrow.release(Release { key })).await {
         // There was nothing to free.
         Ok(_) | Err(EscrowError::NotFound(_)) => {}
-        Err(EscrowError::Store(_)) => Box::pin(release_later(gateway, key)).await,
+        Err(EscrowError::Store(_)) => Box::pin(release_later(gateway, key, tenant)).await,
         Err(error) => tracing::error!(request_id = %key, "a hold could not be freed: {error}"),
     }
 }
 
 /// Frees a hold once the store is back; one also that may never have been made.
-pub(crate) async fn release_later(gateway: &Inner, key: Key) {
+pub(crate) async fn release_later(gateway: &Inner, key: Key, tenant: &TenantId) {
     metrics::counter!(names::SPOOLED).increment(1);
-    if let Err(failure) = gateway.spool.keep(&Untold::Release(key)).await {
+    if let Err(failure) = gateway.spool.keep(&[Untold::Release(key, tenant.clone())]).await {
         tracing::error!(
             request_id = %key,
             "neither the store nor the spool can take a release; the hold runs out: {failure}"

@@ -129,47 +129,27 @@ impl Spool {
         orphans
     }
 
-    /// Keeps a record; on disk when this returns. What comes while another is written shares the next
-    /// sync.
-    pub(crate) async fn keep(self: &Arc<Self>, untold: &Untold) -> io::Result<()> {
-        let line = serde_json::to_vec(&Line::from(untold))?;
+    /// Keeps records, all of them or none; on disk when this returns. What comes while others are
+    /// written shares the next sync.
+    pub(crate) async fn keep(self: &Arc<Self>, untold: &[Untold]) -> io::Result<()> {
+        let lines = untold.iter().map(|untold| serde_json::to_vec(&Line::from(untold)));
+        let lines: Vec<Vec<u8>> = lines.collect::<Result<_, _>>()?;
         let (tell, told) = oneshot::channel();
         let is_first = {
             let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-            waiting.records += usize::from(is_record(&line));
-            waiting.text.extend(line);
-            waiting.text.push(b'\n');
+            for line in lines {
+                waiting.records += usize::from(is_record(&line));
+                waiting.text.extend(line);
+                waiting.text.push(b'\n');
+            }
             waiting.told.push(tell);
             !mem::replace(&mut waiting.is_writing, true)
         };
         if is_first {
-            let spool = self.clone();
-            drop(tokio::task::spawn_blocking(move || spool.write_waiting()));
+            let turn = Turn { spool: self.clone(), is_over: false };
+            drop(tokio::task::spawn_blocking(move || turn.write()));
         }
         told.await.map_err(io::Error::other)?.map_err(io::Error::other)
-    }
-
-    /// Writes what waits, until nothing does.
-    fn write_waiting(&self) {
-        loop {
-            let Waiting { text, records, told, .. } = {
-                let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-                waiting.is_writing = !waiting.told.is_empty();
-                if !waiting.is_writing {
-                    return;
-                }
-                mem::replace(&mut *waiting, Waiting { is_writing: true, ..Waiting::default() })
-            };
-            let written = {
-                let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
-                let written = writer.append(&self.folder.join(FILE), &text);
-                writer.records += if written.is_ok() { records } else { 0 };
-                writer.tell();
-                written.map_err(|error| error.to_string())
-            };
-            // Who has gone meanwhile does not hear it.
-            told.into_iter().for_each(|told| drop(told.send(written.clone())));
-        }
     }
 
     /// Gives the store what waits, here and where other processes have left it. An error means:
@@ -228,7 +208,7 @@ impl Spool {
             let mut pass = Pass::new(lines);
             let mut failure = None;
             loop {
-                let items = pass.next();
+                let items = read_on(&mut pass).await.map_err(unavailable)?;
                 if items.is_empty() {
                     break;
                 }
@@ -242,7 +222,8 @@ impl Spool {
             // makes room for what was kept since.
             let has_news = failure.is_none()
                 || pass.has_news()
-                || (!pass.is_down() && self.answers_others(escrow, batches, &pass).await);
+                || self.has_unended(pass.noted())
+                || self.answers_others(escrow, batches, &pass).await;
             let has_more = has_news && self.put_back(pass.left(), size).map_err(unavailable)?;
             if let Some(error) = failure {
                 return Err(error);
@@ -301,35 +282,23 @@ impl Spool {
     /// Keeps what is left of so many lines with those that were kept since; whether there may be more to
     /// deliver now.
     fn put_back(&self, left: Left, size: usize) -> io::Result<bool> {
-        let Left { records: mut lines, noted, ended, is_whole } = left;
-        if is_whole {
-            lines.extend(self.unended(noted, &ended)?);
-        } else {
-            lines.extend(noted.into_iter().map(|noted| noted.text));
-        }
-        if lines.is_empty() {
-            self.done()?;
-            return Ok(true);
-        }
+        let Left { records: mut lines, noted, ended } = left;
+        lines.extend(self.unended(noted, &ended)?);
         let kept = self.folder.join(FILE);
-        let has_more = kept.exists() || lines.iter().any(|line| is_record(line.as_bytes()));
+        let has_records = lines.iter().any(|line| is_record(line.as_bytes()));
         // Calls that are under way alone are not written again and again.
-        if has_more || lines.len() < size {
+        if lines.len() == size && !has_records && !kept.exists() {
+            return Ok(false);
+        }
+        let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        if !lines.is_empty() {
             let mut text = lines.join("\n");
             text.push('\n');
-            let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
             writer.append(&kept, text.as_bytes())?;
-            drop(writer);
-            self.done()?;
         }
-        Ok(has_more)
-    }
-
-    fn done(&self) -> io::Result<()> {
-        let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
         fs::remove_file(self.folder.join(SENDING))?;
-        writer.records = count(&self.folder.join(FILE))?;
-        Ok(())
+        writer.records = count(&kept)?;
+        Ok(writer.records > 0)
     }
 
     fn reject(&self, line: &str, why: &str) -> io::Result<()> {
@@ -340,6 +309,57 @@ impl Spool {
         file.write_all(line.as_bytes())?;
         file.write_all(b"\n")?;
         file.sync_data()
+    }
+}
+
+/// What a pass tells next: there may be many lines to look at, which takes its time.
+async fn read_on(pass: &mut Pass) -> io::Result<Vec<Item>> {
+    let mut taken = mem::take(pass);
+    let read = tokio::task::spawn_blocking(move || {
+        let items = taken.next();
+        (taken, items)
+    });
+    let (back, items) = read.await.map_err(io::Error::other)?;
+    *pass = back;
+    Ok(items)
+}
+
+/// Somebody's turn to write what waits. Where it ends early, nobody waits for it.
+struct Turn {
+    spool: Arc<Spool>,
+    is_over: bool,
+}
+
+impl Turn {
+    /// Writes until nothing waits.
+    fn write(mut self) {
+        while let Some(Waiting { text, records, told, .. }) = self.next() {
+            let written = {
+                let mut writer = self.spool.writer.lock().unwrap_or_else(PoisonError::into_inner);
+                let written = writer.append(&self.spool.folder.join(FILE), &text);
+                writer.records += if written.is_ok() { records } else { 0 };
+                writer.tell();
+                written.map_err(|error| error.to_string())
+            };
+            // Who has gone meanwhile does not hear it.
+            told.into_iter().for_each(|told| drop(told.send(written.clone())));
+        }
+    }
+
+    fn next(&mut self) -> Option<Waiting> {
+        let mut waiting = self.spool.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        self.is_over = waiting.told.is_empty();
+        let next = Waiting { is_writing: !self.is_over, ..Waiting::default() };
+        Some(mem::replace(&mut *waiting, next)).filter(|_| !self.is_over)
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        if !self.is_over {
+            let mut waiting = self.spool.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+            *waiting = Waiting::default();
+        }
     }
 }
 

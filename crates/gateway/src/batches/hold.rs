@@ -19,7 +19,7 @@ use crate::{
     fault::{Fault, Kind},
     gateway::{Call, Inner},
     settle::{release, release_later},
-    spool::{Begun, Charge},
+    spool::{Begun, Charge, Untold},
     upstream::Endpoint,
 };
 
@@ -191,15 +191,16 @@ impl Inner {
     }
 
     /// Frees what is held for a batch.
-    pub(super) async fn free(&self, sent: Sent) {
-        for hold in &sent.holds {
-            if sent.begun.is_some() {
-                release_later(self, hold.key).await;
-            } else {
-                release(self, hold.key).await;
+    pub(super) async fn free(self: &Arc<Self>, Sent { holds, begun }: Sent) {
+        if let Some(begun) = begun {
+            let ending = |hold: &VendorHold| Untold::Release(hold.key, hold.call.tenant.clone());
+            self.end(holds.iter().map(ending).collect(), begun).await;
+        } else {
+            for hold in &holds {
+                release(self, hold.key, &hold.call.tenant).await;
             }
-            self.lines.freed(&hold.call.tenant);
         }
+        holds.iter().for_each(|hold| self.lines.freed(&hold.call.tenant));
     }
 }
 
@@ -221,7 +222,7 @@ impl Holds {
         if let EscrowError::Store(StoreError::Unavailable(_) | StoreError::Closed) = error {
             // It failed at an unknown moment: this hold, too, may have been made.
             for (hold, _) in &self.made {
-                release_later(&self.gateway, hold.key).await;
+                release_later(&self.gateway, hold.key, &hold.call.tenant).await;
             }
             self.made.clear();
             return;

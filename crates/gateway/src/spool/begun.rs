@@ -42,22 +42,21 @@ impl Drop for Begun {
 }
 
 impl Spool {
-    /// Notes calls that are about to go out, with the most that each may cost; on disk when this
-    /// returns. Whoever has the answer keeps how they end before he drops it.
+    /// Notes calls that are about to go out, with the most that each may cost, all of them or none; on
+    /// disk when this returns. Whoever has the answer keeps how they end before he drops it.
     pub(crate) async fn begin(self: &Arc<Self>, most: Vec<Charge>) -> io::Result<Begun> {
         let keys: Vec<Key> = most.iter().map(|charge| charge.key).collect();
         self.begun.lock().unwrap_or_else(PoisonError::into_inner).extend(keys.iter().copied());
         let begun = Begun { spool: self.clone(), keys };
-        for charge in most {
-            if let Err(error) = self.keep(&Untold::Begun(charge)).await {
-                // None of them goes out.
-                for key in &begun.keys {
-                    self.keep(&Untold::Release(*key)).await.ok();
-                }
-                return Err(error);
-            }
-        }
+        let notes: Vec<Untold> = most.into_iter().map(Untold::Begun).collect();
+        self.keep(&notes).await?;
         Ok(begun)
+    }
+
+    /// Whether a pass has found calls that are not under way.
+    pub(super) fn has_unended(&self, noted: &[Noted]) -> bool {
+        let under_way = self.begun.lock().unwrap_or_else(PoisonError::into_inner);
+        noted.iter().any(|noted| !under_way.contains(&noted.charge.key))
     }
 
     /// What stays in the spool of calls that were noted: those under way as they are, those of whose

@@ -18,7 +18,7 @@ const AT_A_TIME: usize = 64;
 pub(super) struct Item {
     pub(super) text: String,
     pub(super) line: Option<Line>,
-    /// Whose it is; of a release that is not known.
+    /// Whose it is, where that is known.
     tenant: Option<TenantId>,
 }
 
@@ -73,11 +73,7 @@ impl Pass {
         let mut asked = HashSet::new();
         while !self.is_down() && chosen.len() < AT_A_TIME {
             let Some(item) = self.rest.pop_front().map(Item::from) else { break };
-            if let Some(Line::Begun { begun }) = item.line {
-                self.noted.push(Noted { text: item.text, charge: begun });
-                continue;
-            }
-            self.ended.extend(item.line.iter().flat_map(Line::ended));
+            let Some(item) = self.read(item) else { continue };
             let is_one_of =
                 |set: &HashSet<TenantId>| item.tenant.as_ref().is_some_and(|t| set.contains(t));
             if is_one_of(&self.troubled) {
@@ -92,8 +88,10 @@ impl Pass {
                 chosen.push(item);
             }
         }
-        later.append(&mut self.rest);
-        self.rest = later;
+        if !later.is_empty() {
+            later.append(&mut self.rest);
+            self.rest = later;
+        }
         chosen
     }
 
@@ -137,12 +135,31 @@ impl Pass {
         self.has_answered || self.has_changed
     }
 
+    /// Calls that went out without a hold, as far as was read.
+    pub(super) fn noted(&self) -> &[Noted] {
+        &self.noted
+    }
+
     /// What is still to be told, what has failed behind it, and what was only noted.
     pub(super) fn left(mut self) -> Left {
-        let is_whole = self.rest.is_empty();
-        self.untried.extend(self.rest);
+        // How a call has ended may have been told already: its note must not outlive that.
+        for item in std::mem::take(&mut self.rest).into_iter().map(Item::from) {
+            if let Some(item) = self.read(item) {
+                self.untried.push(item.text);
+            }
+        }
         self.untried.append(&mut self.failed);
-        Left { records: self.untried, noted: self.noted, ended: self.ended, is_whole }
+        Left { records: self.untried, noted: self.noted, ended: self.ended }
+    }
+
+    /// A record to be told; what is only noted is put apart.
+    fn read(&mut self, item: Item) -> Option<Item> {
+        if let Some(Line::Begun { begun }) = item.line {
+            self.noted.push(Noted { text: item.text, charge: begun });
+            return None;
+        }
+        self.ended.extend(item.line.iter().flat_map(Line::ended));
+        Some(item)
     }
 }
 
@@ -150,9 +167,8 @@ impl Pass {
 pub(super) struct Left {
     pub(super) records: Vec<String>,
     pub(super) noted: Vec<Noted>,
+    /// Calls whose ending was among the records, told or not.
     pub(super) ended: HashSet<Key>,
-    /// Whether all of it was read.
-    pub(super) is_whole: bool,
 }
 
 #[cfg(test)]

@@ -12,6 +12,9 @@ pub(super) enum Line {
     Charge(Record),
     Release {
         release: Key,
+        /// Who paid; of lines of an earlier version that is not known.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        tenant: Option<TenantId>,
     },
     Batch {
         batch: VendorBatch,
@@ -58,8 +61,8 @@ impl Charge {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Untold {
     Charge(Charge),
-    /// A hold to be freed; perhaps it has never been made.
-    Release(Key),
+    /// A hold of a tenant to be freed; perhaps it has never been made.
+    Release(Key, TenantId),
     /// A batch that the vendor has made.
     Batch(VendorBatch),
     /// A call without a hold that is about to go out.
@@ -71,7 +74,7 @@ impl Line {
     pub(super) fn tenant(&self) -> Option<&TenantId> {
         match self {
             Self::Charge(record) | Self::Begun { begun: record } => Some(&record.call.tenant),
-            Self::Release { .. } => None,
+            Self::Release { tenant, .. } => tenant.as_ref(),
             Self::Batch { batch } => Some(&batch.tenant),
         }
     }
@@ -80,7 +83,7 @@ impl Line {
     pub(super) fn ended(&self) -> Vec<Key> {
         match self {
             Self::Charge(record) => vec![record.key],
-            Self::Release { release } => vec![*release],
+            Self::Release { release, .. } => vec![*release],
             Self::Batch { batch } => batch.holds.iter().map(|hold| hold.key).collect(),
             Self::Begun { .. } => Vec::new(),
         }
@@ -97,7 +100,9 @@ impl From<&Untold> for Line {
     fn from(untold: &Untold) -> Self {
         match untold {
             Untold::Charge(charge) => Self::Charge(charge.into()),
-            Untold::Release(key) => Self::Release { release: *key },
+            Untold::Release(key, tenant) => {
+                Self::Release { release: *key, tenant: Some(tenant.clone()) }
+            }
             Untold::Batch(batch) => Self::Batch { batch: batch.clone() },
             Untold::Begun(charge) => Self::Begun { begun: charge.into() },
         }

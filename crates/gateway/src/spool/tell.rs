@@ -41,7 +41,7 @@ async fn tell(
     line: Option<Line>,
 ) -> Result<Told, EscrowError> {
     let result = match line {
-        Some(Line::Release { release: key }) => match escrow.release(Release { key }).await {
+        Some(Line::Release { release: key, .. }) => match escrow.release(Release { key }).await {
             // It has never been made, or what has become of it is known already.
             Err(EscrowError::NotFound(_) | EscrowError::State { .. }) => return Ok(Told::Taken),
             result => result,

@@ -107,5 +107,16 @@ fn what_is_only_noted_is_not_told() {
     let left = pass.left();
     let texts: Vec<_> = left.noted.into_iter().map(|noted| noted.text).collect();
     assert_eq!((texts, left.records.len(), left.ended.len()), (noted, 0, 3));
-    assert!(left.is_whole);
+}
+
+#[test]
+fn of_a_pass_that_stops_midway_every_note_and_ending_is_known() {
+    let tenants = (0..200).flat_map(|number| charges(&format!("tenant-{number}"), 2));
+    let lines: Vec<_> = tenants.chain(lines("late", 1, Untold::Begun)).collect();
+    let mut pass = Pass::new(lines);
+    let first = pass.next();
+    answer(&mut pass, first, |_| false);
+    assert_eq!(run(&mut pass, |_| true), [64, 64]);
+    let left = pass.left();
+    assert_eq!((left.noted.len(), left.ended.len(), left.records.len()), (1, 400, 336));
 }
