@@ -55,6 +55,8 @@ pub struct Demand {
     pub rounds: u64,
     /// What the vendor multiplies every token's price with.
     pub multiplier: Ratio,
+    /// Whether the model may think out of sight, and be billed for it.
+    pub thinks: bool,
 }
 
 /// Upper bound of a prompt's tokens.
@@ -263,6 +265,7 @@ impl Demand {
             fees: Vec::new(),
             rounds: 1,
             multiplier: Ratio::ONE,
+            thinks: false,
         }
     }
 }

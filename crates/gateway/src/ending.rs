@@ -9,6 +9,7 @@
 //! | answered to the end | none, or garbage | charge what was seen, estimated |
 //! | cut, timed out, failed midway, or left undrained | whole, before that | charge the usage |
 //! | cut, timed out, failed midway, or left undrained | none | charge what was seen, estimated |
+//! | the same, of a model that thinks out of sight, before anything of its answer came | none | charge the hold, estimated |
 //!
 //! What was seen is the prompt as the vendor reported it, or else as it was held; and the output
 //! that came by, counted. Invariant: a call has one ending, and an ending one verdict.
@@ -70,6 +71,8 @@ pub(crate) enum Verdict {
 pub(crate) struct Held {
     /// The prompt and output that were held.
     pub(crate) usage: TokenUsage,
+    /// The model may have thought out of sight.
+    pub(crate) thinks: bool,
 }
 
 /// The table.
@@ -77,6 +80,8 @@ pub(crate) fn verdict(ending: Ending, used: Option<Used>, seen: &Partial, held: 
     match (ending, used) {
         (Ending::Unsent | Ending::Rejected, _) => Verdict::Release,
         (Ending::Lost, _) => Verdict::ChargeHold,
+        // How long it has thought nobody has seen.
+        (Ending::Cut, None) if held.thinks && seen.output_bytes == 0 => Verdict::ChargeHold,
         (Ending::Whole | Ending::Cut, Some(used)) => Verdict::Charge(used),
         (Ending::Whole | Ending::Cut, None) => Verdict::Estimate(estimate(seen, held)),
     }

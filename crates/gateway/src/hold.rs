@@ -15,7 +15,7 @@ use crate::{
     fault::{Fault, Kind},
     gateway::{Call, Inner},
     names,
-    settle::{Promise, Tally, release_later},
+    settle::{Asked, Promise, Tally, release_later},
     upstream::Endpoint,
 };
 
@@ -84,6 +84,7 @@ impl Inner {
             usage: bid.demand.usage_bound(bid.price),
             tier: served(bid.demand.tier),
             multiplier: bid.demand.multiplier,
+            asked: Asked { write_1h: bid.demand.cache.write_1h, thinks: bid.demand.thinks },
             call: bid.attribution,
             outcome: outcome.map(Arc::new),
             book: book.clone(),

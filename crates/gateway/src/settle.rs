@@ -39,8 +39,19 @@ pub(crate) struct Promise {
     pub(crate) tier: ServiceTier,
     /// What every token's price is multiplied with.
     pub(crate) multiplier: Ratio,
+    /// What was asked for that the vendor's usage may not tell.
+    pub(crate) asked: Asked,
     pub(crate) book: Arc<PriceBook>,
     pub(crate) asked_at: Timestamp,
+}
+
+/// What a call asks for that shows in its cost.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Asked {
+    /// Cache writes for an hour.
+    pub(crate) write_1h: bool,
+    /// Thoughts out of sight.
+    pub(crate) thinks: bool,
 }
 
 impl Promise {
@@ -51,7 +62,8 @@ impl Promise {
     }
 
     /// A vendor's usage as a charge; without an amount where it has no price.
-    fn quote(&self, used: &Used) -> Quote {
+    fn quote(&self, used: Used) -> Quote {
+        let used = used.as_asked(self.asked.write_1h, self.tier);
         let charge = self.price().and_then(|price| used.charge(price).ok());
         let (amount, given) = charge.map_or((None, false), |(amount, given)| (Some(amount), given));
         Quote { usage: used.tokens, tier: used.tier, amount, given, estimated: false }
@@ -59,7 +71,7 @@ impl Promise {
 
     fn estimate(&self, usage: TokenUsage) -> Quote {
         let (tokens, tier, multiplier) = (usage, self.tier, self.multiplier);
-        let seen = Used { tokens, tier, fees: Vec::new(), multiplier, model: None };
+        let seen = Used { tokens, tier, multiplier, ..Used::default() };
         let charge = |price: &Price| seen.charge(price).ok();
         let amount = self.price().and_then(charge).map(|(amount, _)| amount.min(self.bound));
         Quote { usage, tier: self.tier, amount, given: true, estimated: true }
@@ -145,9 +157,10 @@ impl Parts {
     fn end(self, ending: Ending, used: Option<Used>, seen: &Partial) -> Option<Money> {
         let Self { gateway, endpoint, api, promise, place } = self;
         endpoint.ended(api, ending);
-        let actual = match verdict(ending, used, seen, Held { usage: promise.usage }) {
+        let held = Held { usage: promise.usage, thinks: promise.asked.thinks };
+        let actual = match verdict(ending, used, seen, held) {
             Verdict::Release => None,
-            Verdict::Charge(used) => Some(promise.quote(&used)),
+            Verdict::Charge(used) => Some(promise.quote(used)),
             Verdict::Estimate(usage) => {
                 endpoint.estimated.increment(1);
                 Some(promise.estimate(usage))

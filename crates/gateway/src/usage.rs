@@ -33,6 +33,10 @@ pub struct Used {
     pub multiplier: Ratio,
     /// The model that answered, if the vendor says.
     pub model: Option<String>,
+    /// The vendor has said which tier it was.
+    pub is_tier_told: bool,
+    /// Of the writes to the five-minute cache, those that he does not say it of.
+    pub untold_writes: u64,
 }
 
 /// Reads a whole answer that is no stream; `None` if it has no usage that can be true.
@@ -47,7 +51,35 @@ pub fn from_answer(api: Api, body: &[u8]) -> Option<Used> {
     }
 }
 
+impl Default for Used {
+    fn default() -> Self {
+        Self {
+            tokens: TokenUsage::default(),
+            tier: ServiceTier::Standard,
+            fees: Vec::new(),
+            multiplier: Ratio::ONE,
+            model: None,
+            is_tier_told: false,
+            untold_writes: 0,
+        }
+    }
+}
+
 impl Used {
+    /// What the vendor does not say, as it was asked for, where that is dearer: writes to the cache of
+    /// an hour, and the priority tier.
+    pub(crate) fn as_asked(mut self, write_1h: bool, tier: ServiceTier) -> Self {
+        if write_1h {
+            let untold = self.untold_writes.min(self.tokens.cache_write_5m);
+            self.tokens.cache_write_5m -= untold;
+            self.tokens.cache_write_1h = self.tokens.cache_write_1h.saturating_add(untold);
+        }
+        if !self.is_tier_told && tier == ServiceTier::Priority {
+            self.tier = tier;
+        }
+        self
+    }
+
     /// What it costs, rounded half-even once, and whether that differs from what the tokens alone
     /// cost at the price, by a fee or a multiplier.
     ///

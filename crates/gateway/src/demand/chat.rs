@@ -2,6 +2,7 @@
 
 use super::image::{self, Detail};
 use super::json::Node;
+use super::messages::caches;
 use super::prompt::Prompt;
 use super::{Demand, TierAsked, Unmetered};
 
@@ -77,6 +78,8 @@ pub(super) fn read(
     demand.tier = tier(node)?;
     // Vendors that price cache writes apart fill their cache unasked.
     demand.cache.write_5m = true;
+    caches(node, demand);
+    demand.thinks = thinks(&demand.model, node.get("reasoning_effort"), node.get("reasoning"));
     if let Some(options) = node.get("stream_options") {
         demand.wants_usage = options.flag("include_usage")?;
     }
@@ -95,6 +98,14 @@ pub(super) fn read(
                 prompt.value(value);
             }
             "prediction" => prediction(value, prompt, demand),
+            "reasoning" => {
+                reasoning(value)?;
+                prompt.member(key, value);
+            }
+            "extra_body" | "google" | "cached_content" if names_a_cache(key, value) => {
+                let message = "what a stored cache adds to the prompt is not known; leave it out";
+                return Err(Unmetered::new("cached_content", message));
+            }
             "modalities" if value.items().iter().all(|word| word.as_str() == Some("text")) => {}
             "background" | "deferred" if matches!(value, Node::Bool(false)) => {}
             known if REFUSED.contains(&known) => return Err(refused(key)),
@@ -131,6 +142,37 @@ pub(super) fn tier(node: &Node<'_>) -> Result<TierAsked, Unmetered> {
             Err(Unmetered::new("service_tier", "use auto, default, flex, priority or nothing"))
         }
     }
+}
+
+/// Whether a model thinks out of sight, as far as the request and the names of OpenAI's models tell.
+pub(super) fn thinks(model: &str, effort: Option<&Node<'_>>, reasoning: Option<&Node<'_>>) -> bool {
+    let effort = effort.or_else(|| reasoning.and_then(|asked| asked.get("effort")));
+    match effort.and_then(Node::as_str) {
+        Some(effort) => effort != "none",
+        None => {
+            let is_chat = model.contains("-chat");
+            ["o1", "o3", "o4", "gpt-5", "gpt-6"].iter().any(|name| model.starts_with(name))
+                && !is_chat
+        }
+    }
+}
+
+/// Pro mode runs the model several times and bills all of it.
+/// <https://developers.openai.com/api/docs/guides/reasoning>
+pub(super) fn reasoning(value: &Node<'_>) -> Result<(), Unmetered> {
+    match value.get("mode") {
+        None | Some(Node::Null) => Ok(()),
+        Some(mode) if mode.as_str() == Some("standard") => Ok(()),
+        Some(_) => {
+            let message = "it runs the model as often as it likes; use standard or leave it out";
+            Err(Unmetered::new("reasoning.mode", message))
+        }
+    }
+}
+
+/// Whether a prompt is to be read from a cache that the vendor has stored by name (Google).
+fn names_a_cache(key: &str, value: &Node<'_>) -> bool {
+    key == "cached_content" || value.members().iter().any(|(key, value)| names_a_cache(key, value))
 }
 
 /// Predicted text that the model does not take is billed as output.
@@ -179,6 +221,11 @@ pub(super) fn content(value: &Node<'_>, model: &str, prompt: &mut Prompt) -> Res
 
 fn part(part: &Node<'_>, model: &str, prompt: &mut Prompt) -> Result<(), Unmetered> {
     prompt.frame(AROUND_PART);
+    if !matches!(part, Node::Object(_)) {
+        // Some servers take text as a part by itself.
+        prompt.value(part);
+        return Ok(());
+    }
     let kind = part.word("type");
     // The members that say what a part is, by its type; all others count as text.
     let known: &[&str] = match kind {
@@ -205,7 +252,8 @@ fn part(part: &Node<'_>, model: &str, prompt: &mut Prompt) -> Result<(), Unmeter
             let field = format!("content.{}", key.chars().take(64).collect::<String>());
             return Err(Unmetered::new(field, "sound and film have no price here; send text"));
         }
-        if ["image", "file"].iter().any(|word| key.contains(word)) {
+        // Nor is what is behind an address bounded by its text.
+        if ["image", "file", "document", "url"].iter().any(|word| key.contains(word)) {
             prompt.fill_window();
         }
         prompt.member(key, value);

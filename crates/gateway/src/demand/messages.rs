@@ -99,6 +99,7 @@ fn geography(value: &Node<'_>) -> Result<Ratio, Unmetered> {
 /// A budget below `max_tokens` is part of it; with interleaved thinking it may be above.
 fn thinking(value: &Node<'_>, demand: &mut Demand) -> Result<(), Unmetered> {
     let budget = value.count("budget_tokens")?.unwrap_or(0);
+    demand.thinks = value.word("type") != "disabled";
     demand.output_extra = budget.saturating_sub(demand.output.unwrap_or(0));
     demand.output_floor = budget;
     Ok(())
@@ -281,7 +282,7 @@ fn tools(list: &Node<'_>, prompt: &mut Prompt, demand: &mut Demand) -> Result<()
 }
 
 /// Every `cache_control`, wherever it stands. An unknown time to live counts as the dearest.
-fn caches(node: &Node<'_>, demand: &mut Demand) {
+pub(super) fn caches(node: &Node<'_>, demand: &mut Demand) {
     node.items().iter().for_each(|item| caches(item, demand));
     for (key, value) in node.members() {
         if key == "cache_control" && !value.is_null() {

@@ -166,7 +166,10 @@ impl Prompt {
         match node {
             Node::Null | Node::Bool(_) => {}
             Node::Number(_) => self.add(NUMBER_MAX),
-            Node::Text(text) => self.text(text),
+            Node::Text(text) => {
+                self.text(text);
+                self.add(escapes(text));
+            }
             Node::List(items) => items.iter().for_each(|item| self.value(item)),
             Node::Object(members) => members.iter().for_each(|(key, node)| self.member(key, node)),
         }
@@ -177,4 +180,14 @@ impl Prompt {
         self.text(key);
         self.value(node);
     }
+}
+
+/// What JSON adds to a text, in bytes: `\n` for a line's end, `\u0001` for what has no such name.
+fn escapes(text: &str) -> u64 {
+    let more = text.bytes().map(|byte| match byte {
+        b'"' | b'\\' | b'\n' | b'\r' | b'\t' => 1,
+        0..0x20 | 0x7f => 5,
+        _ => 0,
+    });
+    more.sum()
 }

@@ -1,7 +1,10 @@
 //! OpenAI's Responses API.
 
-use super::chat::{AROUND_MESSAGE, AROUND_PROMPT, AROUND_TOOL, REFUSED, content, refused, tier};
+use super::chat::{
+    AROUND_MESSAGE, AROUND_PROMPT, AROUND_TOOL, REFUSED, content, reasoning, refused, thinks, tier,
+};
 use super::json::Node;
+use super::messages::caches;
 use super::prompt::Prompt;
 use super::{Demand, Fee, FeeAsked, Unmetered};
 
@@ -10,7 +13,7 @@ use super::{Demand, Fee, FeeAsked, Unmetered};
 const TOOL_DEFINED: u64 = 2_048;
 
 /// Fields that neither stand in the prompt nor change what a token costs.
-const FREE: [&str; 20] = [
+const FREE: [&str; 19] = [
     "model",
     "stream",
     "stream_options",
@@ -29,7 +32,6 @@ const FREE: [&str; 20] = [
     "service_tier",
     "include",
     "truncation",
-    "reasoning",
     "prompt_cache_options",
 ];
 
@@ -42,6 +44,8 @@ pub(super) fn read(
     demand.tier = tier(node)?;
     // Vendors that price cache writes apart fill their cache unasked.
     demand.cache.write_5m = true;
+    caches(node, demand);
+    demand.thinks = thinks(&demand.model, None, node.get("reasoning"));
     let calls = node.count("max_tool_calls")?;
     prompt.frame(AROUND_PROMPT);
     for (key, value) in node.members().iter().filter(|(_, value)| !value.is_null()) {
@@ -52,6 +56,7 @@ pub(super) fn read(
                 input(value, &demand.model, prompt)?;
             }
             "tools" => tools(value, calls, prompt, demand)?,
+            "reasoning" => reasoning(value)?,
             "previous_response_id" | "conversation" => prompt.fill_window(),
             "prompt" => {
                 let message = "a stored prompt may bring tools whose cost has no bound; send its \
@@ -99,11 +104,23 @@ fn input(value: &Node<'_>, model: &str, prompt: &mut Prompt) -> Result<(), Unmet
                 {
                     prompt.fill_window();
                 }
+                item.get("tools").map_or(Ok(()), own_tools)?;
                 members(item, model, prompt)?;
             }
         }
     }
     Ok(())
+}
+
+/// Tools that come in the middle of a conversation: the caller's own alone, for the vendor's are
+/// bounded with `tools`.
+fn own_tools(list: &Node<'_>) -> Result<(), Unmetered> {
+    if list.items().iter().all(|tool| matches!(tool.word("type"), "function" | "custom")) {
+        return Ok(());
+    }
+    let message = "only tools of the types function and custom are metered there; send others in \
+                   the request's own tools";
+    Err(Unmetered::new("input.tools", message))
 }
 
 fn members(item: &Node<'_>, model: &str, prompt: &mut Prompt) -> Result<(), Unmetered> {

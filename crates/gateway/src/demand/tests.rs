@@ -1,4 +1,5 @@
 mod images;
+mod others;
 mod prompts;
 
 use money::{Money, Price};

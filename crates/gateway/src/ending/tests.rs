@@ -8,12 +8,12 @@ use crate::demand::Ratio;
 fn used() -> Used {
     let tokens = TokenUsage { input: 10, output: 5, ..TokenUsage::default() };
     let (tier, multiplier) = (ServiceTier::Standard, Ratio::ONE);
-    Used { tokens, tier, fees: Vec::new(), multiplier, model: None }
+    Used { tokens, tier, multiplier, ..Used::default() }
 }
 
 fn check(ending: Ending, used: Option<Used>, seen: Partial, expected: &Verdict) {
     let usage = TokenUsage { input: 40, output: 100, ..TokenUsage::default() };
-    let found = verdict(ending, used, &seen, Held { usage });
+    let found = verdict(ending, used, &seen, Held { usage, thinks: false });
     assert_eq!(&found, expected, "{ending:?}");
 }
 
@@ -31,6 +31,17 @@ fn every_ending_has_its_verdict() {
         check(ending, None, nothing(), &estimate(40, 0));
         check(ending, None, some(), &estimate(40, 12));
     }
+}
+
+#[test]
+fn what_is_thought_out_of_sight_is_charged_as_it_is_held_until_something_is_seen() {
+    let usage = TokenUsage { input: 40, output: 100, ..TokenUsage::default() };
+    let held = Held { usage, thinks: true };
+    let cut = |output_bytes| {
+        verdict(Ending::Cut, None, &Partial { output_bytes, ..Partial::default() }, held)
+    };
+    assert_eq!(cut(0), Verdict::ChargeHold);
+    assert_eq!(cut(45), Verdict::Estimate(TokenUsage { output: 12, ..usage }));
 }
 
 #[test]

@@ -12,6 +12,35 @@ fn classes(used: &Used) -> [u64; 5] {
 }
 
 #[test]
+fn usage_in_both_words_is_the_larger() {
+    let body = br#"{"model": "m", "usage": {"prompt_tokens": 900, "input_tokens": 0,
+        "completion_tokens": 50, "output_tokens": 0,
+        "prompt_tokens_details": {"cached_tokens": 10, "cache_write_tokens": 0,
+                                  "cache_creation_tokens": 20}}}"#;
+    assert_eq!(classes(&from_answer(CHAT, body).unwrap()), [870, 50, 10, 20, 0]);
+}
+
+#[test]
+fn what_the_vendor_does_not_say_is_as_it_was_asked_for() {
+    let asked = |api: Api, inside: &str| {
+        let body = format!(r#"{{"model": "m", {inside}}}"#);
+        let used = from_answer(api, body.as_bytes()).unwrap();
+        let used = used.as_asked(true, ServiceTier::Priority);
+        (used.tier, used.tokens.cache_write_5m, used.tokens.cache_write_1h)
+    };
+    let written = r#""usage": {"prompt_tokens": 9, "completion_tokens": 5,
+        "prompt_tokens_details": {"cache_write_tokens": 7}}"#;
+    assert_eq!(asked(CHAT, written), (ServiceTier::Priority, 0, 7));
+    let told = format!(r#"{written}, "service_tier": "default""#);
+    assert_eq!(asked(CHAT, &told), (ServiceTier::Standard, 0, 7));
+    // What came in later rounds, beyond the parts that were told at first.
+    let grown = r#""usage": {"input_tokens": 5, "output_tokens": 7, "service_tier": "standard",
+        "cache_creation_input_tokens": 30,
+        "cache_creation": {"ephemeral_5m_input_tokens": 4, "ephemeral_1h_input_tokens": 6}}"#;
+    assert_eq!(asked(Api::Messages, grown), (ServiceTier::Standard, 4, 26));
+}
+
+#[test]
 fn an_answers_usage_is_read_by_its_vendors_rules() {
     fn check(api: Api, usage: &str, expected: Option<[u64; 5]>) {
         let body = format!(r#"{{"model": "m", "usage": {usage}}}"#);

@@ -73,7 +73,7 @@ impl AnthropicUsage {
         if searches > TOKENS_MOST {
             return None;
         }
-        let (write_5m, write_1h) = self.writes();
+        let (write_5m, write_1h, untold_writes) = self.writes();
         let tokens = TokenUsage {
             input: self.input_tokens?,
             output: self.output_tokens?,
@@ -91,30 +91,35 @@ impl AnthropicUsage {
                 .collect(),
             multiplier: if is_american { Ratio::UNITED_STATES } else { Ratio::ONE },
             model,
+            is_tier_told: self.service_tier.is_some(),
+            untold_writes,
         })
     }
 
-    /// Cache writes by their time to live. What the sum has beyond the parts is taken for the
-    /// five-minute cache, which is the default.
-    fn writes(&self) -> (u64, u64) {
+    /// Cache writes by their time to live, and those of which it is not told. What the sum has beyond
+    /// the parts, which a stream tells at its beginning alone, is taken for the five-minute cache,
+    /// which is the default.
+    fn writes(&self) -> (u64, u64, u64) {
         let all = self.cache_creation_input_tokens.unwrap_or(0);
-        let Some(parts) = &self.cache_creation else { return (all, 0) };
+        let Some(parts) = &self.cache_creation else { return (all, 0, all) };
         let write_1h = parts.ephemeral_1h_input_tokens.unwrap_or(0);
         let write_5m = parts.ephemeral_5m_input_tokens.unwrap_or(0);
-        (write_5m.max(all.saturating_sub(write_1h)), write_1h)
+        let rest = all.saturating_sub(write_1h);
+        (write_5m.max(rest), write_1h, rest.saturating_sub(write_5m))
     }
 }
 
 /// OpenAI's: of chats and embeddings, and of responses.
 #[derive(Clone, Debug, Deserialize)]
 pub(super) struct OpenAiUsage {
-    #[serde(alias = "input_tokens")]
     prompt_tokens: Option<u64>,
-    #[serde(alias = "output_tokens")]
     completion_tokens: Option<u64>,
     total_tokens: Option<u64>,
-    #[serde(alias = "input_tokens_details")]
     prompt_tokens_details: Option<PromptDetails>,
+    /// The words of responses. Some servers write both, and what they don't mean as zero.
+    input_tokens: Option<u64>,
+    output_tokens: Option<u64>,
+    input_tokens_details: Option<PromptDetails>,
     /// DeepSeek's word for cached tokens.
     prompt_cache_hit_tokens: Option<u64>,
 }
@@ -122,8 +127,8 @@ pub(super) struct OpenAiUsage {
 #[derive(Clone, Default, Debug, Deserialize)]
 struct PromptDetails {
     cached_tokens: Option<u64>,
-    #[serde(alias = "cache_creation_tokens")]
     cache_write_tokens: Option<u64>,
+    cache_creation_tokens: Option<u64>,
 }
 
 #[derive(Deserialize)]
@@ -173,16 +178,20 @@ pub(super) fn openai_answer(body: &[u8], has_output: bool) -> Option<Used> {
 impl OpenAiAnswer {
     pub(super) fn used(&self, has_output: bool) -> Option<Used> {
         let usage = self.usage.as_ref()?;
-        let details = usage.prompt_tokens_details.clone().unwrap_or_default();
-        let read = details.cached_tokens.or(usage.prompt_cache_hit_tokens).unwrap_or(0);
-        let written = details.cache_write_tokens.unwrap_or(0);
-        let prompt = usage.prompt_tokens?;
+        let details = [&usage.prompt_tokens_details, &usage.input_tokens_details];
+        let of = |count: fn(&PromptDetails) -> Option<u64>| {
+            details.iter().filter_map(|details| details.as_ref().and_then(count)).max()
+        };
+        let read = of(|details| details.cached_tokens).or(usage.prompt_cache_hit_tokens);
+        let read = read.unwrap_or(0);
+        let written = of(|details| details.cache_write_tokens.max(details.cache_creation_tokens));
+        let written = written.unwrap_or(0);
+        let prompt = usage.prompt_tokens.max(usage.input_tokens)?;
+        let completion = usage.completion_tokens.max(usage.output_tokens);
         let output = match has_output {
             // Some vendors count thoughts in the sum alone (xAI, Google).
-            true => {
-                usage.completion_tokens?.max(usage.total_tokens.unwrap_or(0).saturating_sub(prompt))
-            }
-            false => usage.completion_tokens.unwrap_or(0),
+            true => completion?.max(usage.total_tokens.unwrap_or(0).saturating_sub(prompt)),
+            false => completion.unwrap_or(0),
         };
         let tokens = TokenUsage {
             input: prompt.checked_sub(read)?.checked_sub(written)?,
@@ -197,6 +206,8 @@ impl OpenAiAnswer {
             fees: self.fees(),
             multiplier: Ratio::ONE,
             model: self.model.clone(),
+            is_tier_told: self.service_tier.is_some(),
+            untold_writes: written,
         })
     }
 
