@@ -63,7 +63,7 @@ impl Promise {
 
     /// A vendor's usage as a charge; without an amount where it has no price.
     fn quote(&self, used: Used) -> Quote {
-        let used = used.as_asked(self.asked.write_1h, self.tier);
+        let used = used.completed(self.asked.write_1h, self.tier);
         let charge = self.price().and_then(|price| used.charge(price).ok());
         let (amount, given) = charge.map_or((None, false), |(amount, given)| (Some(amount), given));
         Quote { usage: used.tokens, tier: used.tier, amount, given, estimated: false }

@@ -37,6 +37,7 @@ mod passing;
 mod store;
 mod streams;
 mod tls;
+mod unheld;
 mod waiting;
 
 use store::{Shared, Store};

@@ -68,7 +68,7 @@ impl Default for Used {
 impl Used {
     /// What the vendor does not say, as it was asked for, where that is dearer: writes to the cache of
     /// an hour, and the priority tier.
-    pub(crate) fn as_asked(mut self, write_1h: bool, tier: ServiceTier) -> Self {
+    pub(crate) fn completed(mut self, write_1h: bool, tier: ServiceTier) -> Self {
         if write_1h {
             let untold = self.untold_writes.min(self.tokens.cache_write_5m);
             self.tokens.cache_write_5m -= untold;

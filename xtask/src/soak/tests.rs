@@ -18,6 +18,13 @@ fn a_leak_lifts_the_floor_whatever_comes_and_goes() {
 }
 
 #[test]
+fn a_last_bucket_of_one_moment_has_no_floor() {
+    let mut points = line(|at| if at % 30.0 == 0.0 { 50.0 } else { 60.0 });
+    points.push((601.0, 90.0));
+    assert_eq!(trend(&points, 30.0).unwrap().per_minute, 0.0);
+}
+
+#[test]
 fn nothing_seen_has_no_trend_and_one_point_is_flat() {
     assert_eq!(trend(&[], 30.0), None);
     assert_eq!(trend(&[(5.0, 7.0)], 30.0).unwrap().per_minute, 0.0);

@@ -13,7 +13,8 @@ pub(super) struct Trend {
 }
 
 /// The straight line (least squares) through the lowest value of each bucket of so many seconds. What is
-/// leaked never goes away, so it lifts the floor; what comes and goes with the calls of a moment does not.
+/// leaked never goes away, so it lifts the floor; what comes and goes with the calls of a moment does not. A last
+/// bucket that is not half full has no floor yet.
 pub(super) fn trend(points: &[(f64, f64)], bucket: f64) -> Option<Trend> {
     let mut floor: Vec<(f64, f64)> = Vec::new();
     let mut until = f64::NEG_INFINITY;
@@ -29,6 +30,10 @@ pub(super) fn trend(points: &[(f64, f64)], bucket: f64) -> Option<Trend> {
                 until = at + bucket;
             }
         }
+    }
+    let is_short = points.last().is_some_and(|(at, _)| until - at > bucket / 2.0);
+    if is_short && floor.len() > 1 {
+        floor.pop();
     }
     let count = floor.len() as f64;
     let (first, last) = (floor.first()?.0, floor.last()?.0);

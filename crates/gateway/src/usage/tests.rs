@@ -21,11 +21,11 @@ fn usage_in_both_words_is_the_larger() {
 }
 
 #[test]
-fn what_the_vendor_does_not_say_is_as_it_was_asked_for() {
+fn what_the_vendor_does_not_say_is_as_it_wcompleted_for() {
     let asked = |api: Api, inside: &str| {
         let body = format!(r#"{{"model": "m", {inside}}}"#);
         let used = from_answer(api, body.as_bytes()).unwrap();
-        let used = used.as_asked(true, ServiceTier::Priority);
+        let used = used.completed(true, ServiceTier::Priority);
         (used.tier, used.tokens.cache_write_5m, used.tokens.cache_write_1h)
     };
     let written = r#""usage": {"prompt_tokens": 9, "completion_tokens": 5,
