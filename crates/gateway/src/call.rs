@@ -21,7 +21,7 @@ use crate::{
     reply::{COST, FREE, Pieces, Reply, Stream},
     settle::Tally,
     standing::put,
-    upstream::{Endpoint, Outgoing, forwarded, name_of, returned},
+    upstream::{Endpoint, Outgoing, forwarded, name_of, returned, unpriced},
     usage::{self, Partial, StreamReader, UsageChunkFilter},
 };
 
@@ -93,6 +93,10 @@ impl Inner {
             let endpoint = self.endpoint(Dialect::Anthropic, &demand.model)?.clone();
             let (head, body) = (call.head.clone(), call.body.clone());
             return Box::pin(self.pass(&endpoint, head, Dialect::Anthropic, body)).await;
+        }
+        if let Some(name) = unpriced(&call.head.headers) {
+            let message = format!("what {name} asks for has no price here; leave it out");
+            return Err(Fault::new(Kind::Unmetered, message).about(name.as_str()));
         }
         if call.api == Api::MessageBatches {
             return Box::pin(self.make_batch(call, gone)).await;

@@ -51,7 +51,8 @@ pub struct Demand {
     pub cache: CacheAsked,
     /// Tools of the vendor that have a fee.
     pub fees: Vec<FeeAsked>,
-    /// How often the vendor may bill the prompt: once, and once more for each use of its tools.
+    /// How often the vendor may bill the prompt: once, and once more for each use of its tools, or as
+    /// often as he lets the model go on.
     pub rounds: u64,
     /// What the vendor multiplies every token's price with.
     pub multiplier: Ratio,

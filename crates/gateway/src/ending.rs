@@ -81,7 +81,9 @@ pub(crate) fn verdict(ending: Ending, used: Option<Used>, seen: &Partial, held: 
         (Ending::Unsent | Ending::Rejected, _) => Verdict::Release,
         (Ending::Lost, _) => Verdict::ChargeHold,
         // How long it has thought nobody has seen.
-        (Ending::Cut, None) if held.thinks && seen.output_bytes == 0 => Verdict::ChargeHold,
+        (Ending::Cut, None) if held.thinks && seen.output_bytes == 0 && !seen.failed => {
+            Verdict::ChargeHold
+        }
         (Ending::Whole | Ending::Cut, Some(used)) => Verdict::Charge(used),
         (Ending::Whole | Ending::Cut, None) => Verdict::Estimate(estimate(seen, held)),
     }

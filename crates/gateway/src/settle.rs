@@ -193,13 +193,23 @@ impl Parts {
 
 impl Inner {
     /// Notes calls that nothing is held for, before they go out.
-    pub(crate) async fn begin(&self, most: Vec<Charge>) -> Result<Begun, Fault> {
-        self.spool.begin(most).await.map_err(|error| {
-            tracing::error!("a call is not let through, for the spool can't note it: {error}");
-            let message = "the budget store is down, and the spool can't keep what a call costs \
-                           until it is back";
-            Fault::new(Kind::StoreDown, message).retry_after(1)
-        })
+    pub(crate) async fn begin(self: &Arc<Self>, most: Vec<Charge>) -> Result<Begun, Fault> {
+        let keys: Vec<_> = most.iter().map(|one| (one.key, one.call.tenant.clone())).collect();
+        let error = match self.spool.begin(most).await {
+            Ok(begun) => return Ok(begun),
+            Err(error) => error,
+        };
+        tracing::error!("a call is not let through, for the spool can't note it: {error}");
+        // The store may have held it all the same, and nobody have heard of it.
+        let gateway = self.clone();
+        self.tasks.spawn(async move {
+            for (key, tenant) in keys {
+                release(&gateway, key, &tenant).await;
+            }
+        });
+        let message = "the budget store is down, and the spool can't keep what a call costs until \
+                       it is back";
+        Err(Fault::new(Kind::StoreDown, message).retry_after(1))
     }
 
     /// Keeps in the spool how calls have ended that were noted there, before the note is let go; tried

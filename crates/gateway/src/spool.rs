@@ -8,6 +8,7 @@
 
 mod begun;
 mod file;
+mod keep;
 mod pass;
 mod record;
 mod tell;
@@ -18,17 +19,18 @@ use std::{
     io::{self, Write},
     mem,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Mutex, PoisonError},
+    time::{Duration, Instant},
 };
 
 use budget::{Escrow, EscrowError, Key, VendorBatches};
 use focus::TenantId;
-use tokio::sync::oneshot;
 
 use crate::names;
 pub(crate) use begun::Begun;
 use begun::is_record;
 use file::{Writer, count, lines, sync_folder};
+use keep::Waiting;
 use pass::{Item, Left, Pass};
 use record::Line;
 pub(crate) use record::{Charge, Untold};
@@ -37,6 +39,12 @@ use tell::{Told, tell_all};
 const FILE: &str = "usage.jsonl";
 const SENDING: &str = "sending.jsonl";
 const REJECTED: &str = "rejected.jsonl";
+/// Room that is kept on the disk, so that a spool which has filled it can still be tidied.
+const RESERVE: &str = "reserve";
+const RESERVE_BYTES: usize = 64 * 1024;
+/// Looking at what was kept since takes one part in so many of the time, but comes at least so often.
+const LOOK_PART: u32 = 20;
+const LOOK_REST_MOST: Duration = Duration::from_secs(60);
 
 /// A folder of what is still to be told.
 pub(crate) struct Spool {
@@ -50,17 +58,10 @@ pub(crate) struct Spool {
     waiting: Mutex<Waiting>,
     /// Calls without a hold that are under way.
     begun: Mutex<HashSet<Key>>,
+    /// Its process has ended.
+    is_left_behind: bool,
+    look_next: Mutex<Instant>,
     delivering: tokio::sync::Mutex<()>,
-}
-
-/// Lines that wait for the disk, and who waits for them.
-#[derive(Default)]
-struct Waiting {
-    text: Vec<u8>,
-    records: usize,
-    told: Vec<oneshot::Sender<Result<(), String>>>,
-    /// Somebody writes, and takes what has come meanwhile next.
-    is_writing: bool,
 }
 
 impl Spool {
@@ -83,7 +84,8 @@ impl Spool {
                 .open(folder.join("lock"))?;
             match lock.try_lock() {
                 Ok(()) => {
-                    let spool = Self::take(root, folder, lock)?;
+                    let spool = Self::take(root, folder, lock, false)?;
+                    spool.reserve();
                     spool.writer.lock().unwrap_or_else(PoisonError::into_inner).tell();
                     return Ok(spool);
                 }
@@ -94,12 +96,32 @@ impl Spool {
         Err(io::Error::other(format!("1024 processes have a spool in {}", root.display())))
     }
 
-    fn take(root: &Path, folder: PathBuf, lock: File) -> io::Result<Self> {
+    fn take(root: &Path, folder: PathBuf, lock: File, is_left_behind: bool) -> io::Result<Self> {
         let records = count(&folder.join(FILE))? + count(&folder.join(SENDING))?;
         let writer = Mutex::new(Writer { file: None, records, left_behind: 0 });
         let (root, delivering) = (root.to_owned(), tokio::sync::Mutex::default());
-        let (waiting, begun) = (Mutex::default(), Mutex::default());
-        Ok(Self { root, folder, _lock: lock, writer, waiting, begun, delivering })
+        Ok(Self {
+            root,
+            folder,
+            _lock: lock,
+            writer,
+            waiting: Mutex::default(),
+            begun: Mutex::default(),
+            is_left_behind,
+            look_next: Mutex::new(Instant::now()),
+            delivering,
+        })
+    }
+
+    /// Takes some room, where there is any.
+    fn reserve(&self) {
+        let path = self.folder.join(RESERVE);
+        let size = fs::metadata(&path).map_or(0, |found| found.len());
+        if size < RESERVE_BYTES as u64
+            && let Err(error) = fs::write(path, vec![0; RESERVE_BYTES])
+        {
+            tracing::warn!("the spool can't keep room for itself: {error}");
+        }
     }
 
     /// How many records wait.
@@ -120,36 +142,13 @@ impl Spool {
             if let Ok(lock) = lock
                 && lock.try_lock().is_ok()
             {
-                match Self::take(&self.root, folder, lock) {
+                match Self::take(&self.root, folder, lock, true) {
                     Ok(orphan) => orphans.push(orphan),
                     Err(error) => tracing::warn!("a folder of the spool can't be read: {error}"),
                 }
             }
         }
         orphans
-    }
-
-    /// Keeps records, all of them or none; on disk when this returns. What comes while others are
-    /// written shares the next sync.
-    pub(crate) async fn keep(self: &Arc<Self>, untold: &[Untold]) -> io::Result<()> {
-        let lines = untold.iter().map(|untold| serde_json::to_vec(&Line::from(untold)));
-        let lines: Vec<Vec<u8>> = lines.collect::<Result<_, _>>()?;
-        let (tell, told) = oneshot::channel();
-        let is_first = {
-            let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-            for line in lines {
-                waiting.records += usize::from(is_record(&line));
-                waiting.text.extend(line);
-                waiting.text.push(b'\n');
-            }
-            waiting.told.push(tell);
-            !mem::replace(&mut waiting.is_writing, true)
-        };
-        if is_first {
-            let turn = Turn { spool: self.clone(), is_over: false };
-            drop(tokio::task::spawn_blocking(move || turn.write()));
-        }
-        told.await.map_err(io::Error::other)?.map_err(io::Error::other)
     }
 
     /// Gives the store what waits, here and where other processes have left it. An error means:
@@ -219,11 +218,11 @@ impl Spool {
                 failure = pass.told(items, told).or(failure);
             }
             // Of a store that is down nothing has changed. What all belongs to tenants in trouble
-            // makes room for what was kept since.
+            // makes room for what was kept since, and for calls whose process is gone.
             let has_news = failure.is_none()
                 || pass.has_news()
-                || self.has_unended(pass.noted())
-                || self.answers_others(escrow, batches, &pass).await;
+                || (self.is_left_behind && pass.has_unended())
+                || self.looks_further(escrow, batches, &pass).await;
             let has_more = has_news && self.put_back(pass.left(), size).map_err(unavailable)?;
             if let Some(error) = failure {
                 return Err(error);
@@ -236,18 +235,26 @@ impl Spool {
     }
 
     /// Whether the store takes anything of what was kept since. That stays where it is, and is told
-    /// once more: keys make repeats harmless.
-    async fn answers_others(
+    /// once more: keys make repeats harmless. It may be much: looking takes a small part of the time.
+    async fn looks_further(
         &self,
         escrow: &dyn Escrow,
         batches: &dyn VendorBatches,
         pass: &Pass,
     ) -> bool {
-        let Ok(lines) = lines(&self.folder.join(FILE)) else { return false };
+        let began = Instant::now();
+        if began < *self.look_next.lock().unwrap_or_else(PoisonError::into_inner) {
+            return false;
+        }
+        let kept = self.folder.join(FILE);
+        let read = tokio::task::spawn_blocking(move || lines(&kept)).await;
+        let Ok(Ok(lines)) = read else { return false };
         let mut others = pass.others(lines);
-        let items = others.next();
+        let Ok(items) = read_on(&mut others).await else { return false };
         let told = tell_all(escrow, batches, &items).await;
         others.told(items, told);
+        let rest = began.elapsed().saturating_mul(LOOK_PART).min(LOOK_REST_MOST);
+        *self.look_next.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now() + rest;
         others.has_answered()
     }
 
@@ -294,9 +301,16 @@ impl Spool {
         if !lines.is_empty() {
             let mut text = lines.join("\n");
             text.push('\n');
-            writer.append(&kept, text.as_bytes())?;
+            if writer.append(&kept, text.as_bytes()).is_err() {
+                // The disk may be full of what is delivered now.
+                let _ = fs::remove_file(self.folder.join(RESERVE));
+                writer.append(&kept, text.as_bytes())?;
+            }
         }
         fs::remove_file(self.folder.join(SENDING))?;
+        if !self.is_left_behind {
+            self.reserve();
+        }
         writer.records = count(&kept)?;
         Ok(writer.records > 0)
     }
@@ -322,45 +336,6 @@ async fn read_on(pass: &mut Pass) -> io::Result<Vec<Item>> {
     let (back, items) = read.await.map_err(io::Error::other)?;
     *pass = back;
     Ok(items)
-}
-
-/// Somebody's turn to write what waits. Where it ends early, nobody waits for it.
-struct Turn {
-    spool: Arc<Spool>,
-    is_over: bool,
-}
-
-impl Turn {
-    /// Writes until nothing waits.
-    fn write(mut self) {
-        while let Some(Waiting { text, records, told, .. }) = self.next() {
-            let written = {
-                let mut writer = self.spool.writer.lock().unwrap_or_else(PoisonError::into_inner);
-                let written = writer.append(&self.spool.folder.join(FILE), &text);
-                writer.records += if written.is_ok() { records } else { 0 };
-                writer.tell();
-                written.map_err(|error| error.to_string())
-            };
-            // Who has gone meanwhile does not hear it.
-            told.into_iter().for_each(|told| drop(told.send(written.clone())));
-        }
-    }
-
-    fn next(&mut self) -> Option<Waiting> {
-        let mut waiting = self.spool.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        self.is_over = waiting.told.is_empty();
-        let next = Waiting { is_writing: !self.is_over, ..Waiting::default() };
-        Some(mem::replace(&mut *waiting, next)).filter(|_| !self.is_over)
-    }
-}
-
-impl Drop for Turn {
-    fn drop(&mut self) {
-        if !self.is_over {
-            let mut waiting = self.spool.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-            *waiting = Waiting::default();
-        }
-    }
 }
 
 fn unavailable(error: io::Error) -> EscrowError {

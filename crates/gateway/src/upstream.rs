@@ -41,7 +41,7 @@ const PAUSE: Duration = Duration::from_millis(250);
 const PAUSE_MOST: Duration = Duration::from_secs(5);
 
 /// Headers that belong to one connection, or to us.
-static NOT_FORWARDED: [HeaderName; 22] = [
+static NOT_FORWARDED: [HeaderName; 20] = [
     header::CONNECTION,
     HeaderName::from_static("keep-alive"),
     header::PROXY_AUTHENTICATE,
@@ -60,15 +60,12 @@ static NOT_FORWARDED: [HeaderName; 22] = [
     HeaderName::from_static("x-api-key"),
     HeaderName::from_static("api-key"),
     header::COOKIE,
-    // Whose account it is, and what it is set to, is not the caller's choice.
-    HeaderName::from_static("openai-organization"),
-    HeaderName::from_static("openai-project"),
     caller::TENANT,
     caller::USER,
     caller::REPORT_TYPE,
 ];
 
-/// Headers of Bedrock begin so: tiers and guards that are billed apart.
+/// Headers of Bedrock begin so: tiers, and guards that are billed apart.
 const BEDROCK: &str = "x-amzn-bedrock-";
 
 /// Headers of an answer that belong to one connection.
@@ -265,11 +262,16 @@ pub(crate) fn name_of(key: Uuid) -> HeaderValue {
 pub(crate) fn forwarded(headers: &HeaderMap) -> HeaderMap {
     let mut kept = HeaderMap::with_capacity(headers.len() + 2);
     for (name, value) in headers {
-        if !NOT_FORWARDED.contains(name) && !name.as_str().starts_with(BEDROCK) {
+        if !NOT_FORWARDED.contains(name) {
             kept.append(name.clone(), value.clone());
         }
     }
     kept
+}
+
+/// A header that asks the vendor for what has no price here.
+pub(crate) fn unpriced(headers: &HeaderMap) -> Option<&HeaderName> {
+    headers.keys().find(|name| name.as_str().starts_with(BEDROCK))
 }
 
 /// What of a vendor's headers the caller gets.

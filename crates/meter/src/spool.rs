@@ -31,7 +31,7 @@ type Told = Box<dyn FnOnce(bool) + Send>;
 enum Job {
     Append(Record, Told),
     Claim(oneshot::Sender<Vec<Claim>>),
-    Finish(Claim, oneshot::Sender<()>),
+    Finish(Claim, oneshot::Sender<Option<Claim>>),
     Reject(String),
 }
 
@@ -82,14 +82,11 @@ impl Spool {
     }
 
     /// Everything in the file is done with, or was left for later. It is given back while the disk is
-    /// busy with what arrives.
+    /// busy with what arrives, or does not let it go.
     pub(crate) async fn finish(&self, claim: Claim) -> Option<Claim> {
         let (answer, done) = oneshot::channel();
         match self.jobs.try_send(Job::Finish(claim, answer)) {
-            Ok(()) => {
-                let _ = done.await;
-                None
-            }
+            Ok(()) => done.await.unwrap_or_default(),
             Err(TrySendError::Full(Job::Finish(claim, _))) => Some(claim),
             // Its thread is gone: it is delivered once more, and charged once.
             Err(_) => None,
@@ -129,8 +126,7 @@ fn run(mut files: Files, work: &Receiver<Job>) {
                 let _ = answer.send(files.claim());
             }
             Job::Finish(claim, answer) => {
-                files.finish(claim);
-                let _ = answer.send(());
+                let _ = answer.send(files.finish(claim));
             }
             Job::Reject(line) => files.reject(&line),
         }

@@ -172,7 +172,8 @@ pub(super) fn reasoning(value: &Node<'_>) -> Result<(), Unmetered> {
 
 /// Whether a prompt is to be read from a cache that the vendor has stored by name (Google).
 fn names_a_cache(key: &str, value: &Node<'_>) -> bool {
-    key == "cached_content" || value.members().iter().any(|(key, value)| names_a_cache(key, value))
+    key == "cached_content" && !value.is_null()
+        || value.members().iter().any(|(key, value)| names_a_cache(key, value))
 }
 
 /// Predicted text that the model does not take is billed as output.
@@ -246,14 +247,19 @@ fn part(part: &Node<'_>, model: &str, prompt: &mut Prompt) -> Result<(), Unmeter
         "file" | "input_file" => prompt.fill_window(),
         _ => {}
     }
-    for (key, value) in part.members().iter().filter(|(key, _)| !known.contains(&key.as_ref())) {
+    let others = part.members().iter();
+    let others = others.filter(|(key, value)| !known.contains(&key.as_ref()) && !value.is_null());
+    for (key, value) in others {
         // Some vendors tell a part's type by its members.
         if ["audio", "video"].iter().any(|word| key.contains(word)) {
             let field = format!("content.{}", key.chars().take(64).collect::<String>());
             return Err(Unmetered::new(field, "sound and film have no price here; send text"));
         }
-        // Nor is what is behind an address bounded by its text.
-        if ["image", "file", "document", "url"].iter().any(|word| key.contains(word)) {
+        // What is behind an address is not bounded by it.
+        let is_away = key.contains("document")
+            && (value.as_str().is_some()
+                || ["url", "id"].iter().any(|key| value.get(key).is_some()));
+        if is_away || ["image", "file"].iter().any(|word| key.contains(word)) {
             prompt.fill_window();
         }
         prompt.member(key, value);

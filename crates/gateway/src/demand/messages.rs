@@ -18,6 +18,11 @@ const AROUND_BLOCK: u64 = 8;
 /// What surrounds the whole prompt.
 const AROUND_PROMPT: u64 = 16;
 
+/// How often the vendor runs the model at most while it uses his tools, before he pauses the turn: also
+/// beyond `max_uses`, for a use too many is answered with an error that the model reads.
+/// <https://platform.claude.com/docs/en/build-with-claude/handling-stop-reasons>, "pause_turn".
+const LOOP_MOST: u64 = 10;
+
 /// Fields that neither stand in the prompt nor change what a token costs.
 const FREE: [&str; 10] = [
     "model",
@@ -249,6 +254,7 @@ fn tools(list: &Node<'_>, prompt: &mut Prompt, demand: &mut Demand) -> Result<()
     if !tools.is_empty() {
         prompt.add(TOOLS_PROMPT);
     }
+    let mut is_looping = false;
     for tool in tools {
         prompt.value(tool);
         prompt.frame(AROUND_MESSAGE);
@@ -266,6 +272,7 @@ fn tools(list: &Node<'_>, prompt: &mut Prompt, demand: &mut Demand) -> Result<()
                 };
                 prompt.add(TOOL_DEFINED);
                 demand.rounds = demand.rounds.saturating_add(uses);
+                is_looping = true;
                 if is(&["web_search_"]) {
                     let fee = Fee::AnthropicWebSearch;
                     demand.fees.push(FeeAsked { fee, uses_most: Some(uses) });
@@ -277,6 +284,9 @@ fn tools(list: &Node<'_>, prompt: &mut Prompt, demand: &mut Demand) -> Result<()
                 return Err(Unmetered::new("tools.type", message));
             }
         }
+    }
+    if is_looping {
+        demand.rounds = demand.rounds.max(LOOP_MOST);
     }
     Ok(())
 }

@@ -115,12 +115,15 @@ fn input(value: &Node<'_>, model: &str, prompt: &mut Prompt) -> Result<(), Unmet
 /// Tools that come in the middle of a conversation: the caller's own alone, for the vendor's are
 /// bounded with `tools`.
 fn own_tools(list: &Node<'_>) -> Result<(), Unmetered> {
-    if list.items().iter().all(|tool| matches!(tool.word("type"), "function" | "custom")) {
-        return Ok(());
-    }
-    let message = "only tools of the types function and custom are metered there; send others in \
-                   the request's own tools";
-    Err(Unmetered::new("input.tools", message))
+    list.items().iter().try_for_each(|tool| match tool.word("type") {
+        "function" | "custom" => Ok(()),
+        "namespace" => tool.get("tools").map_or(Ok(()), own_tools),
+        _ => {
+            let message = "only tools of the types function and custom are metered there; send \
+                           others in the request's own tools";
+            Err(Unmetered::new("input.tools", message))
+        }
+    })
 }
 
 fn members(item: &Node<'_>, model: &str, prompt: &mut Prompt) -> Result<(), Unmetered> {

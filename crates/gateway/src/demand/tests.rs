@@ -151,7 +151,7 @@ fn what_decides_the_cost_is_read() {
     });
     check(Messages, r#""tools": [{"type": "web_search_20250305", "max_uses": 4}]"#, |d| {
         let asked = FeeAsked { fee: Fee::AnthropicWebSearch, uses_most: Some(4) };
-        d.fees == [asked] && d.rounds == 5 && d.prompt == PromptBound::Window
+        d.fees == [asked] && d.rounds == 10 && d.prompt == PromptBound::Window
     });
     check(CHAT, r#""max_tokens": 7, "max_completion_tokens": 9, "n": 3"#, |d| {
         d.output == Some(9) && d.choices == 3

@@ -53,12 +53,6 @@ impl Spool {
         Ok(begun)
     }
 
-    /// Whether a pass has found calls that are not under way.
-    pub(super) fn has_unended(&self, noted: &[Noted]) -> bool {
-        let under_way = self.begun.lock().unwrap_or_else(PoisonError::into_inner);
-        noted.iter().any(|noted| !under_way.contains(&noted.charge.key))
-    }
-
     /// What stays in the spool of calls that were noted: those under way as they are, those of whose
     /// ending nothing is found as charges.
     pub(super) fn unended(

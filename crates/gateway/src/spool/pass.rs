@@ -135,9 +135,10 @@ impl Pass {
         self.has_answered || self.has_changed
     }
 
-    /// Calls that went out without a hold, as far as was read.
-    pub(super) fn noted(&self) -> &[Noted] {
-        &self.noted
+    /// Whether there are calls without a hold whose ending is not among the records.
+    pub(super) fn has_unended(&self) -> bool {
+        let is_ended = |noted: &Noted| self.ended.contains(&noted.charge.key);
+        self.rest.is_empty() && !self.noted.iter().all(is_ended)
     }
 
     /// What is still to be told, what has failed behind it, and what was only noted.

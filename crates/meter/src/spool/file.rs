@@ -251,18 +251,23 @@ impl Files {
         Ok(claims)
     }
 
-    /// What was left of the file is written behind what comes, and the file goes.
-    pub(super) fn finish(&mut self, mut claim: Claim) {
-        let put_back = self.put_back(&mut claim);
-        let Claim { path, reader, .. } = claim;
-        match put_back.and_then(|()| fs::remove_file(&path)) {
-            Ok(()) => {}
-            // It is delivered once more, and charged once.
-            Err(error) => tracing::warn!("failed to finish a file of the spool: {error}"),
+    /// What was left of the file is written behind what comes, and the file goes. It is given back
+    /// where it can't go now; what was left of it is not written again.
+    pub(super) fn finish(&mut self, mut claim: Claim) -> Option<Claim> {
+        let finished = self.put_back(&mut claim).and_then(|()| {
+            claim.left.clear();
+            fs::remove_file(&claim.path)
+        });
+        if let Err(error) = finished
+            && error.kind() != io::ErrorKind::NotFound
+        {
+            tracing::warn!("failed to finish a file of the spool: {error}");
+            return Some(claim);
         }
-        self.claimed.remove(&path);
-        drop(reader);
+        self.claimed.remove(&claim.path);
+        drop(claim);
         self.count(self.size());
+        None
     }
 
     /// It was on disk before, so there is room for it.

@@ -23,7 +23,7 @@ fn read(files: &mut Files) -> Vec<String> {
     let mut all = Vec::new();
     for mut claim in files.claim() {
         all.extend(next(&mut claim, 100));
-        files.finish(claim);
+        assert!(files.finish(claim).is_none());
     }
     all.sort();
     all
@@ -67,7 +67,7 @@ fn what_is_left_comes_again_behind_what_has_come_meanwhile() {
     claim.leave(all[0].place.clone());
     claim.leave(all[2].place.clone());
     claim.done(all[2].place.end);
-    files.finish(claim);
+    assert!(files.finish(claim).is_none());
     assert_eq!(bytes.load(Ordering::Relaxed), 6);
     let mut claims = files.claim();
     assert_eq!(claims.len(), 1, "the file that was finished is gone");
@@ -114,7 +114,7 @@ fn a_bounded_number_of_files_is_open() {
         assert!(claims.len() <= 16);
         for mut claim in claims {
             found += next(&mut claim, 100).len();
-            files.finish(claim);
+            assert!(files.finish(claim).is_none());
         }
     }
     assert_eq!(found, 80);
@@ -173,7 +173,7 @@ fn a_spool_has_a_limit() {
     assert_eq!(bytes.load(Ordering::Relaxed), 10);
     let claims = files.claim();
     assert_eq!(files.append(&lines(&["9"])).unwrap(), 0, "what is being delivered counts");
-    claims.into_iter().for_each(|claim| files.finish(claim));
+    claims.into_iter().for_each(|claim| assert!(files.finish(claim).is_none()));
     assert_eq!(bytes.load(Ordering::Relaxed), 0);
     assert_eq!(files.append(&lines(&["9"])).unwrap(), 1);
 }

@@ -31,6 +31,8 @@ fn what_runs_a_model_as_often_as_it_likes_is_refused() {
         r#""reasoning": {"mode": "standard", "effort": "high"}"#,
         r#""reasoning": {"mode": null}"#,
         r#""input": [{"type": "tool_search_output", "tools": [{"type": "function"}]}]"#,
+        r#""input": [{"type": "tool_search_output", "tools": [
+            {"type": "namespace", "tools": [{"type": "function"}]}]}]"#,
     ] {
         assert!(demand(Api::Responses, inside).is_ok(), "{inside}");
     }
@@ -48,6 +50,16 @@ fn a_document_behind_an_address_fills_the_window() {
     let inside = r#""messages": [{"role": "user", "content": [
         {"type": "document_url", "document_url": "https://example.org/a.pdf"}]}]"#;
     assert_eq!(demand(CHAT, inside).unwrap().prompt, PromptBound::Window);
+    for part in [
+        r#"{"type": "text", "text": "a", "url": null, "file": null, "audio": null}"#,
+        r#"{"type": "web_search_result", "url": "https://example.org", "title": "t"}"#,
+        r#"{"type": "document", "document": {"data": {"text": "t"}}}"#,
+    ] {
+        let inside = format!(r#""messages": [{{"role": "user", "content": [{part}]}}]"#);
+        assert!(tokens(&demand(CHAT, &inside).unwrap()) < 500, "{part}");
+    }
+    let inside = r#""extra_body": {"google": {"cached_content": null}}"#;
+    assert!(demand(CHAT, inside).is_ok());
 }
 
 #[test]
