@@ -28,8 +28,8 @@ use focus::TenantId;
 
 use crate::names;
 pub(crate) use begun::Begun;
-use begun::is_record;
-use file::{Writer, count, lines, sync_folder};
+use begun::{ended, is_record};
+use file::{Writer, count, lines, lines_if_any, sync_folder};
 use keep::Waiting;
 use pass::{Item, Left, Pass};
 use record::Line;
@@ -118,7 +118,7 @@ impl Spool {
         let path = self.folder.join(RESERVE);
         let size = fs::metadata(&path).map_or(0, |found| found.len());
         if size < RESERVE_BYTES as u64
-            && let Err(error) = fs::write(path, vec![0; RESERVE_BYTES])
+            && let Err(error) = fs::write(path, noise())
         {
             tracing::warn!("the spool can't keep room for itself: {error}");
         }
@@ -219,10 +219,12 @@ impl Spool {
             }
             // Of a store that is down nothing has changed. What all belongs to tenants in trouble
             // makes room for what was kept since, and for calls whose process is gone.
-            let has_news = failure.is_none()
-                || pass.has_news()
-                || (self.is_left_behind && pass.has_unended())
-                || self.looks_further(escrow, batches, &pass).await;
+            let has_news = match &failure {
+                None => true,
+                Some(_) if pass.has_news() => true,
+                Some(_) if self.is_left_behind => self.has_more(&pass),
+                Some(_) => self.looks_further(escrow, batches, &pass).await,
+            };
             let has_more = has_news && self.put_back(pass.left(), size).map_err(unavailable)?;
             if let Some(error) = failure {
                 return Err(error);
@@ -234,8 +236,15 @@ impl Spool {
         Ok(delivered)
     }
 
-    /// Whether the store takes anything of what was kept since. That stays where it is, and is told
-    /// once more: keys make repeats harmless. It may be much: looking takes a small part of the time.
+    /// Whether the folder of a process that has ended has more than a pass has tried: once it is
+    /// together, it has not.
+    fn has_more(&self, pass: &Pass) -> bool {
+        !pass.unended().is_empty() || self.folder.join(FILE).exists()
+    }
+
+    /// Whether the store takes anything of what was kept since, or calls have ended that nobody will
+    /// tell of any more. What was kept stays where it is, and is told once more: keys make repeats
+    /// harmless. It may be much: looking takes a small part of the time.
     async fn looks_further(
         &self,
         escrow: &dyn Escrow,
@@ -246,15 +255,32 @@ impl Spool {
         if began < *self.look_next.lock().unwrap_or_else(PoisonError::into_inner) {
             return false;
         }
+        let found = self.look(escrow, batches, pass).await;
+        let rest = began.elapsed().saturating_mul(LOOK_PART).min(LOOK_REST_MOST);
+        *self.look_next.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now() + rest;
+        found
+    }
+
+    async fn look(&self, escrow: &dyn Escrow, batches: &dyn VendorBatches, pass: &Pass) -> bool {
+        // Before the file is read: how a call has ended that is not under way is there by now.
+        let gone = self.not_under_way(pass.unended());
         let kept = self.folder.join(FILE);
-        let read = tokio::task::spawn_blocking(move || lines(&kept)).await;
-        let Ok(Ok(lines)) = read else { return false };
+        let read = tokio::task::spawn_blocking(move || {
+            let lines = lines_if_any(&kept)?;
+            let is_lost = !gone.is_empty() && {
+                let ended = ended(&lines);
+                gone.iter().any(|key| !ended.contains(key))
+            };
+            io::Result::Ok((lines, is_lost))
+        });
+        let Ok(Ok((lines, is_lost))) = read.await else { return false };
+        if is_lost {
+            return true;
+        }
         let mut others = pass.others(lines);
         let Ok(items) = read_on(&mut others).await else { return false };
         let told = tell_all(escrow, batches, &items).await;
         others.told(items, told);
-        let rest = began.elapsed().saturating_mul(LOOK_PART).min(LOOK_REST_MOST);
-        *self.look_next.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now() + rest;
         others.has_answered()
     }
 
@@ -301,10 +327,13 @@ impl Spool {
         if !lines.is_empty() {
             let mut text = lines.join("\n");
             text.push('\n');
-            if writer.append(&kept, text.as_bytes()).is_err() {
+            let written = writer.append(&kept, text.as_bytes());
+            if written.is_err() && text.len() <= RESERVE_BYTES {
                 // The disk may be full of what is delivered now.
                 let _ = fs::remove_file(self.folder.join(RESERVE));
-                writer.append(&kept, text.as_bytes())?;
+                writer.append(&kept, text.as_bytes()).inspect_err(|_| self.reserve())?;
+            } else {
+                written?;
             }
         }
         fs::remove_file(self.folder.join(SENDING))?;
@@ -324,6 +353,12 @@ impl Spool {
         file.write_all(b"\n")?;
         file.sync_data()
     }
+}
+
+/// Bytes that no file system makes smaller.
+fn noise() -> Vec<u8> {
+    let ids = std::iter::repeat_with(|| uuid::Uuid::new_v4().into_bytes());
+    ids.flatten().take(RESERVE_BYTES).collect()
 }
 
 /// What a pass tells next: there may be many lines to look at, which takes its time.

@@ -65,7 +65,7 @@ static NOT_FORWARDED: [HeaderName; 20] = [
     caller::REPORT_TYPE,
 ];
 
-/// Headers of Bedrock begin so: tiers, and guards that are billed apart.
+/// Headers of Bedrock begin so: tiers, and guards that are billed apart. A call with one is refused.
 const BEDROCK: &str = "x-amzn-bedrock-";
 
 /// Headers of an answer that belong to one connection.
@@ -262,7 +262,7 @@ pub(crate) fn name_of(key: Uuid) -> HeaderValue {
 pub(crate) fn forwarded(headers: &HeaderMap) -> HeaderMap {
     let mut kept = HeaderMap::with_capacity(headers.len() + 2);
     for (name, value) in headers {
-        if !NOT_FORWARDED.contains(name) {
+        if !NOT_FORWARDED.contains(name) && !name.as_str().starts_with(BEDROCK) {
             kept.append(name.clone(), value.clone());
         }
     }

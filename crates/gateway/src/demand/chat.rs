@@ -255,16 +255,25 @@ fn part(part: &Node<'_>, model: &str, prompt: &mut Prompt) -> Result<(), Unmeter
             let field = format!("content.{}", key.chars().take(64).collect::<String>());
             return Err(Unmetered::new(field, "sound and film have no price here; send text"));
         }
-        // What is behind an address is not bounded by it.
-        let is_away = key.contains("document")
-            && (value.as_str().is_some()
-                || ["url", "id"].iter().any(|key| value.get(key).is_some()));
-        if is_away || ["image", "file"].iter().any(|word| key.contains(word)) {
+        if is_away(kind, key, value) || ["image", "file"].iter().any(|word| key.contains(word)) {
             prompt.fill_window();
         }
         prompt.member(key, value);
     }
     Ok(())
+}
+
+/// Whether a part's member is the address of a document or a picture, which does not bound it.
+fn is_away(kind: &str, key: &str, value: &Node<'_>) -> bool {
+    let is_address = |key: &str| ["url", "uri", "id"].iter().any(|word| key.contains(word));
+    let is_document = key.contains("document");
+    match value {
+        Node::Text(_) => {
+            let is_of = ["image", "document", "file"].iter().any(|word| kind.contains(word));
+            is_document || is_of && is_address(key)
+        }
+        value => is_document && value.members().iter().any(|(key, _)| is_address(key)),
+    }
 }
 
 /// The URL stands in the part itself or in an object beside its detail.

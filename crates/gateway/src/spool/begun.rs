@@ -15,7 +15,7 @@ use budget::Key;
 
 use super::{
     Charge, FILE, Spool, Untold,
-    file::lines,
+    file::lines_if_any,
     pass::Noted,
     record::{BEGUN, Line},
 };
@@ -65,7 +65,7 @@ impl Spool {
         }
         let under_way = self.begun.lock().unwrap_or_else(PoisonError::into_inner).clone();
         // Read after that: how one has ended that is not under way is there by now.
-        let since = self.ended_since()?;
+        let since = self::ended(&lines_if_any(&self.folder.join(FILE))?);
         let mut left = Vec::new();
         for Noted { text, charge } in noted {
             if ended.contains(&charge.key) || since.contains(&charge.key) {
@@ -85,16 +85,18 @@ impl Spool {
         Ok(left)
     }
 
-    /// The calls whose endings were kept since what is delivered was set apart.
-    fn ended_since(&self) -> io::Result<HashSet<Key>> {
-        let lines = match lines(&self.folder.join(FILE)) {
-            Ok(lines) => lines,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(HashSet::new()),
-            Err(error) => return Err(error),
-        };
-        let parsed = lines.iter().filter_map(|line| serde_json::from_str::<Line>(line).ok());
-        Ok(parsed.flat_map(|line| line.ended()).collect())
+    /// Those of these calls that are not under way.
+    pub(super) fn not_under_way(&self, mut calls: Vec<Key>) -> Vec<Key> {
+        let begun = self.begun.lock().unwrap_or_else(PoisonError::into_inner);
+        calls.retain(|key| !begun.contains(key));
+        calls
     }
+}
+
+/// The calls whose endings are among the lines of a file.
+pub(super) fn ended(lines: &[String]) -> HashSet<Key> {
+    let parsed = lines.iter().filter_map(|line| serde_json::from_str::<Line>(line).ok());
+    parsed.flat_map(|line| line.ended()).collect()
 }
 
 /// Whether a line waits for the store: what is only noted does not.

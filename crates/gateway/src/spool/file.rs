@@ -74,6 +74,14 @@ pub(super) fn lines(path: &Path) -> io::Result<Vec<String>> {
     Ok(lines.into_iter().filter(|line| !line.is_empty()).collect())
 }
 
+/// A file's records; none where there is no file.
+pub(super) fn lines_if_any(path: &Path) -> io::Result<Vec<String>> {
+    match lines(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        read => read,
+    }
+}
+
 /// How many records of a file wait for the store.
 pub(super) fn count(path: &Path) -> io::Result<usize> {
     match File::open(path) {

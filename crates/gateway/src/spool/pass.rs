@@ -135,10 +135,10 @@ impl Pass {
         self.has_answered || self.has_changed
     }
 
-    /// Whether there are calls without a hold whose ending is not among the records.
-    pub(super) fn has_unended(&self) -> bool {
-        let is_ended = |noted: &Noted| self.ended.contains(&noted.charge.key);
-        self.rest.is_empty() && !self.noted.iter().all(is_ended)
+    /// Calls without a hold whose ending is not among the records; none before all were read.
+    pub(super) fn unended(&self) -> Vec<Key> {
+        let keys = self.noted.iter().map(|noted| noted.charge.key);
+        keys.filter(|key| self.rest.is_empty() && !self.ended.contains(key)).collect()
     }
 
     /// What is still to be told, what has failed behind it, and what was only noted.

@@ -91,6 +91,12 @@ impl Claim {
         self.left.push(place);
     }
 
+    /// Goes back to the first line that was left. What is delivered twice is charged once.
+    fn again(&mut self) {
+        let first = self.left.drain(..).map(|place| place.start).min();
+        self.done = first.unwrap_or(self.done);
+    }
+
     /// The lines that were left, as they stand in the file.
     fn left(&mut self) -> io::Result<Vec<u8>> {
         let mut text = Vec::new();
@@ -252,13 +258,15 @@ impl Files {
     }
 
     /// What was left of the file is written behind what comes, and the file goes. It is given back
-    /// where it can't go now; what was left of it is not written again.
+    /// where that can't be done now: what was left is tried again, or only the file is still to go.
     pub(super) fn finish(&mut self, mut claim: Claim) -> Option<Claim> {
-        let finished = self.put_back(&mut claim).and_then(|()| {
-            claim.left.clear();
-            fs::remove_file(&claim.path)
-        });
-        if let Err(error) = finished
+        if let Err(error) = self.put_back(&mut claim) {
+            tracing::warn!("failed to put usage back into the spool: {error}");
+            claim.again();
+            return Some(claim);
+        }
+        claim.left.clear();
+        if let Err(error) = fs::remove_file(&claim.path)
             && error.kind() != io::ErrorKind::NotFound
         {
             tracing::warn!("failed to finish a file of the spool: {error}");

@@ -89,6 +89,27 @@ fn a_claim_that_nobody_has_any_more_is_claimed_again() {
 }
 
 #[test]
+fn what_can_not_be_put_back_is_tried_again_from_where_it_was_left() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("spool");
+    let mut files = open(&path);
+    files.append(&lines(&["a", "b", "c"])).unwrap();
+    let mut claim = files.claim().remove(0);
+    let all = claim.next(100).unwrap();
+    claim.leave(all[1].place.clone());
+    claim.done(all[2].place.end);
+    // Nothing can be written where a folder is.
+    fs::remove_file(&path).unwrap();
+    fs::create_dir(&path).unwrap();
+    let mut claim = files.finish(claim).expect("it is given back");
+    assert_eq!(next(&mut claim, 100), lines(&["b", "c"]));
+    fs::remove_dir(&path).unwrap();
+    claim.done(all[2].place.end);
+    assert!(files.finish(claim).is_none());
+    assert_eq!(read(&mut files), Vec::<String>::new());
+}
+
+#[test]
 fn a_bounded_number_of_files_is_open() {
     let folder = tempfile::tempdir().unwrap();
     let mut files = open(&folder.path().join("spool"));

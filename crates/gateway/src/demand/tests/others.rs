@@ -47,16 +47,24 @@ fn text_as_a_part_by_itself_counts() {
 
 #[test]
 fn a_document_behind_an_address_fills_the_window() {
-    let inside = r#""messages": [{"role": "user", "content": [
-        {"type": "document_url", "document_url": "https://example.org/a.pdf"}]}]"#;
-    assert_eq!(demand(CHAT, inside).unwrap().prompt, PromptBound::Window);
+    let asked = |part: &str| {
+        let inside = format!(r#""messages": [{{"role": "user", "content": [{part}]}}]"#);
+        demand(CHAT, &inside).unwrap()
+    };
+    for part in [
+        r#"{"type": "document_url", "document_url": "https://example.org/a.pdf"}"#,
+        r#"{"type": "document", "url": "https://example.org/a.pdf"}"#,
+        r#"{"type": "image", "url": "https://example.org/a.png"}"#,
+        r#"{"type": "document", "document": {"file_id": "f"}}"#,
+    ] {
+        assert_eq!(asked(part).prompt, PromptBound::Window, "{part}");
+    }
     for part in [
         r#"{"type": "text", "text": "a", "url": null, "file": null, "audio": null}"#,
         r#"{"type": "web_search_result", "url": "https://example.org", "title": "t"}"#,
         r#"{"type": "document", "document": {"data": {"text": "t"}}}"#,
     ] {
-        let inside = format!(r#""messages": [{{"role": "user", "content": [{part}]}}]"#);
-        assert!(tokens(&demand(CHAT, &inside).unwrap()) < 500, "{part}");
+        assert!(tokens(&asked(part)) < 500, "{part}");
     }
     let inside = r#""extra_body": {"google": {"cached_content": null}}"#;
     assert!(demand(CHAT, inside).is_ok());
