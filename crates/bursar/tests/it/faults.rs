@@ -310,6 +310,10 @@ fn an_open_gateway_serves_while_its_store_is_away_and_charges_when_it_is_back() 
 fn a_kill_of_an_open_gateway_whose_store_is_away_loses_no_call() {
     let mut house = House::start("open", 1000);
     house.client().post("/v1/messages", &body(false), 200);
+    // It is charged beside its answer.
+    while calls(house.server.address)[0]["state"] != "settled" {
+        thread::yield_now();
+    }
     house.way.cut();
     let mut client = house.client();
     client.post("/v1/messages", &body(false), 200);
