@@ -23,7 +23,8 @@ pub const ESTIMATED: &str = "bursar_gateway_estimated_total";
 pub const OVERRUNS: &str = "bursar_gateway_overruns_total";
 /// Counter: calls let through while the store was down: alert on any.
 pub const FAIL_OPEN: &str = "bursar_gateway_fail_open_total";
-/// Counter: charges, releases and batches that the store could not take.
+/// Counter: charges, releases and batches that the store could not take, and how calls ended that
+/// were let through.
 pub const SPOOLED: &str = "bursar_gateway_spooled_total";
 /// Gauge: charges, releases and batches in the spool, still on disk, those of ended processes too.
 pub const SPOOL: &str = "bursar_gateway_spool_records";

@@ -151,8 +151,8 @@ async fn a_silent_store_is_heard_again_by_those_whose_keys_are_not_known() {
     tokio::time::timeout(Duration::from_secs(20), heard).await.expect("it is heard again");
 }
 
-#[tokio::test]
-async fn what_one_tenants_trouble_keeps_in_the_spool_keeps_nobody_elses_there() {
+/// A hundred charges of acme's and one of brite's behind them, kept while the store was down.
+async fn spooled_of_two_tenants() -> Bench {
     let bench = Bench::with(vendor, |config| config.fail = Fail::Open).await;
     bench.store.set_down(true);
     for _ in 0..100 {
@@ -162,6 +162,12 @@ async fn what_one_tenants_trouble_keeps_in_the_spool_keeps_nobody_elses_there() 
     pays(&bench, "brite").await;
     bench.spooled(101).await;
     bench.store.set_down(false);
+    bench
+}
+
+#[tokio::test]
+async fn what_one_tenants_trouble_keeps_in_the_spool_keeps_nobody_elses_there() {
+    let bench = spooled_of_two_tenants().await;
     bench.store.set_corrupt(Some("acme"));
     deliver(&bench).await;
     assert_eq!((bench.gateway.spooled(), bench.calls().await.len()), (100, 1));
@@ -172,15 +178,7 @@ async fn what_one_tenants_trouble_keeps_in_the_spool_keeps_nobody_elses_there() 
 
 #[tokio::test]
 async fn a_tenant_whose_row_is_locked_keeps_nobody_elses_records_in_the_spool() {
-    let bench = Bench::with(vendor, |config| config.fail = Fail::Open).await;
-    bench.store.set_down(true);
-    for _ in 0..100 {
-        bench.send("/v1/messages", &message()).await;
-    }
-    bench.spooled(100).await;
-    pays(&bench, "brite").await;
-    bench.spooled(101).await;
-    bench.store.set_down(false);
+    let bench = spooled_of_two_tenants().await;
     bench.store.set_locked(Some("acme"));
     deliver(&bench).await;
     assert_eq!((bench.gateway.spooled(), bench.calls().await.len()), (100, 1));
