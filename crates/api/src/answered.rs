@@ -111,7 +111,7 @@ impl TryFrom<&ReservationView> for Outcome {
     type Error = Unreadable;
 
     fn try_from(view: &ReservationView) -> Result<Self, Unreadable> {
-        let reservation = Reservation::try_from(view)?;
+        let reservation = Reservation::try_from(view)?.into();
         Ok(Self { reservation, replayed: view.replayed, first_use: view.first_use })
     }
 }

@@ -296,7 +296,7 @@ impl From<&Standing> for StandingView {
 
 impl From<&Outcome> for ReservationView {
     fn from(outcome: &Outcome) -> Self {
-        let view = Self::from(&outcome.reservation);
+        let view = Self::from(&*outcome.reservation);
         Self { replayed: outcome.replayed, first_use: outcome.first_use, ..view }
     }
 }

@@ -54,7 +54,7 @@ pub struct Changes {
     /// Accounts, new or changed.
     pub accounts: Vec<Account>,
     /// Reservations, new or changed.
-    pub reservations: Vec<Reservation>,
+    pub reservations: Vec<Arc<Reservation>>,
     /// Events; a store keeps the first of each name.
     pub events: Vec<Event>,
     /// Every book of the batch as it is afterwards.
@@ -77,7 +77,7 @@ pub struct Batch {
     defaults: Defaults,
     now: Timestamp,
     books: HashMap<TenantId, Book>,
-    reservations: HashMap<Key, Reservation>,
+    reservations: HashMap<Key, Arc<Reservation>>,
     changed_reservations: BTreeSet<Key>,
     changed_accounts: BTreeMap<AccountId, TenantId>,
     changed_heads: BTreeSet<TenantId>,
@@ -125,7 +125,8 @@ impl Batch {
 
     /// Brings in a reservation that exists under a command's key, unless it is here already: then
     /// it may have changed since.
-    pub fn add_reservation(&mut self, reservation: Reservation) {
+    pub fn add_reservation(&mut self, reservation: impl Into<Arc<Reservation>>) {
+        let reservation = reservation.into();
         self.reservations.entry(reservation.key).or_insert(reservation);
     }
 
@@ -145,11 +146,12 @@ impl Batch {
         let amount = opening.settled.checked_sub(account.settled).ok_or(EscrowError::Range)?;
         let (mut held, mut unresolved) = (Money::ZERO, Money::ZERO);
         for reservation in opening.open {
-            let reservation = self.reservations.entry(reservation.key).or_insert(reservation);
+            let reservation =
+                self.reservations.entry(reservation.key).or_insert_with(|| reservation.into());
             if reservation.accounts.contains(&id) {
                 continue;
             }
-            reservation.accounts.push(id);
+            Arc::make_mut(reservation).accounts.push(id);
             let add = |sum: Money| sum.checked_add(reservation.hold).ok_or(EscrowError::Range);
             match reservation.state {
                 State::Held => held = add(held)?,
@@ -214,12 +216,13 @@ impl Batch {
         })
     }
 
-    fn existing(&self, key: Key) -> Result<Reservation, EscrowError> {
+    fn existing(&self, key: Key) -> Result<Arc<Reservation>, EscrowError> {
         self.reservations.get(&key).cloned().ok_or(EscrowError::NotFound(key))
     }
 
     fn keep(&mut self, mut reservation: Reservation) -> Outcome {
         reservation.updated_at = self.now;
+        let reservation = Arc::new(reservation);
         self.changed_reservations.insert(reservation.key);
         self.reservations.insert(reservation.key, reservation.clone());
         Outcome { reservation, replayed: false, first_use: false }

@@ -1,5 +1,7 @@
 //! What can be asked of a tenant's book, and what is answered.
 
+use std::sync::Arc;
+
 use focus::{Attribution, Scope};
 use jiff::{SignedDuration, Timestamp};
 use money::{Money, ServiceTier, TokenUsage};
@@ -134,7 +136,7 @@ impl Command {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Outcome {
     /// The reservation as it is now.
-    pub reservation: Reservation,
+    pub reservation: Arc<Reservation>,
     /// The command had been carried out before; nothing changed.
     pub replayed: bool,
     /// The command is the first that has said what the call used.
@@ -143,7 +145,7 @@ pub struct Outcome {
 
 impl Outcome {
     /// What the command led to when it was carried out before.
-    pub(crate) fn replay(reservation: Reservation) -> Self {
+    pub(crate) fn replay(reservation: Arc<Reservation>) -> Self {
         Self { reservation, replayed: true, first_use: false }
     }
 }

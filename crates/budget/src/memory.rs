@@ -106,7 +106,8 @@ impl Tables {
         self.accounts.extend(changes.accounts.into_iter().map(|account| (account.id, account)));
         let place = |entry: Entry| ((entry.tenant.clone(), entry.seq), entry);
         self.entries.extend(changes.entries.into_iter().map(place));
-        let by_key = |reservation: Reservation| (reservation.key, reservation);
+        let by_key =
+            |reservation: Arc<Reservation>| (reservation.key, Arc::unwrap_or_clone(reservation));
         self.reservations.extend(changes.reservations.into_iter().map(by_key));
         for event in changes.events {
             self.tell(Notice::Ai(event));

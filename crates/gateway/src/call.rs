@@ -21,7 +21,7 @@ use crate::{
     reply::{COST, FREE, Pieces, Reply, Stream},
     settle::Tally,
     standing::put,
-    upstream::{Endpoint, Outgoing, forwarded, name_of, returned, unpriced},
+    upstream::{Endpoint, Outgoing, name_of, returned, unpriced},
     usage::{self, Partial, StreamReader, UsageChunkFilter},
 };
 
@@ -65,7 +65,7 @@ impl Inner {
     ) -> Result<Response<Reply>, Fault> {
         let path = below_base(&head, dialect);
         let id = name_of(Uuid::now_v7());
-        let (method, headers) = (head.method, forwarded(&head.headers));
+        let (method, headers) = (head.method.clone(), &head.headers);
         let call = Outgoing { id, method, path, headers, body, once: false };
         let response = endpoint.send(call).await.map_err(|failure| fault(endpoint, &failure))?;
         let (mut head, body) = response.into_parts();
@@ -117,9 +117,8 @@ impl Inner {
         };
         let endpoint = tally.endpoint().clone();
         let refresh = async {
-            if let Some(outcome) = &tally.promise().outcome {
-                let budgets = &*self.rooms.budgets;
-                self.terms.refresh(&outcome.reservation, budgets, self.now()).await;
+            if let Some(held) = &tally.promise().held {
+                self.terms.refresh(held, &*self.rooms.budgets, self.now()).await;
             }
         };
         let (answer, ()) = tokio::join!(endpoint.send_unless(outgoing, gone.wait()), refresh);
@@ -130,9 +129,9 @@ impl Inner {
                     Failure::Unsent(_) | Failure::Refused(_) => Ending::Unsent,
                     Failure::Timeout | Failure::Lost(_) => Ending::Lost,
                 };
-                let outcome = tally.promise().outcome.clone();
+                let held = tally.promise().held.clone();
                 let cost = tally.end(ending, None, Partial::default());
-                return Err(fault(&endpoint, &failure).costing(cost, outcome));
+                return Err(fault(&endpoint, &failure).costing(cost, held));
             }
         };
         let (mut head, body) = response.into_parts();
@@ -166,8 +165,8 @@ impl Inner {
         let headers = &mut head.headers;
         let promise = tally.promise();
         put(headers, HOLD, promise.bound.to_string());
-        if let Some(outcome) = &promise.outcome {
-            self.terms.tell(headers, &outcome.reservation, Money::ZERO);
+        if let Some(held) = &promise.held {
+            self.terms.tell(headers, held, Money::ZERO);
         }
         if wants_trailer {
             headers.insert(header::TRAILER, HeaderValue::from_static("x-bursar-cost-usd"));
@@ -202,7 +201,7 @@ impl Inner {
             }
         };
         let collected = Collected::new(is_whole, pieces);
-        let outcome = tally.promise().outcome.clone();
+        let held = tally.promise().held.clone();
         let (ending, used, seen, body) = match collected {
             _ if !head.status.is_success() => {
                 let body = match collected {
@@ -224,14 +223,13 @@ impl Inner {
         let cost = tally.end(ending, used, seen);
         let Some(body) = body else {
             let message = "the upstream's answer broke off or was too long to be metered";
-            return Err(Fault::new(Kind::UpstreamDown, message).costing(cost, outcome));
+            return Err(Fault::new(Kind::UpstreamDown, message).costing(cost, held));
         };
         if let Some(cost) = cost {
             put(&mut head.headers, COST, cost.to_string());
         }
-        if let Some(outcome) = &outcome {
-            let cost = cost.unwrap_or(Money::ZERO);
-            self.terms.tell(&mut head.headers, &outcome.reservation, cost);
+        if let Some(held) = &held {
+            self.terms.tell(&mut head.headers, held, cost.unwrap_or(Money::ZERO));
         }
         Ok(whole(Response::from_parts(head, body)))
     }
@@ -244,12 +242,12 @@ impl Collected {
 }
 
 /// The request as it is, on its way to the vendor.
-pub(crate) fn outgoing_of(call: &Call) -> Outgoing {
+pub(crate) fn outgoing_of(call: &Call) -> Outgoing<'_> {
     Outgoing {
         id: name_of(call.key),
         method: call.head.method.clone(),
         path: below_base(&call.head, call.api.dialect()),
-        headers: forwarded(&call.head.headers),
+        headers: &call.head.headers,
         body: call.body.clone(),
         // A second batch would be nobody's.
         once: call.api == Api::MessageBatches && call.head.method == Method::POST,
@@ -257,7 +255,7 @@ pub(crate) fn outgoing_of(call: &Call) -> Outgoing {
 }
 
 /// The request as it goes to the vendor.
-fn outgoing(call: &Call, edits: &Edits) -> Result<Outgoing, Fault> {
+fn outgoing<'a>(call: &'a Call, edits: &Edits) -> Result<Outgoing<'a>, Fault> {
     let body = if *edits == Edits::default() {
         call.body.clone()
     } else {
@@ -289,14 +287,13 @@ pub(crate) fn fault(endpoint: &Endpoint, failure: &Failure) -> Fault {
 }
 
 /// The path below the vendor's base URL, with its query.
-fn below_base(head: &Parts, dialect: Dialect) -> String {
+fn below_base(head: &Parts, dialect: Dialect) -> &str {
     let whole = head.uri.path_and_query().map_or("/", |path| path.as_str());
-    let path = match dialect {
+    match dialect {
         Dialect::Anthropic => whole,
         // OpenAI's base URL has the version in it.
         Dialect::OpenAi => whole.strip_prefix("/v1").unwrap_or(whole),
-    };
-    path.to_owned()
+    }
 }
 
 /// What is seen of a whole answer without usage: its bytes.

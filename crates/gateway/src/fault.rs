@@ -6,7 +6,7 @@
 use std::{fmt::Display, sync::Arc};
 
 use api::Percent;
-use budget::{EscrowError, Outcome, Refusal, StoreError};
+use budget::{EscrowError, Refusal, Reservation, StoreError};
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Response, StatusCode, header};
 use http_body_util::Full;
@@ -124,7 +124,7 @@ struct Parts {
     retry_after: Option<i64>,
     refusal: Option<Refusal>,
     /// What the call has cost all the same, and what was held for it.
-    spent: Option<(Money, Option<Arc<Outcome>>)>,
+    spent: Option<(Money, Option<Arc<Reservation>>)>,
     /// It may have been done all the same, and must not be done twice.
     is_unsure: bool,
 }
@@ -155,15 +155,15 @@ impl Fault {
     }
 
     /// With what the call has cost, where that is known.
-    pub(crate) fn costing(mut self, cost: Option<Money>, outcome: Option<Arc<Outcome>>) -> Self {
-        self.0.spent = cost.map(|cost| (cost, outcome));
+    pub(crate) fn costing(mut self, cost: Option<Money>, held: Option<Arc<Reservation>>) -> Self {
+        self.0.spent = cost.map(|cost| (cost, held));
         self
     }
 
     /// What the call has cost, and what was held for it.
-    pub(crate) fn spent(&self) -> Option<(Money, Option<&Outcome>)> {
-        let (cost, outcome) = self.0.spent.as_ref()?;
-        Some((*cost, outcome.as_deref()))
+    pub(crate) fn spent(&self) -> Option<(Money, Option<&Reservation>)> {
+        let (cost, held) = self.0.spent.as_ref()?;
+        Some((*cost, held.as_deref()))
     }
 
     pub(crate) fn kind(&self) -> Kind {

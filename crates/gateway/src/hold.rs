@@ -86,12 +86,12 @@ impl Inner {
             multiplier: bid.demand.multiplier,
             asked: Asked { write_1h: bid.demand.cache.write_1h, thinks: bid.demand.thinks },
             call: bid.attribution,
-            outcome: outcome.map(Arc::new),
+            held: outcome.map(|outcome| outcome.reservation),
             book: book.clone(),
             asked_at: self.now(),
             begun: None,
         };
-        if promise.outcome.is_none() {
+        if promise.held.is_none() {
             promise.begun = Some(self.begin(vec![promise.most()]).await?);
         }
         let place = call.place.take().ok_or_else(|| Fault::new(Kind::Internal, "no place"))?;

@@ -48,7 +48,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// A connection that has not been used for longer is closed: vendors close theirs after a minute
 /// and more.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(50);
-const HEADERS_MOST: usize = 128;
+/// As many as there is room for without asking for memory for each answer (hyper's own default).
+const HEADERS_MOST: usize = 100;
 
 type Socket = MaybeHttpsStream<TokioIo<TcpStream>>;
 type Sent = Result<Response<Incoming>, TrySendError<Request<Full<Bytes>>>>;
@@ -109,23 +110,23 @@ impl Pool {
         Ok(Arc::new(Self { base: base.clone(), host, connector, idle, trunks }))
     }
 
-    /// Sends a request to a path of the vendor. On connections that he has closed meanwhile
-    /// nothing was sent, so that another is taken. `is_sent` tells whether anything may have been.
+    /// Sends a request to a path of the vendor. On connections that he has closed meanwhile nothing
+    /// was sent: it is made anew for another. `is_sent` tells whether anything may have been.
     pub(crate) async fn send(
         self: &Arc<Self>,
         path: &PathAndQuery,
-        request: &Request<Full<Bytes>>,
+        request: impl Fn() -> Request<Full<Bytes>>,
         is_sent: &AtomicBool,
     ) -> Result<Response<Answer>, Failure> {
         is_sent.store(true, Ordering::Relaxed);
         while let Some(stream) = self.trunks.take() {
-            match self.share(stream, path, request).await {
+            match self.share(stream, path, request()).await {
                 Err(Failure::Unsent(_)) => {}
                 result => return result,
             }
         }
         while let Some(line) = self.idle() {
-            match self.ask(line, path, request).await {
+            match self.ask(line, path, request()).await {
                 Err(Failure::Unsent(_)) => {}
                 result => return result,
             }
@@ -135,8 +136,8 @@ impl Pool {
         let made = Box::pin(self.connect()).await?;
         is_sent.store(true, Ordering::Relaxed);
         match made {
-            Made::Own(line) => self.ask(line, path, request).await,
-            Made::Shared(stream) => self.share(stream, path, request).await,
+            Made::Own(line) => self.ask(line, path, request()).await,
+            Made::Shared(stream) => self.share(stream, path, request()).await,
         }
     }
 
@@ -154,9 +155,8 @@ impl Pool {
         self: &Arc<Self>,
         mut line: Line,
         path: &PathAndQuery,
-        request: &Request<Full<Bytes>>,
+        mut request: Request<Full<Bytes>>,
     ) -> Result<Response<Answer>, Failure> {
-        let mut request = request.clone();
         *request.uri_mut() = Uri::from(path.clone());
         request.headers_mut().insert(header::HOST, self.host.clone());
         let mut sent = std::pin::pin!(line.sender.try_send_request(request));
@@ -181,9 +181,8 @@ impl Pool {
         &self,
         stream: Stream,
         path: &PathAndQuery,
-        request: &Request<Full<Bytes>>,
+        mut request: Request<Full<Bytes>>,
     ) -> Result<Response<Answer>, Failure> {
-        let mut request = request.clone();
         let mut parts = self.base.clone().into_parts();
         parts.path_and_query = Some(path.clone());
         let sent = match Uri::from_parts(parts) {

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use budget::{EscrowError, Key, Outcome, Quote, Release};
+use budget::{EscrowError, Key, Quote, Release, Reservation};
 use focus::{Attribution, TenantId};
 use jiff::Timestamp;
 use money::{Money, Price, PriceBook, ServiceTier, TokenUsage};
@@ -30,7 +30,7 @@ pub(crate) struct Promise {
     pub(crate) key: Key,
     pub(crate) call: Attribution,
     /// What is held; none when the call was let through while the store was down.
-    pub(crate) outcome: Option<Arc<Outcome>>,
+    pub(crate) held: Option<Arc<Reservation>>,
     /// The note of a call that nothing is held for.
     pub(crate) begun: Option<Begun>,
     /// The most that it may cost.
@@ -57,7 +57,7 @@ pub(crate) struct Asked {
 impl Promise {
     /// The price of the moment in which the hold was made.
     fn price(&self) -> Option<&Price> {
-        let held = self.outcome.as_ref().map(|outcome| outcome.reservation.created_at);
+        let held = self.held.as_ref().map(|held| held.created_at);
         self.book.price(self.call.model.as_str(), held.unwrap_or(self.asked_at))
     }
 
@@ -89,7 +89,7 @@ impl Promise {
 }
 
 /// A call that will end. Dropped without an ending, by a panic say, its hold is charged.
-pub(crate) struct Tally(Option<Parts>);
+pub(crate) struct Tally(Option<Box<Parts>>);
 
 struct Parts {
     gateway: Arc<Inner>,
@@ -108,7 +108,7 @@ impl Tally {
         promise: Promise,
         place: OwnedSemaphorePermit,
     ) -> Self {
-        Self(Some(Parts { gateway, endpoint, api, promise, place }))
+        Self(Some(Box::new(Parts { gateway, endpoint, api, promise, place })))
     }
 
     pub(crate) fn endpoint(&self) -> &Arc<Endpoint> {
@@ -182,7 +182,9 @@ impl Parts {
                 "a vendor has reported more than was held"
             );
         }
-        let work = gateway.tasks.track_future(record(gateway.clone(), promise, actual, place));
+        // Boxed: it is as large as what it asks of the store, and goes through many hands.
+        let work = Box::pin(record(gateway.clone(), promise, actual, place));
+        let work = gateway.tasks.track_future(work);
         match tokio::runtime::Handle::try_current() {
             Ok(runtime) => drop(runtime.spawn(work)),
             Err(_) => tracing::error!("a call ended after the service; its hold stays"),

@@ -31,12 +31,14 @@ const READ_MOST: Duration = Duration::from_secs(1);
 const TENANTS_MOST: usize = 20_000;
 
 /// What a budget's limit and balance don't tell.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 struct Term {
     budget: BudgetId,
     limit: Money,
     soft: u16,
     resets_at: Timestamp,
+    /// The same as a header says it.
+    reset: HeaderValue,
 }
 
 #[derive(Clone)]
@@ -89,13 +91,16 @@ impl Terms {
         }
         // Without them the answer has two headers less; that is no reason to withhold it.
         let Ok(Ok(lines)) = timeout(READ_MOST, budgets.status(tenant, now)).await else { return };
-        let term = |line: Line| Term {
-            budget: line.budget.id,
-            limit: line.budget.limit,
-            soft: line.budget.thresholds.soft(),
-            resets_at: line.account.end,
+        let term = |line: Line| {
+            Some(Term {
+                budget: line.budget.id,
+                limit: line.budget.limit,
+                soft: line.budget.thresholds.soft(),
+                resets_at: line.account.end,
+                reset: HeaderValue::try_from(line.account.end.to_string()).ok()?,
+            })
         };
-        let terms = lines.into_iter().map(term).collect();
+        let terms = lines.into_iter().filter_map(term).collect();
         self.terms.insert(tenant.clone(), Known { terms, read_at: Instant::now() });
     }
 
@@ -115,7 +120,7 @@ impl Terms {
             })
             .min_by_key(|term| term.resets_at);
         if let Some(term) = term {
-            put(headers, RESET, term.resets_at.to_string());
+            headers.insert(RESET, term.reset.clone());
         }
         let soft = term.map_or(80, |term| term.soft);
         warn(headers, Percent::of(used, standing.limit), soft);
@@ -123,10 +128,10 @@ impl Terms {
 
     /// Tells what a call has cost that was not answered, and how the budget stands.
     pub(crate) fn tell_fault(&self, headers: &mut HeaderMap, fault: &Fault) {
-        if let Some((cost, outcome)) = fault.spent() {
+        if let Some((cost, held)) = fault.spent() {
             put(headers, COST, cost.to_string());
-            if let Some(outcome) = outcome {
-                self.tell(headers, &outcome.reservation, cost);
+            if let Some(held) = held {
+                self.tell(headers, held, cost);
             }
         }
         let Some(refusal) = fault.refusal() else { return };

@@ -96,12 +96,13 @@ pub(crate) struct Endpoint {
 }
 
 /// A call on its way out.
-pub(crate) struct Outgoing {
+pub(crate) struct Outgoing<'a> {
     pub(crate) id: HeaderValue,
     pub(crate) method: Method,
     /// Path below the vendor's base URL, with its query.
-    pub(crate) path: String,
-    pub(crate) headers: HeaderMap,
+    pub(crate) path: &'a str,
+    /// The caller's own; what of them the vendor gets is chosen for each attempt.
+    pub(crate) headers: &'a HeaderMap,
     pub(crate) body: Bytes,
     /// It must not be done twice: again only where the vendor says that he has not done it.
     pub(crate) once: bool,
@@ -140,27 +141,25 @@ impl Endpoint {
 
     /// Sends a call until it is answered, as often as the config allows: again where nothing has
     /// reached the vendor, or it said that it did not do the work.
-    pub(crate) async fn send(&self, call: Outgoing) -> Result<Response<Answer>, Failure> {
+    pub(crate) async fn send(&self, call: Outgoing<'_>) -> Result<Response<Answer>, Failure> {
         self.send_unless(call, std::future::pending()).await
     }
 
     /// The same; not again once nobody waits for it.
     pub(crate) async fn send_unless(
         &self,
-        call: Outgoing,
+        call: Outgoing<'_>,
         gone: impl Future<Output = ()>,
     ) -> Result<Response<Answer>, Failure> {
         let mut gone = std::pin::pin!(gone);
-        let target = self.target(&call.path);
+        let target = self.target(call.path);
         let target = target.map_err(|error| Failure::Unsent(error.to_string()))?;
-        let once = call.once;
-        let request = self.request(call);
         let mut attempt = 1;
         let mut pause = PAUSE;
         loop {
-            let result = self.attempt(&target, &request).await;
+            let result = self.attempt(&target, &call).await;
             let asked = match &result {
-                Ok(response) if is_passing(response, once) => retry_after(response.headers()),
+                Ok(response) if is_passing(response, call.once) => retry_after(response.headers()),
                 Err(Failure::Unsent(_) | Failure::Refused(_)) => Some(Duration::ZERO),
                 _ => return result,
             };
@@ -183,7 +182,7 @@ impl Endpoint {
     async fn attempt(
         &self,
         target: &PathAndQuery,
-        request: &Request<Full<Bytes>>,
+        call: &Outgoing<'_>,
     ) -> Result<Response<Answer>, Failure> {
         if !self.breaker.admits() {
             let message = "it has failed repeatedly and is left alone for a few seconds";
@@ -191,7 +190,7 @@ impl Endpoint {
         }
         let started = Instant::now();
         let is_sent = AtomicBool::new(false);
-        let answer = self.pool.send(target, request, &is_sent);
+        let answer = self.pool.send(target, || self.request(call), &is_sent);
         let result = timeout(self.config.timeout, answer).await.unwrap_or_else(|_| {
             let message = "no connection was made in time";
             match is_sent.load(Ordering::Relaxed) {
@@ -213,14 +212,14 @@ impl Endpoint {
         result
     }
 
-    fn request(&self, call: Outgoing) -> Request<Full<Bytes>> {
-        let mut request = Request::new(Full::new(call.body));
-        *request.method_mut() = call.method;
-        *request.headers_mut() = call.headers;
+    fn request(&self, call: &Outgoing<'_>) -> Request<Full<Bytes>> {
+        let mut request = Request::new(Full::new(call.body.clone()));
+        *request.method_mut() = call.method.clone();
+        *request.headers_mut() = forwarded(call.headers);
         let headers = request.headers_mut();
         // What the ledger calls it, so that the vendor's log and ours can be laid side by side; where
         // the caller has a name for it, that stays.
-        headers.entry(CLIENT_ID).or_insert(call.id);
+        headers.entry(CLIENT_ID).or_insert_with(|| call.id.clone());
         if let Some((name, value)) = &self.authorization {
             headers.insert(name.clone(), value.clone());
         }
@@ -232,13 +231,17 @@ impl Endpoint {
     fn target(&self, path: &str) -> Result<PathAndQuery, http::uri::InvalidUri> {
         let base = &self.config.url;
         let (path, query) = path.split_once('?').map_or((path, None), |(p, q)| (p, Some(q)));
-        let mut target = format!("{}{path}", base.path().trim_end_matches('/'));
         let queries = [base.query(), query];
+        let lengths = queries.iter().flatten().map(|query| 1 + query.len());
+        let length = base.path().len() + path.len() + lengths.sum::<usize>();
+        let mut target = String::with_capacity(length);
+        target.push_str(base.path().trim_end_matches('/'));
+        target.push_str(path);
         for (place, query) in queries.into_iter().flatten().enumerate() {
             target.push(if place == 0 { '?' } else { '&' });
             target.push_str(query);
         }
-        PathAndQuery::from_maybe_shared(target)
+        PathAndQuery::from_maybe_shared(Bytes::from(target))
     }
 }
 
@@ -259,8 +262,9 @@ pub(crate) fn name_of(key: Uuid) -> HeaderValue {
 }
 
 /// What of a caller's headers the vendor gets.
-pub(crate) fn forwarded(headers: &HeaderMap) -> HeaderMap {
-    let mut kept = HeaderMap::with_capacity(headers.len() + 2);
+fn forwarded(headers: &HeaderMap) -> HeaderMap {
+    // With those that are added: the vendor's host and key, and the name of the call.
+    let mut kept = HeaderMap::with_capacity(headers.len() + 3);
     for (name, value) in headers {
         if !NOT_FORWARDED.contains(name) && !name.as_str().starts_with(BEDROCK) {
             kept.append(name.clone(), value.clone());

@@ -129,19 +129,20 @@ impl Money {
 /// Decimal dollars with as few digits as are exact.
 impl fmt::Display for Money {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (sign, whole, fraction) = self.split();
-        let text = if fraction == 0 {
-            format!("{sign}{whole}")
-        } else {
-            let fraction = format!("{fraction:09}");
-            format!("{sign}{whole}.{}", fraction.trim_end_matches('0'))
-        };
         // Through `pad` for width and alignment in tables, but a precision would cut digits off.
         if f.width().is_some() && f.precision().is_none() {
-            f.pad(&text)
-        } else {
-            f.write_str(&text)
+            return f.pad(&self.to_string());
         }
+        let (sign, whole, mut fraction) = self.split();
+        write!(f, "{sign}{whole}")?;
+        if fraction == 0 {
+            return Ok(());
+        }
+        let mut digits = 9;
+        while fraction % 10 == 0 {
+            (fraction, digits) = (fraction / 10, digits - 1);
+        }
+        write!(f, ".{fraction:0digits$}")
     }
 }
 

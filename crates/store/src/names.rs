@@ -1,9 +1,10 @@
 //! What the store counts, and under which names: an interface, told in
 //! `docs/reference/metrics.md`.
 
-use std::time::Instant;
+use std::{sync::LazyLock, time::Instant};
 
 use budget::{Command, CommandResult, EscrowError, StoreError};
+use metrics::{Counter, Gauge, Histogram};
 
 /// Histogram by `command`: seconds from a `reserve`, `settle`, `release`, `resolve` or `expire` to
 /// its answer.
@@ -24,6 +25,8 @@ pub const FAILURES: &str = "bursar_store_failures_total";
 /// (SQLite).
 pub const COVERED: &str = "bursar_store_covered_total";
 
+/// What commands do, as the label says it.
+const VERBS: [&str; 5] = ["reserve", "settle", "release", "resolve", "expire"];
 /// Its reasons: the kinds of [`StoreError`].
 const REASONS: [&str; 4] = ["unavailable", "overloaded", "closed", "corrupt"];
 
@@ -53,16 +56,27 @@ pub fn describe() {
     }
 }
 
+/// What each command is told to. Looked up once, for that takes longer than to tell it: a recorder is
+/// installed before the first command, or never.
+struct Told {
+    commands: [Histogram; 5],
+    commit_commands: Histogram,
+    commit_seconds: Histogram,
+    queue: Gauge,
+    covered: Counter,
+}
+
+static TOLD: LazyLock<Told> = LazyLock::new(|| Told {
+    commands: VERBS.map(|verb| metrics::histogram!(COMMAND_SECONDS, "command" => verb)),
+    commit_commands: metrics::histogram!(COMMIT_COMMANDS),
+    commit_seconds: metrics::histogram!(COMMIT_SECONDS),
+    queue: metrics::gauge!(QUEUE),
+    covered: metrics::counter!(COVERED),
+});
+
 /// Records how long a command took, and why it failed where that is the store's doing.
-pub(crate) fn answered(command: &'static str, since: Instant, result: &CommandResult) {
-    let seconds = since.elapsed().as_secs_f64();
-    // Each by itself: a name that is known at compile time is not put together for each call.
-    match command {
-        "reserve" => metrics::histogram!(COMMAND_SECONDS, "command" => "reserve"),
-        "settle" => metrics::histogram!(COMMAND_SECONDS, "command" => "settle"),
-        command => metrics::histogram!(COMMAND_SECONDS, "command" => command),
-    }
-    .record(seconds);
+pub(crate) fn answered(verb: Verb, since: Instant, result: &CommandResult) {
+    TOLD.commands[verb.0].record(since.elapsed().as_secs_f64());
     if let Err(EscrowError::Store(error)) = result {
         metrics::counter!(FAILURES, "reason" => reason(error)).increment(1);
     }
@@ -70,30 +84,35 @@ pub(crate) fn answered(command: &'static str, since: Instant, result: &CommandRe
 
 /// Records a commit of so many commands that was made.
 pub(crate) fn committed(commands: usize, since: Instant) {
-    metrics::histogram!(COMMIT_COMMANDS).record(count(commands));
-    metrics::histogram!(COMMIT_SECONDS).record(since.elapsed().as_secs_f64());
+    TOLD.commit_commands.record(count(commands));
+    TOLD.commit_seconds.record(since.elapsed().as_secs_f64());
 }
 
 /// Records holds that were answered before they were on the disk.
 pub(crate) fn covered(holds: u64) {
     if holds > 0 {
-        metrics::counter!(COVERED).increment(holds);
+        TOLD.covered.increment(holds);
     }
 }
 
 /// Records how many commands wait while others are carried out.
 pub(crate) fn waiting(commands: usize) {
-    metrics::gauge!(QUEUE).set(count(commands));
+    TOLD.queue.set(count(commands));
 }
 
-/// What a command does, as the label says it.
-pub(crate) fn verb(command: &Command) -> &'static str {
-    match command {
-        Command::Reserve(_) => "reserve",
-        Command::Settle(_) => "settle",
-        Command::Release(_) => "release",
-        Command::Resolve(_) => "resolve",
-        Command::Expire(_) => "expire",
+/// What a command does: its place in [`VERBS`].
+#[derive(Clone, Copy)]
+pub(crate) struct Verb(usize);
+
+impl From<&Command> for Verb {
+    fn from(command: &Command) -> Self {
+        Self(match command {
+            Command::Reserve(_) => 0,
+            Command::Settle(_) => 1,
+            Command::Release(_) => 2,
+            Command::Resolve(_) => 3,
+            Command::Expire(_) => 4,
+        })
     }
 }
 

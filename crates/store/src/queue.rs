@@ -5,7 +5,7 @@ use std::time::Instant;
 use budget::{Command, CommandResult, EscrowError, StoreError};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::names;
+use crate::names::{self, Verb};
 
 /// A command and who waits for its outcome.
 #[derive(Debug)]
@@ -22,7 +22,7 @@ pub(crate) async fn submit(
     command: Command,
     hand_in: impl FnOnce(Job) -> Result<(), StoreError>,
 ) -> CommandResult {
-    let (verb, since) = (names::verb(&command), Instant::now());
+    let (verb, since) = (Verb::from(&command), Instant::now());
     let (reply, outcome) = oneshot::channel();
     let result = match hand_in(Job { command, reply }) {
         Ok(()) => outcome.await.unwrap_or(Err(EscrowError::Store(StoreError::Closed))),

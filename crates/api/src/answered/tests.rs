@@ -36,7 +36,7 @@ fn outcome(amount: Option<Money>) -> Outcome {
         expires_at: at("2026-11-25T10:15:00.000001Z"),
         updated_at: at("2026-11-25T10:00:01Z"),
     };
-    Outcome { reservation, replayed: true, first_use: false }
+    Outcome { reservation: reservation.into(), replayed: true, first_use: false }
 }
 
 #[test]

@@ -78,12 +78,12 @@ impl Batch {
                 return Ok(Outcome::replay(before));
             }
         }
-        let mut after = before.clone();
+        let mut after = Reservation::clone(&before);
         if before.state == State::Released {
             self.count_again(&mut after)?;
         }
         let added = self.attribute(&mut after, request.call.as_ref())?;
-        self.close(before, after, request, added)
+        self.close(&before, after, request, added)
     }
 
     /// A call that was released and has happened after all counts in the running accounts that
@@ -202,12 +202,12 @@ impl Batch {
             expires_at: now,
             updated_at: now,
         };
-        self.close(before.clone(), before, request, Vec::new())
+        self.close(&before.clone(), before, request, Vec::new())
     }
 
     fn close(
         &mut self,
-        before: Reservation,
+        before: &Reservation,
         mut after: Reservation,
         request: &Settle,
         added: Vec<AccountId>,
@@ -225,7 +225,7 @@ impl Batch {
                 EntryKind::Unpriced
             }
         };
-        let mut all = postings(&counted(&before), &after)?;
+        let mut all = postings(&counted(before), &after)?;
         let nothing = Counted { settled: Money::ZERO, held: Money::ZERO, unresolved: Money::ZERO };
         after.accounts = added;
         all.extend(postings(&nothing, &after)?);
@@ -265,7 +265,7 @@ impl Batch {
         match before.state {
             State::Released => Ok(Outcome::replay(before)),
             State::Held | State::Unresolved => {
-                self.change(before, State::Released, None, EntryKind::Release)
+                self.change(&before, State::Released, None, EntryKind::Release)
             }
             state => Err(EscrowError::State { key, state }),
         }
@@ -276,7 +276,7 @@ impl Batch {
         if !before.is_due(self.now) {
             return Ok(Outcome::replay(before));
         }
-        let outcome = self.change(before, State::Unresolved, None, EntryKind::Expire)?;
+        let outcome = self.change(&before, State::Unresolved, None, EntryKind::Expire)?;
         self.tell_all(EventKind::Unresolved { key }, &outcome.reservation)?;
         Ok(outcome)
     }
@@ -291,7 +291,7 @@ impl Batch {
             }
             (State::Unresolved, Resolution::Charge) => {
                 let charged =
-                    self.change(before, State::Charged, Some(hold), EntryKind::Resolve)?;
+                    self.change(&before, State::Charged, Some(hold), EntryKind::Resolve)?;
                 for id in &charged.reservation.accounts {
                     let book = self.book_of(&charged.reservation.call.tenant)?;
                     if let Some(budget) = book.budget(id.budget).cloned() {
@@ -301,7 +301,7 @@ impl Batch {
                 Ok(charged)
             }
             (State::Unresolved, Resolution::Release) => {
-                self.change(before, State::Released, None, EntryKind::Resolve)
+                self.change(&before, State::Released, None, EntryKind::Resolve)
             }
             (state, _) => Err(EscrowError::State { key, state }),
         }
@@ -309,14 +309,14 @@ impl Batch {
 
     fn change(
         &mut self,
-        before: Reservation,
+        before: &Reservation,
         state: State,
         cost: Option<Money>,
         kind: EntryKind,
     ) -> Result<Outcome, EscrowError> {
         let mut after = before.clone();
         (after.state, after.cost) = (state, cost);
-        let all = postings(&counted(&before), &after)?;
+        let all = postings(&counted(before), &after)?;
         self.record(&after.call.tenant, kind, after.key, cost.unwrap_or(after.hold), all)?;
         Ok(self.keep(after))
     }

@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use focus::{Attribution, ModelName, Scope, TenantId, UserId};
 use jiff::SignedDuration;
 use money::{ServiceTier, TokenUsage};
@@ -95,7 +97,7 @@ fn moves() -> impl Strategy<Value = Vec<Move>> {
 /// A store of maps: what was saved, and the batch that is not saved yet.
 struct World {
     book: Book,
-    reservations: HashMap<Key, Reservation>,
+    reservations: HashMap<Key, Arc<Reservation>>,
     entries: Vec<Entry>,
     batch: Batch,
     at: Timestamp,

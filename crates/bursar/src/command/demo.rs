@@ -68,6 +68,7 @@ impl Args {
         let told = clock.clone();
         let options =
             store::Options { clock: Arc::new(move || told.now()), ..context::options(config) };
+        let metrics = serve::metrics();
         let store = context::open(&url, options).await?;
         let lake_url = folder.path().join("lake").display().to_string();
         let lake_options =
@@ -85,8 +86,8 @@ impl Args {
             return Ok(());
         };
         printer.say(&invitation(&address, &url, &lake_url, filled))?;
-        let service = Service::new(store.clone(), serve::server_config(config))
-            .with_metrics(serve::metrics());
+        let service =
+            Service::new(store.clone(), serve::server_config(config)).with_metrics(metrics);
         // What was charged for AI comes into the same table; nobody has to wait for it.
         let collected = Config { cost_sources: vec![ledger_source()], ..config.clone() };
         let _collecting = collect::start(&lake, &store, &Arc::new(collected));

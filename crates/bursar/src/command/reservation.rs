@@ -108,7 +108,7 @@ async fn list(store: &Store, args: ListArgs) -> anyhow::Result<Vec<Reservation>>
 async fn resolve(store: &Store, args: ResolveArgs) -> anyhow::Result<Vec<Reservation>> {
     let ResolveArgs { key, resolution } = args;
     let outcome = store.resolve(Resolve { key, resolution }).await?;
-    Ok(vec![outcome.reservation])
+    Ok(vec![std::sync::Arc::unwrap_or_clone(outcome.reservation)])
 }
 
 fn row(reservation: &Reservation) -> Vec<Cell> {

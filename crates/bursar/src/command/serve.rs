@@ -73,6 +73,8 @@ pub(crate) async fn serve(config: Config, is_gateway: bool) -> anyhow::Result<()
     check_listen(config.listen, config.admin_token.is_some())?;
     let shutdown = shutdown()?;
     let listener = listen(config.listen).await?;
+    // Before the store: it looks up once what it counts with.
+    let metrics = metrics();
     let url = config.database_url();
     let store = context::open(&url, context::options(&config)).await?;
     let address = listener.local_addr()?;
@@ -84,7 +86,7 @@ pub(crate) async fn serve(config: Config, is_gateway: bool) -> anyhow::Result<()
         set_cloud_budgets(&store, &config.cloud_budgets).await?;
     }
     let told = server::Config { has_api: !is_gateway, ..server_config(&config) };
-    let service = Service::new(store.clone(), told).with_metrics(metrics());
+    let service = Service::new(store.clone(), told).with_metrics(metrics);
     let service = door::beside(service, &config, store.clone())?;
     let lake = if is_gateway { None } else { lake(&config).await? };
     let costs = lake.clone().map(|lake| lake as Arc<dyn Costs>);

@@ -134,7 +134,7 @@ impl Inner {
     async fn told(&self, call: &Call, batch: &VendorBatch) -> Result<Option<Box<RawValue>>, Fault> {
         let Ok(endpoint) = self.upstream_of(batch) else { return Ok(None) };
         let path = format!("{}/{}", Api::MessageBatches.path(), batch.id);
-        let sent = endpoint.send(Outgoing { path, once: false, ..outgoing_of(call) }).await;
+        let sent = endpoint.send(Outgoing { path: &path, once: false, ..outgoing_of(call) }).await;
         let response = sent.map_err(|failure| fault(endpoint, &failure))?;
         let status = response.status();
         let untold = |why: &str| {

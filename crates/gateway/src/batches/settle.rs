@@ -285,6 +285,7 @@ impl Inner {
         let path = format!("{}/{}{place}", Api::MessageBatches.path(), batch.id);
         let id = name_of(Uuid::now_v7());
         let (method, body) = (Method::GET, Bytes::new());
+        let (path, headers) = (&*path, &headers);
         let call = Outgoing { id, method, path, headers, body, once: false };
         let sent = endpoint.send(call).await;
         let response = sent.map_err(|failure| Unsettled::Vendor(failure.to_string()))?;

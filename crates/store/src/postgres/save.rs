@@ -79,13 +79,14 @@ pub(super) async fn commit(
 ) -> Result<Vec<Uuid>, Failure> {
     let (heads, tenants): (Vec<&Head>, Vec<&Head>) =
         changes.heads.iter().partition(|head| known.tenants.contains(&head.tenant));
+    let reservations = || changes.reservations.iter().map(Arc::as_ref);
     let (old, new): (Vec<&Reservation>, Vec<&Reservation>) =
-        changes.reservations.iter().partition(|reservation| known.keys.contains(&reservation.key));
+        reservations().partition(|reservation| known.keys.contains(&reservation.key));
     let happened = |reservation: &&Reservation| {
         matches!(reservation.state, State::Settled | State::Charged | State::Unpriced)
     };
     let used: Vec<Key> =
-        changes.reservations.iter().filter(happened).map(|reservation| reservation.key).collect();
+        reservations().filter(happened).map(|reservation| reservation.key).collect();
     let mut behind = Vec::new();
     let mut writes: Vec<Write<'_>> = Vec::with_capacity(12);
     if !tenants.is_empty() {

@@ -213,7 +213,7 @@ impl<S: Seat> Bringer<'_, S> {
         let Some((row, reservation)) = found else { return Ok(()) };
         let tenant = reservation.call.tenant.clone();
         self.places.insert(key, row);
-        self.batch.add_reservation(Arc::unwrap_or_clone(reservation));
+        self.batch.add_reservation(reservation);
         let missing = self.batch.missing(command).map_err(corrupt);
         let brought = missing.and_then(|missing| self.bring_accounts(&tenant, &missing));
         brought.inspect_err(|_| self.failed = Some(tenant))

@@ -1,6 +1,8 @@
 //! A batch's changes: appended, or written over the rows that they change. Many rows of one kind pass
 //! by one statement.
 
+use std::sync::Arc;
+
 use ::budget::{
     Account, Budget, Changes, Enforcement, Entry, Key, Notice, Origin, Quote, Reservation,
     StoreError,
@@ -142,7 +144,7 @@ fn entries(db: &Connection, entries: &[Entry]) -> Result<Vec<i64>, StoreError> {
             &whole(entry.seq)?,
             &entry.at.as_microsecond(),
             &entry.kind.as_str(),
-            &entry.key,
+            &entry.key.as_bytes(),
             &nanos(entry.amount)?,
             &entry.postings_text(),
             &entry.hash.0,
@@ -155,12 +157,12 @@ fn entries(db: &Connection, entries: &[Entry]) -> Result<Vec<i64>, StoreError> {
 /// Where each is, and whether that row is new.
 fn reservations(
     db: &Connection,
-    reservations: &[Reservation],
+    reservations: &[Arc<Reservation>],
     places: &Places,
 ) -> Result<Vec<(i64, bool)>, StoreError> {
     let mut insert = db.prepare_cached(RESERVATION).map_err(unavailable)?;
     let mut update = db.prepare_cached(RESERVATION_AGAIN).map_err(unavailable)?;
-    let mut save = |reservation: &Reservation| match places.get(&reservation.key) {
+    let mut save = |reservation: &Arc<Reservation>| match places.get(&reservation.key) {
         Some(row) => reservation_again(&mut update, reservation, *row).map(|()| (*row, false)),
         None => self::reservation(&mut insert, reservation).map(|row| (row, true)),
     };
@@ -180,7 +182,7 @@ fn reservation(insert: &mut Statement<'_>, reservation: &Reservation) -> Result<
     let (call, standing) = (&reservation.call, &reservation.standing);
     let used = used(reservation)?;
     let parameters: [&dyn ToSql; 24] = [
-        &reservation.key,
+        &reservation.key.as_bytes(),
         &call.tenant.as_str(),
         &call.model.as_str(),
         &call.user.as_ref().map(|user| user.as_str()),

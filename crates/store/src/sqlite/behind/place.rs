@@ -145,18 +145,18 @@ impl Task {
                 values.bind(row)
             }
             Self::Key(key, row) => {
-                values.bind(key)?;
+                values.bind(key.as_bytes())?;
                 values.bind(row)
             }
             Self::Time(Named { created_at, key, row, .. }) => {
                 values.bind(created_at.as_microsecond())?;
-                values.bind(key)?;
+                values.bind(key.as_bytes())?;
                 values.bind(row)
             }
             Self::Tenant(Named { tenant, created_at, key, row }) => {
                 values.bind(tenant.as_str())?;
                 values.bind(created_at.as_microsecond())?;
-                values.bind(key)?;
+                values.bind(key.as_bytes())?;
                 values.bind(row)
             }
             Self::Account(row) | Self::Drop(row) => values.bind(row),

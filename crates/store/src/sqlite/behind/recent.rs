@@ -106,10 +106,10 @@ impl Recent {
     }
 
     /// A reservation is committed in this row.
-    pub(super) fn keep(&self, row: i64, is_new: bool, reservation: Reservation) {
+    pub(super) fn keep(&self, row: i64, is_new: bool, reservation: Arc<Reservation>) {
         let key = reservation.key;
         if reservation.state == State::Held {
-            self.0.open.insert(key, (row, Arc::new(reservation)));
+            self.0.open.insert(key, (row, reservation));
         } else {
             self.0.open.remove(&key);
         }
