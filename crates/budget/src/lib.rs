@@ -48,9 +48,9 @@ pub use event::{Event, EventKind, Notice};
 pub use memory::{Clock, Memory};
 pub use reservation::{Key, Reservation, Standing, State};
 pub use role::{
-    BudgetFilter, Budgets, CloudBudgets, Consumer, Escrow, KeyRecord, Keys, LedgerFilter, Page,
-    Prices, Records, ReservationFilter, Store, StoreError, Tenant, Tenants, Upkeep, UsageGroup,
-    UsageQuery, UsageRow, Verification,
+    Answer, BudgetFilter, Budgets, CloudBudgets, Consumer, Escrow, KeyRecord, Keys, LedgerFilter,
+    Page, Prices, Records, ReservationFilter, Store, StoreError, Tenant, Tenants, Upkeep,
+    UsageGroup, UsageQuery, UsageRow, Verification,
 };
 pub use vendor_batch::{VendorBatch, VendorBatches, VendorHold, VendorOrder};
 pub use verifier::Verifier;

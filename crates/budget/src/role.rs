@@ -1,6 +1,6 @@
 //! The roles that a store plays. Doors hold them as `dyn`; `store` fills them.
 
-use std::sync::Arc;
+use std::{pin::Pin, sync::Arc};
 
 use async_trait::async_trait;
 use focus::{ModelName, ReportType, TenantId, UserId};
@@ -12,9 +12,9 @@ use thiserror::Error;
 use uuid::Uuid;
 
 use crate::{
-    Account, Budget, BudgetId, CloudBudget, CloudEvent, Deliveries, Entry, EscrowError, Key, Line,
-    Notice, Outbox, Outcome, Release, Reservation, Reserve, Resolve, Settle, Standing, State, Tier,
-    VendorBatches,
+    Account, Budget, BudgetId, CloudBudget, CloudEvent, CommandResult, Deliveries, Entry,
+    EscrowError, Key, Line, Notice, Outbox, Outcome, Release, Reservation, Reserve, Resolve,
+    Settle, Standing, State, Tier, VendorBatches,
 };
 
 /// The store could not answer. What a caller may read is in the message; the cause is for the log.
@@ -63,7 +63,13 @@ impl<C> Default for Page<C> {
     }
 }
 
+/// What an [`Escrow`] will have answered.
+pub type Answer<'f> = Pin<Box<dyn Future<Output = CommandResult> + Send + 'f>>;
+
 /// Money is held, charged and freed here.
+///
+/// An escrow that only hands a call on implements the plain function in place of the asynchronous one,
+/// and gives back what it was given: a future around it costs each call another piece of memory.
 #[async_trait]
 pub trait Escrow: Send + Sync {
     /// Whether a reservation would be accepted now. Holds nothing; may be up to a second old.

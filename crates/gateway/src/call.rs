@@ -139,10 +139,10 @@ impl Inner {
         let headers = &mut head.headers;
         headers.insert(OWN_ID, name_of(call.key));
         if let Some(limit) = edits.output_limit {
-            put(headers, CLAMPED, limit.to_string());
+            put(headers, CLAMPED, limit);
         }
         if let Some(model) = &fallback {
-            put(headers, FALLBACK, model.clone());
+            put(headers, FALLBACK, model);
         }
         let is_success = head.status.is_success();
         if is_success && is_stream && is_event_stream(&head.headers) {
@@ -164,7 +164,7 @@ impl Inner {
     ) -> Response<Reply> {
         let headers = &mut head.headers;
         let promise = tally.promise();
-        put(headers, HOLD, promise.bound.to_string());
+        put(headers, HOLD, promise.bound);
         if let Some(held) = &promise.held {
             self.terms.tell(headers, held, Money::ZERO);
         }
@@ -226,7 +226,7 @@ impl Inner {
             return Err(Fault::new(Kind::UpstreamDown, message).costing(cost, held));
         };
         if let Some(cost) = cost {
-            put(&mut head.headers, COST, cost.to_string());
+            put(&mut head.headers, COST, cost);
         }
         if let Some(held) = &held {
             self.terms.tell(&mut head.headers, held, cost.unwrap_or(Money::ZERO));

@@ -10,6 +10,7 @@ use http_body_util::{BodyExt, Full};
 use jiff::Timestamp;
 use money::PriceBook;
 use tokio::{
+    runtime::Handle,
     sync::{OwnedSemaphorePermit, Semaphore},
     time::{timeout, timeout_at},
 };
@@ -20,6 +21,7 @@ use crate::{
     abide::{Abiding, Gone},
     batches::Charging,
     caller::{Known, Payer},
+    clerk::Clerk,
     config::Config,
     dialect::{self, Api, Dialect, Route},
     fault::{Fault, Kind},
@@ -75,6 +77,7 @@ pub(crate) struct Inner {
     pub(crate) terms: Terms,
     pub(crate) spool: Arc<Spool>,
     pub(crate) tasks: TaskTracker,
+    pub(crate) clerk: Clerk,
     calls: Arc<Semaphore>,
     large: Semaphore,
     /// Long prompts that are counted at a time.
@@ -96,8 +99,9 @@ pub(crate) struct Call {
 }
 
 impl Gateway {
-    /// A gateway with its spool open.
+    /// A gateway with its spool open, in the runtime in which it works.
     pub fn new(config: Config, rooms: Rooms) -> io::Result<Self> {
+        let runtime = Handle::try_current().map_err(io::Error::other)?;
         let spool = Arc::new(Spool::open(&config.spool)?);
         let endpoints: io::Result<Vec<_>> =
             config.upstreams.iter().cloned().map(Endpoint::new).collect();
@@ -112,6 +116,7 @@ impl Gateway {
             lines: Lines::default(),
             terms: Terms::default(),
             tasks: TaskTracker::new(),
+            clerk: Clerk::start(&runtime),
             spool,
             rooms,
             config,

@@ -10,6 +10,7 @@ mod batches;
 mod bend;
 mod call;
 mod caller;
+mod clerk;
 mod config;
 pub mod demand;
 mod dialect;

@@ -182,12 +182,9 @@ impl Parts {
                 "a vendor has reported more than was held"
             );
         }
-        // Boxed: it is as large as what it asks of the store, and goes through many hands.
-        let work = Box::pin(record(gateway.clone(), promise, actual, place));
-        let work = gateway.tasks.track_future(work);
-        match tokio::runtime::Handle::try_current() {
-            Ok(runtime) => drop(runtime.spawn(work)),
-            Err(_) => tracing::error!("a call ended after the service; its hold stays"),
+        let work = record(gateway.clone(), promise, actual, place);
+        if !gateway.clerk.give(gateway.tasks.track_future(work)) {
+            tracing::error!("a call ended after the service; its hold stays");
         }
         cost
     }

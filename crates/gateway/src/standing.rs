@@ -1,6 +1,8 @@
 //! How a budget stands, in the headers of an answer.
 
 use std::{
+    fmt::Display,
+    io::Write as _,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -110,7 +112,7 @@ impl Terms {
         let others = standing.counted.saturating_sub_to_zero(reservation.hold);
         let used = others.checked_add(cost).unwrap_or(others);
         let left = standing.limit.saturating_sub_to_zero(used);
-        put(headers, REMAINING, left.to_string());
+        put(headers, REMAINING, left);
         let known = self.terms.get(&reservation.call.tenant);
         let terms = known.iter().flat_map(|known| known.terms.iter());
         let term = terms
@@ -129,7 +131,7 @@ impl Terms {
     /// Tells what a call has cost that was not answered, and how the budget stands.
     pub(crate) fn tell_fault(&self, headers: &mut HeaderMap, fault: &Fault) {
         if let Some((cost, held)) = fault.spent() {
-            put(headers, COST, cost.to_string());
+            put(headers, COST, cost);
             if let Some(held) = held {
                 self.tell(headers, held, cost);
             }
@@ -138,8 +140,8 @@ impl Terms {
         let standing = &refusal.standing;
         headers.insert(COST, FREE);
         let left = standing.limit.saturating_sub_to_zero(standing.settled);
-        put(headers, REMAINING, left.to_string());
-        put(headers, RESET, refusal.resets_at.to_string());
+        put(headers, REMAINING, left);
+        put(headers, RESET, refusal.resets_at);
         warn(headers, Percent::of(standing.counted, standing.limit), 0);
     }
 }
@@ -147,12 +149,22 @@ impl Terms {
 fn warn(headers: &mut HeaderMap, used: Percent, soft: u16) {
     if used.hundredths >= i128::from(soft) * 100 {
         headers.insert(WARNING, HeaderValue::from_static("true"));
-        put(headers, USAGE, used.to_string());
+        put(headers, USAGE, used);
     }
 }
 
-pub(crate) fn put(headers: &mut HeaderMap, name: HeaderName, text: String) {
-    if let Ok(value) = HeaderValue::try_from(text) {
+/// Adds a header in the place of one of its name. What is put on the stack: amounts are short.
+pub(crate) fn put(headers: &mut HeaderMap, name: HeaderName, what: impl Display) {
+    let mut room = [0_u8; 64];
+    let mut rest = &mut room[..];
+    let value = match write!(rest, "{what}") {
+        Ok(()) => {
+            let left = rest.len();
+            HeaderValue::from_bytes(&room[..room.len() - left])
+        }
+        Err(_) => HeaderValue::from_str(&what.to_string()),
+    };
+    if let Ok(value) = value {
         headers.insert(name, value);
     }
 }

@@ -263,8 +263,8 @@ pub(crate) fn name_of(key: Uuid) -> HeaderValue {
 
 /// What of a caller's headers the vendor gets.
 fn forwarded(headers: &HeaderMap) -> HeaderMap {
-    // With those that are added: the vendor's host and key, and the name of the call.
-    let mut kept = HeaderMap::with_capacity(headers.len() + 3);
+    // Of a caller's host, key and length, ours come in the place.
+    let mut kept = HeaderMap::with_capacity(headers.len());
     for (name, value) in headers {
         if !NOT_FORWARDED.contains(name) && !name.as_str().starts_with(BEDROCK) {
             kept.append(name.clone(), value.clone());

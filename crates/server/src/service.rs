@@ -6,7 +6,9 @@ use std::sync::{
 };
 
 use async_trait::async_trait;
-use budget::{Escrow, EscrowError, Outcome, Release, Reserve, Resolve, Settle, Standing, Store};
+use budget::{
+    Answer, Escrow, EscrowError, Outcome, Release, Reserve, Resolve, Settle, Standing, Store,
+};
 use focus::cost::Costs;
 use jiff::Timestamp;
 use money::PriceBook;
@@ -193,8 +195,11 @@ impl Escrow for Counted {
         self.store.check(request).await
     }
 
-    async fn reserve(&self, request: Reserve) -> Result<Outcome, EscrowError> {
-        self.store.reserve(request).await
+    fn reserve<'s: 'f, 'f>(&'s self, request: Reserve) -> Answer<'f>
+    where
+        Self: 'f,
+    {
+        self.store.reserve(request)
     }
 
     async fn settle(&self, request: Settle) -> Result<Outcome, EscrowError> {

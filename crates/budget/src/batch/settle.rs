@@ -114,17 +114,17 @@ impl Batch {
             return Ok(Vec::new());
         };
         let Some(book) = self.book(&reservation.call.tenant) else { return Ok(Vec::new()) };
-        let mut accounts = reservation.accounts.clone();
+        let mut late = Vec::new();
         if let Command::Settle(Settle { call: Some(call), .. }) = command
             && *call != reservation.call
         {
             for budget in named_late(book, reservation, &merged(&reservation.call, call)) {
                 let period = book.period(&budget, reservation.created_at)?;
-                accounts.push(AccountId { budget: budget.id, start: period.start });
+                late.push(AccountId { budget: budget.id, start: period.start });
             }
         }
-        accounts.retain(|id| book.account(*id).is_none());
-        Ok(accounts)
+        let accounts = reservation.accounts.iter().copied().chain(late);
+        Ok(accounts.filter(|id| book.account(*id).is_none()).collect())
     }
 
     /// A track may name the user and report type that the reservation did not: the call then counts

@@ -33,8 +33,8 @@ mod writer;
 use std::{path::Path, sync::Arc, time::Duration};
 
 use ::budget::{
-    Command, Escrow, EscrowError, KeyRecord, Outcome, Release, Reserve, Resolve, Settle, Standing,
-    StoreError,
+    Answer, Command, Escrow, EscrowError, KeyRecord, Outcome, Release, Reserve, Resolve, Settle,
+    Standing, StoreError,
 };
 use async_trait::async_trait;
 use moka::sync::Cache;
@@ -95,12 +95,18 @@ impl Escrow for Sqlite {
         Ok(standing)
     }
 
-    async fn reserve(&self, request: Reserve) -> Result<Outcome, EscrowError> {
-        self.writer.submit(Command::Reserve(request)).await
+    fn reserve<'s: 'f, 'f>(&'s self, request: Reserve) -> Answer<'f>
+    where
+        Self: 'f,
+    {
+        Box::pin(self.writer.submit(Command::Reserve(request)))
     }
 
-    async fn settle(&self, request: Settle) -> Result<Outcome, EscrowError> {
-        self.writer.submit(Command::Settle(request)).await
+    fn settle<'s: 'f, 'f>(&'s self, request: Settle) -> Answer<'f>
+    where
+        Self: 'f,
+    {
+        Box::pin(self.writer.submit(Command::Settle(request)))
     }
 
     async fn release(&self, request: Release) -> Result<Outcome, EscrowError> {

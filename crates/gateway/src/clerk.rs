@@ -1,0 +1,50 @@
+//! Tells the ledger how calls have ended, beside them: one task for all, for a task of each call's own
+//! costs more than what it does.
+
+use std::{panic::AssertUnwindSafe, pin::Pin};
+
+use futures_util::{FutureExt as _, StreamExt as _, stream::FuturesUnordered};
+use tokio::{runtime::Handle, sync::mpsc};
+
+type Work = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// Does what it is given, all at once.
+pub(crate) struct Clerk(mpsc::UnboundedSender<Work>);
+
+impl Clerk {
+    /// One who works until nobody has anything more for him. What he is given is bounded by the calls
+    /// that are admitted.
+    pub(crate) fn start(runtime: &Handle) -> Self {
+        let (give, given) = mpsc::unbounded_channel();
+        runtime.spawn(work(given));
+        Self(give)
+    }
+
+    /// Has this done; false where the runtime has ended.
+    pub(crate) fn give(&self, work: impl Future<Output = ()> + Send + 'static) -> bool {
+        self.0.send(Box::pin(work)).is_ok()
+    }
+}
+
+async fn work(mut given: mpsc::UnboundedReceiver<Work>) {
+    let mut open = FuturesUnordered::new();
+    loop {
+        tokio::select! {
+            work = given.recv() => match work {
+                Some(work) => open.push(AssertUnwindSafe(work).catch_unwind()),
+                None => break,
+            },
+            Some(done) = open.next() => told(&done),
+        }
+    }
+    while let Some(done) = open.next().await {
+        told(&done);
+    }
+}
+
+/// A panic ends the work that has panicked, and no other.
+fn told<E>(done: &Result<(), E>) {
+    if done.is_err() {
+        tracing::error!("a call's ending made the gateway panic; the lines above say where");
+    }
+}
