@@ -59,9 +59,11 @@ impl Inner {
         bid: &mut Bid<'a>,
         models: &[ModelName],
     ) -> Result<Option<(Option<Outcome>, Bend)>, Fault> {
+        let canonical = |name: &str| book.canonical(name).to_owned();
         for model in models {
             // What pictures and thinking cost is the model's own matter.
-            let Ok(demand) = demand::read_for(call.api, &call.body, model.as_str()) else {
+            let Ok(demand) = demand::read_for(call.api, &call.body, model.as_str(), canonical)
+            else {
                 continue;
             };
             // One that has no price or no upstream here is none to fall back to.

@@ -13,7 +13,7 @@ use crate::{
     abide::{Gone, last_words},
     demand::{self, Edits},
     dialect::{Api, Dialect},
-    ending::Ending,
+    ending::{Ending, is_billed_by_azure},
     fault::{Fault, Kind},
     gateway::{Call, Inner, whole},
     hold::Granted,
@@ -89,7 +89,7 @@ impl Inner {
         gone: &mut Gone,
     ) -> Result<Response<Reply>, Fault> {
         if call.api == Api::CountTokens {
-            let demand = demand::read(call.api, &call.body).map_err(unmetered)?;
+            let demand = demand::read(call.api, &call.body, str::to_owned).map_err(unmetered)?;
             let endpoint = self.endpoint(Dialect::Anthropic, &demand.model)?.clone();
             let (head, body) = (call.head.clone(), call.body.clone());
             return Box::pin(self.pass(&endpoint, head, Dialect::Anthropic, body)).await;
@@ -212,7 +212,10 @@ impl Inner {
                         body
                     }
                 };
-                (Ending::Rejected, None, Partial::default(), Some(body))
+                let is_billed =
+                    tally.endpoint().config.is_azure() && is_billed_by_azure(head.status, &body);
+                let ending = if is_billed { Ending::Billed } else { Ending::Rejected };
+                (ending, None, Partial::default(), Some(body))
             }
             Collected::Whole(body) => {
                 let used = usage::from_answer(api, &body);

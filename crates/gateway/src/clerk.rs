@@ -1,5 +1,5 @@
-//! Tells the ledger how calls have ended, beside them: one task for all, for a task of each call's own
-//! costs more than what it does.
+//! Tells the ledger how calls have ended, beside them: one task for all, for a task of each call's
+//! own costs more than what it does.
 
 use std::{panic::AssertUnwindSafe, pin::Pin};
 
@@ -12,8 +12,8 @@ type Work = Pin<Box<dyn Future<Output = ()> + Send>>;
 pub(crate) struct Clerk(mpsc::UnboundedSender<Work>);
 
 impl Clerk {
-    /// One who works until nobody has anything more for him. What he is given is bounded by the calls
-    /// that are admitted.
+    /// One who works until nobody has anything more for him. What he is given is bounded by the
+    /// calls that are admitted.
     pub(crate) fn start(runtime: &Handle) -> Self {
         let (give, given) = mpsc::unbounded_channel();
         runtime.spawn(work(given));

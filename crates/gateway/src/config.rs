@@ -109,6 +109,12 @@ impl Upstream {
         })
     }
 
+    /// Whether it is Azure OpenAI, which bills some of what it refuses.
+    pub(crate) fn is_azure(&self) -> bool {
+        let host = self.url.host().unwrap_or_default().to_ascii_lowercase();
+        self.auth() == Auth::ApiKey || host.ends_with(".azure.com")
+    }
+
     /// Whether it takes a model's calls.
     pub fn takes(&self, dialect: Dialect, model: &str) -> bool {
         self.dialect == dialect && self.models.iter().any(|pattern| matches(pattern, model))

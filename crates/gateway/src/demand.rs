@@ -31,6 +31,8 @@ use crate::dialect::Api;
 pub struct Demand {
     /// The model, as the caller wrote it.
     pub model: String,
+    /// The model by whose rules it is counted: that of its price, where the name is another one's.
+    pub kind: String,
     /// Whether the answer is to be a stream.
     pub is_stream: bool,
     /// Whether the caller asked a chat stream to end with its usage.
@@ -162,21 +164,33 @@ impl Unmetered {
 
 /// Reads a body by the quick bound: text counts by its bytes, images by their size.
 ///
-/// A batch is read by [`read_batch`] and refused here.
-pub fn read(api: Api, body: &[u8]) -> Result<Demand, Unmetered> {
-    read_node(api, &json::parse(body)?, None, Tokenizer::Bytes)
+/// `canonical` knows which model a name means, as the price book does: a deployment's own name says
+/// nothing of how its pictures are counted. A batch is read by [`read_batch`] and refused here.
+pub fn read(
+    api: Api,
+    body: &[u8],
+    canonical: impl FnOnce(&str) -> String,
+) -> Result<Demand, Unmetered> {
+    let node = json::parse(body)?;
+    let model = model_of(&node)?;
+    read_node(api, &node, (model, canonical(model)), Tokenizer::Bytes)
 }
 
 /// Reads a body as [`read`] does, as it is once it goes to another model than it names.
-pub fn read_for(api: Api, body: &[u8], model: &str) -> Result<Demand, Unmetered> {
-    read_node(api, &json::parse(body)?, Some(model), Tokenizer::Bytes)
+pub fn read_for(
+    api: Api,
+    body: &[u8],
+    model: &str,
+    canonical: impl FnOnce(&str) -> String,
+) -> Result<Demand, Unmetered> {
+    read_node(api, &json::parse(body)?, (model, canonical(model)), Tokenizer::Bytes)
 }
 
 /// Lowers a demand's prompt to the tight bound: a tokenizer's count where the model has a public
 /// one, a conservative multiple of another's elsewhere. Never raises it.
 ///
-/// `demand` was read from this same body. The tokenizer is chosen by `demand.model`, so whoever
-/// sends the request to another model sets that first.
+/// `demand` was read from this same body, for the model to which it goes: the tokenizer is that of
+/// `demand.kind`.
 pub fn tighten(api: Api, body: &[u8], demand: &mut Demand) {
     if let Ok(node) = json::parse(body) {
         lower(api, &node, demand);
@@ -184,8 +198,9 @@ pub fn tighten(api: Api, body: &[u8], demand: &mut Demand) {
 }
 
 fn lower(api: Api, node: &Node<'_>, demand: &mut Demand) {
-    let tokenizer = Tokenizer::of(&demand.model);
-    let Ok(tight) = read_node(api, node, Some(&demand.model), tokenizer) else { return };
+    let tokenizer = Tokenizer::of(&demand.kind);
+    let names = (&*demand.model, demand.kind.clone());
+    let Ok(tight) = read_node(api, node, names, tokenizer) else { return };
     demand.output_extra = demand.output_extra.min(tight.output_extra);
     if let (PromptBound::Tokens(quick), PromptBound::Tokens(tight)) = (demand.prompt, tight.prompt)
     {
@@ -207,7 +222,10 @@ pub fn read_batch(body: &[u8], is_tight: bool) -> Result<Vec<(String, Demand)>, 
         let Some(params) = request.get("params") else {
             return Err(Unmetered::new("requests.params", "it must be an object"));
         };
-        let mut demand = read_node(Api::Messages, params, None, Tokenizer::Bytes)?;
+        let model = model_of(params)?;
+        // Whatever it is called, it has no public tokenizer.
+        let names = (model, String::new());
+        let mut demand = read_node(Api::Messages, params, names, Tokenizer::Bytes)?;
         if is_tight {
             lower(Api::Messages, params, &mut demand);
         }
@@ -217,21 +235,26 @@ pub fn read_batch(body: &[u8], is_tight: bool) -> Result<Vec<(String, Demand)>, 
     requests.iter().map(one).collect()
 }
 
-/// `other` is called in place of the model that the body names.
-fn read_node(
-    api: Api,
-    node: &Node<'_>,
-    other: Option<&str>,
-    tokenizer: Tokenizer,
-) -> Result<Demand, Unmetered> {
+/// The model that a body names.
+fn model_of<'n>(node: &'n Node<'_>) -> Result<&'n str, Unmetered> {
     if !matches!(node, Node::Object(_)) {
         return Err(Unmetered::new("body", "it must be a JSON object"));
     }
-    let model = match node.get("model") {
-        Some(Node::Text(model)) if !model.is_empty() => model.as_ref(),
-        _ => return Err(Unmetered::new("model", "it must name a model")),
-    };
-    let mut demand = Demand::plain(other.unwrap_or(model));
+    match node.get("model") {
+        Some(Node::Text(model)) if !model.is_empty() => Ok(model.as_ref()),
+        _ => Err(Unmetered::new("model", "it must name a model")),
+    }
+}
+
+/// A body that names a model, read for the one that is called and the one by whose rules it counts.
+fn read_node(
+    api: Api,
+    node: &Node<'_>,
+    (model, kind): (&str, String),
+    tokenizer: Tokenizer,
+) -> Result<Demand, Unmetered> {
+    model_of(node)?;
+    let mut demand = Demand::plain(model, kind);
     demand.is_stream = node.flag("stream")?;
     let mut prompt = Prompt::new(tokenizer);
     match api {
@@ -251,9 +274,10 @@ fn read_node(
 
 impl Demand {
     /// One choice of one round at the list price, with nothing in its prompt.
-    fn plain(model: &str) -> Demand {
+    fn plain(model: &str, kind: String) -> Demand {
         Demand {
             model: model.to_owned(),
+            kind,
             is_stream: false,
             wants_usage: false,
             prompt: PromptBound::Tokens(0),

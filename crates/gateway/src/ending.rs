@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | never sent (no connection, caller gone before), or refused unbegun | – | release |
 //! | the vendor answered 4xx or 5xx | – | release: vendors don't bill for refusals and failures |
+//! | Azure OpenAI answered 408, or 400 for what its filter found or for too long a prompt | – | charge the hold, estimated |
 //! | sent, and no head of an answer came | – | charge the hold, estimated |
 //! | answered to the end | whole | charge the usage |
 //! | answered to the end | none, or garbage | charge what was seen, estimated |
@@ -17,7 +18,9 @@
 #[cfg(test)]
 mod tests;
 
+use http::StatusCode;
 use money::TokenUsage;
+use serde::Deserialize;
 
 use crate::usage::{Partial, Used};
 
@@ -28,6 +31,8 @@ pub(crate) enum Ending {
     Unsent,
     /// The vendor has answered with an error instead.
     Rejected,
+    /// The same, and it bills what it has done until then.
+    Billed,
     /// It was sent; nothing came back.
     Lost,
     /// The answer came to its end.
@@ -38,14 +43,15 @@ pub(crate) enum Ending {
 
 impl Ending {
     /// All of them.
-    pub(crate) const ALL: [Self; 5] =
-        [Self::Unsent, Self::Rejected, Self::Lost, Self::Whole, Self::Cut];
+    pub(crate) const ALL: [Self; 6] =
+        [Self::Unsent, Self::Rejected, Self::Billed, Self::Lost, Self::Whole, Self::Cut];
 
     /// The ending as labels write it.
     pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::Unsent => "unsent",
             Self::Rejected => "rejected",
+            Self::Billed => "billed",
             Self::Lost => "lost",
             Self::Whole => "whole",
             Self::Cut => "cut",
@@ -79,13 +85,36 @@ pub(crate) struct Held {
 pub(crate) fn verdict(ending: Ending, used: Option<Used>, seen: &Partial, held: Held) -> Verdict {
     match (ending, used) {
         (Ending::Unsent | Ending::Rejected, _) => Verdict::Release,
-        (Ending::Lost, _) => Verdict::ChargeHold,
+        (Ending::Billed | Ending::Lost, _) => Verdict::ChargeHold,
         // How long it has thought nobody has seen.
         (Ending::Cut, None) if held.thinks && seen.output_bytes == 0 && !seen.failed => {
             Verdict::ChargeHold
         }
         (Ending::Whole | Ending::Cut, Some(used)) => Verdict::Charge(used),
         (Ending::Whole | Ending::Cut, None) => Verdict::Estimate(estimate(seen, held)),
+    }
+}
+
+/// Whether Azure OpenAI bills a call that it has answered so: prompt and completion, where it has
+/// begun with it. How much of them it does not say.
+/// <https://learn.microsoft.com/azure/ai-services/openai/how-to/manage-costs>, "HTTP Error response
+/// code and billing status", and
+/// <https://learn.microsoft.com/azure/ai-services/openai/concepts/content-filter>.
+pub(crate) fn is_billed_by_azure(status: StatusCode, body: &[u8]) -> bool {
+    #[derive(Deserialize)]
+    struct Answer {
+        error: Error,
+    }
+    #[derive(Deserialize)]
+    struct Error {
+        code: String,
+    }
+    match status {
+        StatusCode::REQUEST_TIMEOUT => true,
+        StatusCode::BAD_REQUEST => serde_json::from_slice(body).is_ok_and(|Answer { error }| {
+            matches!(&*error.code, "content_filter" | "context_length_exceeded")
+        }),
+        _ => false,
     }
 }
 

@@ -50,7 +50,8 @@ impl Inner {
     /// Holds what a call may cost.
     pub(crate) async fn grant(self: &Arc<Self>, call: &mut Call) -> Result<Granted, Fault> {
         let book = (self.rooms.prices)();
-        let demand = demand::read(call.api, &call.body).map_err(unmetered)?;
+        let canonical = |name: &str| book.canonical(name).to_owned();
+        let demand = demand::read(call.api, &call.body, canonical).map_err(unmetered)?;
         let is_stream = demand.is_stream;
         let wants_usage = demand.wants_usage;
         let mut bid = self.bid(call, &book, demand)?;

@@ -90,7 +90,7 @@ pub(crate) struct Endpoint {
     seconds: Histogram,
     retries: Counter,
     /// By API and ending, in the order of their lists.
-    calls: [[Counter; 5]; 6],
+    calls: [[Counter; 6]; 6],
     pub(crate) estimated: Counter,
     pub(crate) overruns: Counter,
 }

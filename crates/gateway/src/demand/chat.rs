@@ -79,11 +79,12 @@ pub(super) fn read(
     // Vendors that price cache writes apart fill their cache unasked.
     demand.cache.write_5m = true;
     caches(node, demand);
-    demand.thinks = thinks(&demand.model, node.get("reasoning_effort"), node.get("reasoning"));
+    demand.thinks = thinks(&demand.kind, node.get("reasoning_effort"), node.get("reasoning"));
     if let Some(options) = node.get("stream_options") {
         demand.wants_usage = options.flag("include_usage")?;
     }
-    if demand.model.contains("-search-preview") || demand.model.contains("-search-api") {
+    let searches = |name: &str| name.contains("-search-preview") || name.contains("-search-api");
+    if searches(&demand.model) || searches(&demand.kind) {
         let message = "it searches the web as often as it likes; use the Responses API with \
                        web_search and max_tool_calls";
         return Err(Unmetered::new("model", message));
@@ -91,7 +92,7 @@ pub(super) fn read(
     prompt.frame(AROUND_PROMPT);
     for (key, value) in node.members().iter().filter(|(_, value)| !value.is_null()) {
         match key.as_ref() {
-            "messages" => messages(value, &demand.model, prompt)?,
+            "messages" => messages(value, &demand.kind, prompt)?,
             "tools" => tools(value, prompt)?,
             "functions" => {
                 prompt.frame(AROUND_TOOL.saturating_mul(value.items().len() as u64));

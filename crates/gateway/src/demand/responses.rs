@@ -45,15 +45,15 @@ pub(super) fn read(
     // Vendors that price cache writes apart fill their cache unasked.
     demand.cache.write_5m = true;
     caches(node, demand);
-    demand.thinks = thinks(&demand.model, None, node.get("reasoning"));
+    demand.thinks = thinks(&demand.kind, None, node.get("reasoning"));
     let calls = node.count("max_tool_calls")?;
     prompt.frame(AROUND_PROMPT);
     for (key, value) in node.members().iter().filter(|(_, value)| !value.is_null()) {
         match key.as_ref() {
-            "input" => input(value, &demand.model, prompt)?,
+            "input" => input(value, &demand.kind, prompt)?,
             "instructions" => {
                 prompt.frame(AROUND_MESSAGE);
-                input(value, &demand.model, prompt)?;
+                input(value, &demand.kind, prompt)?;
             }
             "tools" => tools(value, calls, prompt, demand)?,
             "reasoning" => reasoning(value)?,

@@ -39,6 +39,11 @@ fn tokens(demand: &Demand) -> u64 {
 
 const CHAT: Api = Api::ChatCompletions;
 
+/// Reads a body whose model has no other name.
+fn read(api: Api, body: &[u8]) -> Result<Demand, Unmetered> {
+    super::read(api, body, str::to_owned)
+}
+
 #[test]
 fn what_has_no_bound_is_refused_by_the_field() {
     fn check(api: Api, body: &str, field: &str) {
@@ -223,7 +228,7 @@ fn a_batch_is_read_request_by_request() {
 }
 
 fn asking(prompt: u64, output: Option<u64>) -> Demand {
-    Demand { prompt: PromptBound::Tokens(prompt), output, ..Demand::plain("m") }
+    Demand { prompt: PromptBound::Tokens(prompt), output, ..Demand::plain("m", "m".to_owned()) }
 }
 
 #[test]

@@ -25,6 +25,7 @@ fn every_ending_has_its_verdict() {
         |input, output| Verdict::Estimate(TokenUsage { input, output, ..TokenUsage::default() });
     check(Ending::Unsent, None, nothing(), &Verdict::Release);
     check(Ending::Rejected, None, nothing(), &Verdict::Release);
+    check(Ending::Billed, None, nothing(), &Verdict::ChargeHold);
     check(Ending::Lost, None, nothing(), &Verdict::ChargeHold);
     for ending in [Ending::Whole, Ending::Cut] {
         check(ending, Some(used()), some(), &Verdict::Charge(used()));
@@ -42,6 +43,24 @@ fn what_is_thought_out_of_sight_is_charged_as_it_is_held_until_something_is_seen
     };
     assert_eq!(cut(0), Verdict::ChargeHold);
     assert_eq!(cut(45), Verdict::Estimate(TokenUsage { output: 12, ..usage }));
+}
+
+#[test]
+fn azure_bills_what_it_has_begun_with() {
+    let error = |code: &str| format!(r#"{{"error": {{"code": "{code}", "message": "…"}}}}"#);
+    for (status, body, is_billed) in [
+        (400, error("content_filter"), true),
+        (400, error("context_length_exceeded"), true),
+        (400, error("invalid_request"), false),
+        (400, "garbage".to_owned(), false),
+        (400, r#"{"error": {"code": null}}"#.to_owned(), false),
+        (408, String::new(), true),
+        (401, error("content_filter"), false),
+        (429, error("429"), false),
+    ] {
+        let status = StatusCode::from_u16(status).unwrap();
+        assert_eq!(is_billed_by_azure(status, body.as_bytes()), is_billed, "{status} {body}");
+    }
 }
 
 #[test]

@@ -52,7 +52,17 @@ fn the_pixels_of_an_image_are_not_text() {
     let demand = read(CHAT, body.as_bytes()).unwrap();
     assert!((765..1_000).contains(&tokens(&demand)), "{demand:?}");
     // The same picture costs more tokens on a smaller model, which may be called in its place.
-    let mut other = read_for(CHAT, body.as_bytes(), "gpt-4o-mini-2024-07-18").unwrap();
+    let small = "gpt-4o-mini-2024-07-18";
+    let mut other = read_for(CHAT, body.as_bytes(), small, str::to_owned).unwrap();
     tighten(CHAT, body.as_bytes(), &mut other);
     assert!(tokens(&other) >= 25_501, "{other:?}");
+    // And on one whose deployment has a name that says nothing, or something else.
+    for name in ["our-chat", "gpt-4o-for-all"] {
+        let body = body.replace("gpt-4o", name);
+        let mut named = super::super::read(CHAT, body.as_bytes(), |_| small.to_owned()).unwrap();
+        assert_eq!((&*named.model, tokens(&named)), (name, tokens(&other)));
+        tighten(CHAT, body.as_bytes(), &mut named);
+        assert_eq!(named.kind, small);
+        assert!(tokens(&named) >= 25_501, "{named:?}");
+    }
 }
