@@ -26,7 +26,7 @@ use tokio::{
     net::{TcpListener, TcpStream},
 };
 
-use crate::{Config, Dialect, Fail, Gateway, Reply, Rooms, Upstream};
+use crate::{Auth, Config, Dialect, Fail, Gateway, Reply, Rooms, Upstream};
 
 mod auth;
 mod batches;

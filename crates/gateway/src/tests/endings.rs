@@ -81,6 +81,26 @@ async fn a_vendors_refusal_frees_the_hold_and_reaches_the_caller() {
 }
 
 #[tokio::test]
+async fn what_azure_has_filtered_out_is_charged_as_it_was_held() {
+    fn vendor(_: usize) -> Act {
+        let error = json!({ "error": { "code": "content_filter", "status": 400 } });
+        Act::Say(vec![answer(400, &error)])
+    }
+    for (auth, state) in [(Auth::ApiKey, State::Settled), (Auth::Bearer, State::Released)] {
+        let told = |config: &mut Config| {
+            config.upstreams.iter_mut().for_each(|upstream| upstream.auth = Some(auth));
+        };
+        let bench = Bench::with(vendor, told).await;
+        let answer = bench.send("/v1/chat/completions", &chat(false)).await;
+        assert_eq!(answer.status.as_u16(), 400);
+        let calls = bench.calls().await;
+        assert_eq!(calls[0].state, state);
+        let cost = if state == State::Settled { calls[0].hold } else { Money::ZERO };
+        assert_eq!(answer.header("x-bursar-cost-usd"), cost.to_string());
+    }
+}
+
+#[tokio::test]
 async fn a_passing_failure_is_tried_again_under_the_same_hold() {
     let overloaded = json!({ "type": "error", "error": { "type": "overloaded_error" } });
     let bench = Bench::start(move |number| {
