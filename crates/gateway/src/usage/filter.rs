@@ -1,6 +1,5 @@
 //! Takes the usage that a caller didn't ask for out of a chat stream.
 
-use memchr::memmem;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
@@ -96,7 +95,7 @@ struct Chunk {
 }
 
 fn is_usage_chunk(event: &[u8]) -> bool {
-    if memmem::find(event, b"\"choices\"").is_none() || !has_usage(event) {
+    if !has_usage(event) {
         return false;
     }
     let event = event.strip_prefix(BOM).unwrap_or(event);

@@ -3,7 +3,9 @@
 //! A vendor sends thousands of events with a few letters each and one or two with figures. The
 //! former are told by how they begin, and only the length of their text is taken.
 
-use memchr::memmem;
+use std::sync::LazyLock;
+
+use memchr::memmem::Finder;
 use money::TokenUsage;
 use serde::Deserialize;
 
@@ -16,6 +18,11 @@ use crate::dialect::Api;
 /// instructions and tools too.
 const EVENT_MOST: usize = 1 << 20;
 const EVENT_MOST_RESPONSES: usize = 16 << 20;
+
+/// What is looked for in every event. Each is made once: that takes as long as to look for it.
+static USAGE: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"usage\""));
+static DELTA: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"delta\":"));
+static ERROR: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"error\""));
 
 /// What is known of a stream before its usage is.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
@@ -111,7 +118,7 @@ impl State {
         }
         let Ok(event) = serde_json::from_slice::<AnthropicEvent>(bytes) else {
             // Figures that can't be read may be the final ones.
-            self.is_garbage |= memmem::find(bytes, b"\"usage\"").is_some();
+            self.is_garbage |= USAGE.find(bytes).is_some();
             return self.count(delta_bytes(bytes));
         };
         match event.kind.as_deref() {
@@ -175,7 +182,7 @@ impl State {
             return;
         }
         self.count(delta_bytes(bytes));
-        let has_error = memmem::find(bytes, b"\"error\"").is_some();
+        let has_error = ERROR.find(bytes).is_some();
         if !has_usage(bytes) && !has_error {
             return;
         }
@@ -219,7 +226,7 @@ struct ResponseEvent {
 
 /// Whether there is a usage that is not null.
 pub(super) fn has_usage(bytes: &[u8]) -> bool {
-    let mut found = memmem::find_iter(bytes, b"\"usage\"");
+    let mut found = USAGE.find_iter(bytes);
     found.any(|at| {
         let rest = bytes[at + 7..].trim_ascii_start();
         let value = rest.strip_prefix(b":").map(<[u8]>::trim_ascii_start);
@@ -230,7 +237,7 @@ pub(super) fn has_usage(bytes: &[u8]) -> bool {
 /// The bytes of text in an event's deltas, without reading it as JSON.
 fn delta_bytes(bytes: &[u8]) -> u64 {
     let mut sum = 0;
-    for at in memmem::find_iter(bytes, b"\"delta\":") {
+    for at in DELTA.find_iter(bytes) {
         let value = bytes[at + 8..].trim_ascii_start();
         sum += match value.first() {
             Some(b'"') => string_length(&value[1..]) as u64,
