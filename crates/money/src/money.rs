@@ -124,17 +124,10 @@ impl Money {
         let unit = NANOS_PER_DOLLAR.unsigned_abs();
         (if self.0 < 0 { "-" } else { "" }, magnitude / unit, magnitude % unit)
     }
-}
 
-/// Decimal dollars with as few digits as are exact.
-impl fmt::Display for Money {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Through `pad` for width and alignment in tables, but a precision would cut digits off.
-        if f.width().is_some() && f.precision().is_none() {
-            return f.pad(&self.to_string());
-        }
+    fn write(self, out: &mut impl fmt::Write) -> fmt::Result {
         let (sign, whole, mut fraction) = self.split();
-        write!(f, "{sign}{whole}")?;
+        write!(out, "{sign}{whole}")?;
         if fraction == 0 {
             return Ok(());
         }
@@ -142,7 +135,21 @@ impl fmt::Display for Money {
         while fraction % 10 == 0 {
             (fraction, digits) = (fraction / 10, digits - 1);
         }
-        write!(f, ".{fraction:0digits$}")
+        write!(out, ".{fraction:0digits$}")
+    }
+}
+
+/// Decimal dollars with as few digits as are exact.
+impl fmt::Display for Money {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Through `pad` for width and alignment in tables, but a precision would cut digits off.
+        if f.width().is_some() && f.precision().is_none() {
+            let mut text = String::new();
+            self.write(&mut text)?;
+            f.pad(&text)
+        } else {
+            self.write(f)
+        }
     }
 }
 

@@ -152,11 +152,15 @@ async fn reaches(count: &watch::Sender<usize>, number: usize) {
     tokio::time::timeout(Duration::from_secs(30), wait).await.expect("it happens").unwrap();
 }
 
-async fn send(pool: &Arc<Pool>, path: &'static str) -> Result<Response<Answer>, Failure> {
+fn request() -> Request<Full<Bytes>> {
     let mut request = Request::new(Full::new(Bytes::from("{}")));
     *request.method_mut() = http::Method::POST;
+    request
+}
+
+async fn send(pool: &Arc<Pool>, path: &'static str) -> Result<Response<Answer>, Failure> {
     let sent = async {
-        pool.send(&PathAndQuery::from_static(path), &request, &AtomicBool::default()).await
+        pool.send(&PathAndQuery::from_static(path), request, &AtomicBool::default()).await
     };
     tokio::time::timeout(Duration::from_secs(30), sent).await.expect("the vendor answers")
 }
@@ -270,9 +274,7 @@ async fn curt(last_words: Option<[u8; 17]>) -> (Arc<Notify>, Arc<Pool>) {
 async fn a_vendor_that_does_not_answer_a_ping_is_gone() {
     let (heard, pool) = curt(None).await;
     let call = tokio::spawn(async move {
-        let mut request = Request::new(Full::new(Bytes::from("{}")));
-        *request.method_mut() = http::Method::POST;
-        pool.send(&PathAndQuery::from_static("/say"), &request, &AtomicBool::default()).await.err()
+        pool.send(&PathAndQuery::from_static("/say"), request, &AtomicBool::default()).await.err()
     });
     heard.notified().await;
     // Nobody waits for the half minute: time passes where there is nothing to do.

@@ -93,14 +93,14 @@ async fn an_outcome_is_the_stores_to_the_last_field() {
         let made = remote.reserve(reserve(number, 10, Some("2.000000001"), given)).await.unwrap();
         assert!(!made.replayed && !made.first_use);
         let kept = budget::Records::reservation(&*store, key(number)).await.unwrap().unwrap();
-        assert_eq!(made.reservation, kept);
+        assert_eq!(*made.reservation, kept);
         assert_eq!(kept.expires_at, hands.now() + SignedDuration::from_secs(3));
         let actual = Quote { amount: Some(usd("3")), ..kept.estimate.unwrap() };
         let settle = Settle { key: key(number), call: None, actual };
         let settled = remote.settle(settle.clone()).await.unwrap();
         assert!(settled.first_use && !settled.replayed);
         let kept = budget::Records::reservation(&*store, key(number)).await.unwrap().unwrap();
-        assert_eq!(settled.reservation, kept);
+        assert_eq!(*settled.reservation, kept);
         assert!(remote.settle(settle).await.unwrap().replayed);
     }
 }
