@@ -212,8 +212,8 @@ impl Inner {
                         body
                     }
                 };
-                let is_billed =
-                    tally.endpoint().config.is_azure() && is_billed_by_azure(head.status, &body);
+                let is_billed = tally.endpoint().config.is_azure()
+                    && is_billed_by_azure(head.status, &body, is_whole);
                 let ending = if is_billed { Ending::Billed } else { Ending::Rejected };
                 (ending, None, Partial::default(), Some(body))
             }

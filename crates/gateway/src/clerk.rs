@@ -4,7 +4,10 @@
 use std::{panic::AssertUnwindSafe, pin::Pin};
 
 use futures_util::{FutureExt as _, StreamExt as _, stream::FuturesUnordered};
-use tokio::{runtime::Handle, sync::mpsc};
+use tokio::{
+    runtime::Handle,
+    sync::mpsc::{self, error::SendError},
+};
 
 type Work = Pin<Box<dyn Future<Output = ()> + Send>>;
 
@@ -22,7 +25,9 @@ impl Clerk {
 
     /// Has this done; false where the runtime has ended.
     pub(crate) fn give(&self, work: impl Future<Output = ()> + Send + 'static) -> bool {
-        self.0.send(Box::pin(work)).is_ok()
+        let Err(SendError(work)) = self.0.send(Box::pin(work)) else { return true };
+        // He is gone, and others are not.
+        Handle::try_current().map(|runtime| runtime.spawn(work)).is_ok()
     }
 }
 
@@ -34,17 +39,9 @@ async fn work(mut given: mpsc::UnboundedReceiver<Work>) {
                 Some(work) => open.push(AssertUnwindSafe(work).catch_unwind()),
                 None => break,
             },
-            Some(done) = open.next() => told(&done),
+            // What has panicked has said so; it ends no other's work.
+            Some(_) = open.next() => {}
         }
     }
-    while let Some(done) = open.next().await {
-        told(&done);
-    }
-}
-
-/// A panic ends the work that has panicked, and no other.
-fn told<E>(done: &Result<(), E>) {
-    if done.is_err() {
-        tracing::error!("a call's ending made the gateway panic; the lines above say where");
-    }
+    while open.next().await.is_some() {}
 }

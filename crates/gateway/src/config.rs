@@ -112,7 +112,8 @@ impl Upstream {
     /// Whether it is Azure OpenAI, which bills some of what it refuses.
     pub(crate) fn is_azure(&self) -> bool {
         let host = self.url.host().unwrap_or_default().to_ascii_lowercase();
-        self.auth() == Auth::ApiKey || host.ends_with(".azure.com")
+        let clouds = [".azure.com", ".azure.us", ".azure.cn", ".azure-api.net"];
+        self.auth() == Auth::ApiKey || clouds.iter().any(|cloud| host.ends_with(cloud))
     }
 
     /// Whether it takes a model's calls.

@@ -31,7 +31,8 @@ use crate::dialect::Api;
 pub struct Demand {
     /// The model, as the caller wrote it.
     pub model: String,
-    /// The model by whose rules it is counted: that of its price, where the name is another one's.
+    /// The model that has its price. Where both are names of OpenAI's models, what is dearer counts:
+    /// a deployment's name says nothing of the model, and an operator may call a price what he likes.
     pub kind: String,
     /// Whether the answer is to be a stream.
     pub is_stream: bool,
@@ -60,6 +61,17 @@ pub struct Demand {
     pub multiplier: Ratio,
     /// Whether the model may think out of sight, and be billed for it.
     pub thinks: bool,
+}
+
+/// The names of a request's model: what the caller wrote, and whose price it has.
+#[derive(Clone, Copy)]
+struct Names<'a>([&'a str; 2]);
+
+impl<'a> Names<'a> {
+    /// Both, without the vendor before a slash (`openai/gpt-4o-mini`).
+    fn each(self) -> [&'a str; 2] {
+        self.0.map(|name| name.rsplit_once('/').map_or(name, |(_, name)| name))
+    }
 }
 
 /// Upper bound of a prompt's tokens.
@@ -189,8 +201,7 @@ pub fn read_for(
 /// Lowers a demand's prompt to the tight bound: a tokenizer's count where the model has a public
 /// one, a conservative multiple of another's elsewhere. Never raises it.
 ///
-/// `demand` was read from this same body, for the model to which it goes: the tokenizer is that of
-/// `demand.kind`.
+/// `demand` was read from this same body, for the model to which it goes.
 pub fn tighten(api: Api, body: &[u8], demand: &mut Demand) {
     if let Ok(node) = json::parse(body) {
         lower(api, &node, demand);
@@ -198,7 +209,7 @@ pub fn tighten(api: Api, body: &[u8], demand: &mut Demand) {
 }
 
 fn lower(api: Api, node: &Node<'_>, demand: &mut Demand) {
-    let tokenizer = Tokenizer::of(&demand.kind);
+    let tokenizer = Tokenizer::of(&demand.model, &demand.kind);
     let names = (&*demand.model, demand.kind.clone());
     let Ok(tight) = read_node(api, node, names, tokenizer) else { return };
     demand.output_extra = demand.output_extra.min(tight.output_extra);
@@ -273,6 +284,10 @@ fn read_node(
 }
 
 impl Demand {
+    fn names(&self) -> Names<'_> {
+        Names([&self.model, &self.kind])
+    }
+
     /// One choice of one round at the list price, with nothing in its prompt.
     fn plain(model: &str, kind: String) -> Demand {
         Demand {

@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | never sent (no connection, caller gone before), or refused unbegun | – | release |
 //! | the vendor answered 4xx or 5xx | – | release: vendors don't bill for refusals and failures |
-//! | Azure OpenAI answered 408, or 400 for what its filter found or for too long a prompt | – | charge the hold, estimated |
+//! | Azure OpenAI answered 408, or 400 for what its filter found | – | charge the hold, estimated |
 //! | sent, and no head of an answer came | – | charge the hold, estimated |
 //! | answered to the end | whole | charge the usage |
 //! | answered to the end | none, or garbage | charge what was seen, estimated |
@@ -96,11 +96,11 @@ pub(crate) fn verdict(ending: Ending, used: Option<Used>, seen: &Partial, held: 
 }
 
 /// Whether Azure OpenAI bills a call that it has answered so: prompt and completion, where it has
-/// begun with it. How much of them it does not say.
+/// begun with it. How much of them it does not say. An answer that broke off may have said so.
 /// <https://learn.microsoft.com/azure/ai-services/openai/how-to/manage-costs>, "HTTP Error response
 /// code and billing status", and
 /// <https://learn.microsoft.com/azure/ai-services/openai/concepts/content-filter>.
-pub(crate) fn is_billed_by_azure(status: StatusCode, body: &[u8]) -> bool {
+pub(crate) fn is_billed_by_azure(status: StatusCode, body: &[u8], is_whole: bool) -> bool {
     #[derive(Deserialize)]
     struct Answer {
         error: Error,
@@ -111,9 +111,9 @@ pub(crate) fn is_billed_by_azure(status: StatusCode, body: &[u8]) -> bool {
     }
     match status {
         StatusCode::REQUEST_TIMEOUT => true,
-        StatusCode::BAD_REQUEST => serde_json::from_slice(body).is_ok_and(|Answer { error }| {
-            matches!(&*error.code, "content_filter" | "context_length_exceeded")
-        }),
+        StatusCode::BAD_REQUEST if !is_whole => true,
+        StatusCode::BAD_REQUEST => serde_json::from_slice(body)
+            .is_ok_and(|Answer { error }| error.code == "content_filter"),
         _ => false,
     }
 }

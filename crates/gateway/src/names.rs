@@ -2,7 +2,7 @@
 //! `docs/reference/metrics.md`.
 
 /// Counter by `api`, `upstream` and `ending`: calls by how they ended: `whole`, `cut`, `lost`,
-/// `rejected` or `unsent`.
+/// `rejected`, `billed` (an error that costs all the same) or `unsent`.
 pub const CALLS: &str = "bursar_gateway_calls_total";
 /// Counter by `reason`: calls that no vendor has seen, by the error's code.
 pub const REFUSED: &str = "bursar_gateway_refused_total";

@@ -4,7 +4,7 @@ use super::image::{self, Detail};
 use super::json::Node;
 use super::messages::caches;
 use super::prompt::Prompt;
-use super::{Demand, TierAsked, Unmetered};
+use super::{Demand, Names, TierAsked, Unmetered};
 
 /// What surrounds a message, a part of one, a tool and the prompt. The figures that OpenAI
 /// publishes are 3 for a message, 1 for its name, 3 for the reply's beginning, and up to 22 for a
@@ -79,12 +79,12 @@ pub(super) fn read(
     // Vendors that price cache writes apart fill their cache unasked.
     demand.cache.write_5m = true;
     caches(node, demand);
-    demand.thinks = thinks(&demand.kind, node.get("reasoning_effort"), node.get("reasoning"));
+    demand.thinks = thinks(demand.names(), node.get("reasoning_effort"), node.get("reasoning"));
     if let Some(options) = node.get("stream_options") {
         demand.wants_usage = options.flag("include_usage")?;
     }
     let searches = |name: &str| name.contains("-search-preview") || name.contains("-search-api");
-    if searches(&demand.model) || searches(&demand.kind) {
+    if demand.names().each().into_iter().any(searches) {
         let message = "it searches the web as often as it likes; use the Responses API with \
                        web_search and max_tool_calls";
         return Err(Unmetered::new("model", message));
@@ -92,7 +92,7 @@ pub(super) fn read(
     prompt.frame(AROUND_PROMPT);
     for (key, value) in node.members().iter().filter(|(_, value)| !value.is_null()) {
         match key.as_ref() {
-            "messages" => messages(value, &demand.kind, prompt)?,
+            "messages" => messages(value, demand.names(), prompt)?,
             "tools" => tools(value, prompt)?,
             "functions" => {
                 prompt.frame(AROUND_TOOL.saturating_mul(value.items().len() as u64));
@@ -146,15 +146,18 @@ pub(super) fn tier(node: &Node<'_>) -> Result<TierAsked, Unmetered> {
 }
 
 /// Whether a model thinks out of sight, as far as the request and the names of OpenAI's models tell.
-pub(super) fn thinks(model: &str, effort: Option<&Node<'_>>, reasoning: Option<&Node<'_>>) -> bool {
+pub(super) fn thinks(
+    names: Names<'_>,
+    effort: Option<&Node<'_>>,
+    reasoning: Option<&Node<'_>>,
+) -> bool {
     let effort = effort.or_else(|| reasoning.and_then(|asked| asked.get("effort")));
     match effort.and_then(Node::as_str) {
         Some(effort) => effort != "none",
-        None => {
-            let is_chat = model.contains("-chat");
+        None => names.each().into_iter().any(|model| {
             ["o1", "o3", "o4", "gpt-5", "gpt-6"].iter().any(|name| model.starts_with(name))
-                && !is_chat
-        }
+                && !model.contains("-chat")
+        }),
     }
 }
 
@@ -185,7 +188,7 @@ fn prediction(value: &Node<'_>, prompt: &mut Prompt, demand: &mut Demand) {
     prompt.value(value);
 }
 
-fn messages(list: &Node<'_>, model: &str, prompt: &mut Prompt) -> Result<(), Unmetered> {
+fn messages(list: &Node<'_>, names: Names<'_>, prompt: &mut Prompt) -> Result<(), Unmetered> {
     let Node::List(messages) = list else {
         return Err(Unmetered::new("messages", "it must be a list"));
     };
@@ -194,7 +197,7 @@ fn messages(list: &Node<'_>, model: &str, prompt: &mut Prompt) -> Result<(), Unm
         for (key, value) in message.members().iter().filter(|(_, value)| !value.is_null()) {
             match key.as_ref() {
                 "role" => prompt.text(value.as_str().unwrap_or_default()),
-                "content" => content(value, model, prompt)?,
+                "content" => content(value, names, prompt)?,
                 "audio" => {
                     return Err(Unmetered::new("messages.audio", "audio has no price here"));
                 }
@@ -206,10 +209,14 @@ fn messages(list: &Node<'_>, model: &str, prompt: &mut Prompt) -> Result<(), Unm
 }
 
 /// Text, or a list of parts.
-pub(super) fn content(value: &Node<'_>, model: &str, prompt: &mut Prompt) -> Result<(), Unmetered> {
+pub(super) fn content(
+    value: &Node<'_>,
+    names: Names<'_>,
+    prompt: &mut Prompt,
+) -> Result<(), Unmetered> {
     match value {
-        Node::List(parts) => parts.iter().try_for_each(|one| part(one, model, prompt)),
-        Node::Object(_) => part(value, model, prompt),
+        Node::List(parts) => parts.iter().try_for_each(|one| part(one, names, prompt)),
+        Node::Object(_) => part(value, names, prompt),
         Node::Text(text) => {
             prompt.text(text);
             Ok(())
@@ -221,7 +228,7 @@ pub(super) fn content(value: &Node<'_>, model: &str, prompt: &mut Prompt) -> Res
     }
 }
 
-fn part(part: &Node<'_>, model: &str, prompt: &mut Prompt) -> Result<(), Unmetered> {
+fn part(part: &Node<'_>, names: Names<'_>, prompt: &mut Prompt) -> Result<(), Unmetered> {
     prompt.frame(AROUND_PART);
     if !matches!(part, Node::Object(_)) {
         // Some servers take text as a part by itself.
@@ -244,7 +251,7 @@ fn part(part: &Node<'_>, model: &str, prompt: &mut Prompt) -> Result<(), Unmeter
     };
     match kind {
         "text" | "input_text" | "output_text" => prompt.text(part.word("text")),
-        "image_url" | "input_image" | "computer_screenshot" => picture(part, model, prompt),
+        "image_url" | "input_image" | "computer_screenshot" => picture(part, names, prompt),
         "file" | "input_file" => prompt.fill_window(),
         _ => {}
     }
@@ -278,7 +285,7 @@ fn is_away(kind: &str, key: &str, value: &Node<'_>) -> bool {
 }
 
 /// The URL stands in the part itself or in an object beside its detail.
-fn picture(part: &Node<'_>, model: &str, prompt: &mut Prompt) {
+fn picture(part: &Node<'_>, names: Names<'_>, prompt: &mut Prompt) {
     let inner = part.get("image_url");
     let url = inner.and_then(|inner| inner.as_str().or(inner.get("url").and_then(Node::as_str)));
     let beside = part.word("detail");
@@ -288,9 +295,10 @@ fn picture(part: &Node<'_>, model: &str, prompt: &mut Prompt) {
         // Two that differ: whichever is read, it is no dearer than the dearest.
         _ => "",
     };
-    match image::openai(model, Detail::of(detail), url.and_then(image::size_of_url)) {
-        Some(tokens) => prompt.add(tokens),
-        None => prompt.fill_window(),
+    let (detail, size) = (Detail::of(detail), url.and_then(image::size_of_url));
+    match names.each().map(|model| image::openai(model, detail, size)) {
+        [Some(one), Some(other)] => prompt.add(one.max(other)),
+        _ => prompt.fill_window(),
     }
 }
 

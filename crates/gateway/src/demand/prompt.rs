@@ -34,9 +34,19 @@ pub(super) enum Tokenizer {
 }
 
 impl Tokenizer {
-    /// The public tokenizer that OpenAI names for a model, or the conservative multiple.
+    /// The public tokenizer of a model by its name and by that of its price, where both say the same;
+    /// or the conservative multiple.
+    pub(super) fn of(model: &str, kind: &str) -> Tokenizer {
+        let other = || Tokenizer::Other(tiktoken_rs::o200k_base_singleton());
+        match (Self::named(model), Self::named(kind)) {
+            (Some(one), Some(same)) if std::ptr::eq(one, same) => Tokenizer::Own(one),
+            _ => other(),
+        }
+    }
+
+    /// The tokenizer that OpenAI names for a model.
     /// From <https://github.com/openai/tiktoken/blob/main/tiktoken/model.py>.
-    pub(super) fn of(model: &str) -> Tokenizer {
+    fn named(model: &str) -> Option<&'static CoreBPE> {
         const O200K: [&str; 8] =
             ["gpt-4o", "gpt-4.1", "chatgpt-4o", "o1", "o3", "o4-mini", "gpt-5", "gpt-4.5"];
         const CL100K: [&str; 5] = [
@@ -51,9 +61,9 @@ impl Tokenizer {
             names.iter().filter_map(tail).any(|tail| tail.is_empty() || tail.starts_with('-'))
         };
         match () {
-            () if among(&O200K) => Tokenizer::Own(tiktoken_rs::o200k_base_singleton()),
-            () if among(&CL100K) => Tokenizer::Own(tiktoken_rs::cl100k_base_singleton()),
-            () => Tokenizer::Other(tiktoken_rs::o200k_base_singleton()),
+            () if among(&O200K) => Some(tiktoken_rs::o200k_base_singleton()),
+            () if among(&CL100K) => Some(tiktoken_rs::cl100k_base_singleton()),
+            () => None,
         }
     }
 

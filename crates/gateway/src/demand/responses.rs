@@ -6,7 +6,7 @@ use super::chat::{
 use super::json::Node;
 use super::messages::caches;
 use super::prompt::Prompt;
-use super::{Demand, Fee, FeeAsked, Unmetered};
+use super::{Demand, Fee, FeeAsked, Names, Unmetered};
 
 /// What the definition of one of OpenAI's own tools adds to the prompt; the figures are not
 /// published.
@@ -45,15 +45,15 @@ pub(super) fn read(
     // Vendors that price cache writes apart fill their cache unasked.
     demand.cache.write_5m = true;
     caches(node, demand);
-    demand.thinks = thinks(&demand.kind, None, node.get("reasoning"));
+    demand.thinks = thinks(demand.names(), None, node.get("reasoning"));
     let calls = node.count("max_tool_calls")?;
     prompt.frame(AROUND_PROMPT);
     for (key, value) in node.members().iter().filter(|(_, value)| !value.is_null()) {
         match key.as_ref() {
-            "input" => input(value, &demand.kind, prompt)?,
+            "input" => input(value, demand.names(), prompt)?,
             "instructions" => {
                 prompt.frame(AROUND_MESSAGE);
-                input(value, &demand.kind, prompt)?;
+                input(value, demand.names(), prompt)?;
             }
             "tools" => tools(value, calls, prompt, demand)?,
             "reasoning" => reasoning(value)?,
@@ -80,10 +80,10 @@ pub(super) fn read(
 }
 
 /// Text, or a list of items.
-fn input(value: &Node<'_>, model: &str, prompt: &mut Prompt) -> Result<(), Unmetered> {
+fn input(value: &Node<'_>, names: Names<'_>, prompt: &mut Prompt) -> Result<(), Unmetered> {
     let Node::List(items) = value else {
         prompt.frame(AROUND_MESSAGE);
-        return content(value, model, prompt);
+        return content(value, names, prompt);
     };
     for item in items {
         prompt.frame(AROUND_MESSAGE);
@@ -105,7 +105,7 @@ fn input(value: &Node<'_>, model: &str, prompt: &mut Prompt) -> Result<(), Unmet
                     prompt.fill_window();
                 }
                 item.get("tools").map_or(Ok(()), own_tools)?;
-                members(item, model, prompt)?;
+                members(item, names, prompt)?;
             }
         }
     }
@@ -126,11 +126,11 @@ fn own_tools(list: &Node<'_>) -> Result<(), Unmetered> {
     })
 }
 
-fn members(item: &Node<'_>, model: &str, prompt: &mut Prompt) -> Result<(), Unmetered> {
+fn members(item: &Node<'_>, names: Names<'_>, prompt: &mut Prompt) -> Result<(), Unmetered> {
     for (key, value) in item.members() {
         match key.as_ref() {
             "type" | "role" => prompt.text(value.as_str().unwrap_or_default()),
-            "content" | "output" => content(value, model, prompt)?,
+            "content" | "output" => content(value, names, prompt)?,
             _ => prompt.member(key, value),
         }
     }

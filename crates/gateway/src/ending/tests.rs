@@ -50,7 +50,7 @@ fn azure_bills_what_it_has_begun_with() {
     let error = |code: &str| format!(r#"{{"error": {{"code": "{code}", "message": "…"}}}}"#);
     for (status, body, is_billed) in [
         (400, error("content_filter"), true),
-        (400, error("context_length_exceeded"), true),
+        (400, error("context_length_exceeded"), false),
         (400, error("invalid_request"), false),
         (400, "garbage".to_owned(), false),
         (400, r#"{"error": {"code": null}}"#.to_owned(), false),
@@ -59,8 +59,10 @@ fn azure_bills_what_it_has_begun_with() {
         (429, error("429"), false),
     ] {
         let status = StatusCode::from_u16(status).unwrap();
-        assert_eq!(is_billed_by_azure(status, body.as_bytes()), is_billed, "{status} {body}");
+        let found = is_billed_by_azure(status, body.as_bytes(), true);
+        assert_eq!(found, is_billed, "{status} {body}");
     }
+    assert!(is_billed_by_azure(StatusCode::BAD_REQUEST, b"{\"error\": {\"co", false));
 }
 
 #[test]

@@ -57,12 +57,17 @@ fn the_pixels_of_an_image_are_not_text() {
     tighten(CHAT, body.as_bytes(), &mut other);
     assert!(tokens(&other) >= 25_501, "{other:?}");
     // And on one whose deployment has a name that says nothing, or something else.
-    for name in ["our-chat", "gpt-4o-for-all"] {
+    for (name, kind) in [
+        ("our-chat", small),
+        ("gpt-4o-for-all", small),
+        (small, "azure/ours"),
+        (small, "gpt-4o"),
+        ("openai/gpt-4o-mini", "openai/gpt-4o-mini"),
+    ] {
         let body = body.replace("gpt-4o", name);
-        let mut named = super::super::read(CHAT, body.as_bytes(), |_| small.to_owned()).unwrap();
-        assert_eq!((&*named.model, tokens(&named)), (name, tokens(&other)));
+        let mut named = super::super::read(CHAT, body.as_bytes(), |_| kind.to_owned()).unwrap();
         tighten(CHAT, body.as_bytes(), &mut named);
-        assert_eq!(named.kind, small);
+        assert_eq!((&*named.model, &*named.kind), (name, kind));
         assert!(tokens(&named) >= 25_501, "{named:?}");
     }
 }
