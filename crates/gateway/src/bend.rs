@@ -47,7 +47,8 @@ impl Inner {
         let Some(limit) = bid.demand.affordable_output(bid.price, room) else { return Ok(None) };
         bid.demand.output = Some(limit);
         bid.reprice()?;
-        let edits = Edits { output_limit: Some(limit), ..Edits::default() };
+        let kind = Some(bid.demand.kind.clone());
+        let edits = Edits { output_limit: Some(limit), kind, ..Edits::default() };
         self.again(call, bid, (edits, None)).await
     }
 

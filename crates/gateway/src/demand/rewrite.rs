@@ -9,7 +9,7 @@ use std::fmt;
 use serde::de::{Deserializer as _, Error as _, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::Unmetered;
+use super::{Names, Unmetered};
 use crate::dialect::Api;
 
 /// What is changed in a body.
@@ -19,6 +19,8 @@ pub struct Edits {
     pub model: Option<String>,
     /// Another limit of output tokens per choice.
     pub output_limit: Option<u64>,
+    /// Which model is meant where its name does not say so: it decides how that limit is called.
+    pub kind: Option<String>,
     /// A chat stream is to end with its usage.
     pub include_usage: bool,
 }
@@ -35,7 +37,8 @@ pub fn rewrite(api: Api, body: &[u8], edits: &Edits) -> Result<Vec<u8>, Unmetere
         changes.set("model", serde_json::Value::from(model.as_str()).to_string());
     }
     if let Some(limit) = edits.output_limit {
-        let names = limits(api, edits.model.as_deref().unwrap_or(model_of(&members)));
+        let model = edits.model.as_deref().unwrap_or(model_of(&members));
+        let names = limits(api, Names([model, edits.kind.as_deref().unwrap_or_default()]));
         let present = names.iter().filter(|name| has(&members, name));
         let present: Vec<_> = present.copied().collect();
         let chosen = match present.as_slice() {
@@ -63,8 +66,10 @@ fn model_of<'a>(members: &Members<'a>) -> &'a str {
 
 /// The fields that limit the output, the one to add first. OpenAI's models that reason know only
 /// the newer name of it, and most other vendors only the older.
-fn limits(api: Api, model: &str) -> &'static [&'static str] {
-    let reasons = ["o1", "o3", "o4", "gpt-5", "gpt-6"].iter().any(|name| model.starts_with(name));
+fn limits(api: Api, names: Names<'_>) -> &'static [&'static str] {
+    let reasons = names.each().into_iter().any(|model| {
+        ["o1", "o3", "o4", "gpt-5", "gpt-6"].iter().any(|name| model.starts_with(name))
+    });
     match api {
         Api::Messages => &["max_tokens"],
         Api::ChatCompletions if reasons => &["max_completion_tokens", "max_tokens"],

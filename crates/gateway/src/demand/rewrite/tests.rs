@@ -24,6 +24,13 @@ fn a_body_is_changed_only_where_asked() {
         &limit,
         r#"{"model":"o3","max_completion_tokens":9}"#,
     );
+    let ours = Edits { kind: Some("o3".to_owned()), ..limit.clone() };
+    check(
+        Api::ChatCompletions,
+        r#"{"model":"ours"}"#,
+        &ours,
+        r#"{"model":"ours","max_completion_tokens":9}"#,
+    );
     check(Api::ChatCompletions, r#"{"max_tokens":50}"#, &limit, r#"{"max_tokens":9}"#);
     check(Api::ChatCompletions, "{}", &limit, r#"{"max_tokens":9}"#);
     check(Api::Responses, r#"{"a":"}"}"#, &limit, r#"{"a":"}","max_output_tokens":9}"#);
