@@ -1,6 +1,9 @@
 //! Tells the ledger how calls have ended, beside them: one task for all, for a task of each call's
 //! own costs more than what it does.
 
+#[cfg(test)]
+mod tests;
+
 use std::{panic::AssertUnwindSafe, pin::Pin};
 
 use futures_util::{FutureExt as _, StreamExt as _, stream::FuturesUnordered};
