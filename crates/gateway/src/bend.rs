@@ -47,8 +47,7 @@ impl Inner {
         let Some(limit) = bid.demand.affordable_output(bid.price, room) else { return Ok(None) };
         bid.demand.output = Some(limit);
         bid.reprice()?;
-        let kind = Some(bid.demand.kind.clone());
-        let edits = Edits { output_limit: Some(limit), kind, ..Edits::default() };
+        let edits = Edits { output_limit: Some(limit), kind: bid.deployed(), ..Edits::default() };
         self.again(call, bid, (edits, None)).await
     }
 

@@ -13,7 +13,7 @@ use crate::{
     abide::{Gone, last_words},
     demand::{self, Edits},
     dialect::{Api, Dialect},
-    ending::{Ending, is_billed_by_azure},
+    ending::{Ending, billed_by_azure},
     fault::{Fault, Kind},
     gateway::{Call, Inner, whole},
     hold::Granted,
@@ -212,10 +212,12 @@ impl Inner {
                         body
                     }
                 };
-                let is_billed = tally.endpoint().config.is_azure()
-                    && is_billed_by_azure(head.status, &body, is_whole);
-                let ending = if is_billed { Ending::Billed } else { Ending::Rejected };
-                (ending, None, Partial::default(), Some(body))
+                let is_azure = tally.endpoint().config.is_azure();
+                let billed = is_azure.then(|| billed_by_azure(head.status, &body, is_whole));
+                match billed.flatten() {
+                    Some(seen) => (Ending::Billed, None, seen, Some(body)),
+                    None => (Ending::Rejected, None, Partial::default(), Some(body)),
+                }
             }
             Collected::Whole(body) => {
                 let used = usage::from_answer(api, &body);

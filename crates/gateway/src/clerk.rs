@@ -29,8 +29,9 @@ impl Clerk {
     /// Has this done; false where the runtime has ended.
     pub(crate) fn give(&self, work: impl Future<Output = ()> + Send + 'static) -> bool {
         let Err(SendError(work)) = self.0.send(Box::pin(work)) else { return true };
-        // He is gone, and others are not.
-        Handle::try_current().map(|runtime| runtime.spawn(work)).is_ok()
+        // He is gone; a runtime that ends with him takes nothing more, and says so at once.
+        let Ok(runtime) = Handle::try_current() else { return false };
+        runtime.spawn(work).now_or_never().is_none_or(|done| done.is_ok())
     }
 }
 

@@ -68,9 +68,11 @@ pub struct Demand {
 struct Names<'a>([&'a str; 2]);
 
 impl<'a> Names<'a> {
-    /// Both, without the vendor before a slash (`openai/gpt-4o-mini`).
-    fn each(self) -> [&'a str; 2] {
-        self.0.map(|name| name.rsplit_once('/').map_or(name, |(_, name)| name))
+    /// Both, as they are and without the vendor before a slash (`openai/gpt-4o-mini`).
+    fn each(self) -> [&'a str; 4] {
+        let bare = |name: &'a str| name.rsplit_once('/').map_or(name, |(_, name)| name);
+        let [model, kind] = self.0;
+        [model, bare(model), kind, bare(kind)]
     }
 }
 

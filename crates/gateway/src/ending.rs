@@ -5,6 +5,7 @@
 //! | never sent (no connection, caller gone before), or refused unbegun | – | release |
 //! | the vendor answered 4xx or 5xx | – | release: vendors don't bill for refusals and failures |
 //! | Azure OpenAI answered 408, or 400 for what its filter found | – | charge the hold, estimated |
+//! | Azure OpenAI answered 400 for too long a prompt | – | charge the prompt as it was held, estimated |
 //! | sent, and no head of an answer came | – | charge the hold, estimated |
 //! | answered to the end | whole | charge the usage |
 //! | answered to the end | none, or garbage | charge what was seen, estimated |
@@ -85,6 +86,7 @@ pub(crate) struct Held {
 pub(crate) fn verdict(ending: Ending, used: Option<Used>, seen: &Partial, held: Held) -> Verdict {
     match (ending, used) {
         (Ending::Unsent | Ending::Rejected, _) => Verdict::Release,
+        (Ending::Billed, _) if seen.failed => Verdict::Estimate(estimate(seen, held)),
         (Ending::Billed | Ending::Lost, _) => Verdict::ChargeHold,
         // How long it has thought nobody has seen.
         (Ending::Cut, None) if held.thinks && seen.output_bytes == 0 && !seen.failed => {
@@ -95,12 +97,13 @@ pub(crate) fn verdict(ending: Ending, used: Option<Used>, seen: &Partial, held: 
     }
 }
 
-/// Whether Azure OpenAI bills a call that it has answered so: prompt and completion, where it has
-/// begun with it. How much of them it does not say. An answer that broke off may have said so.
+/// What Azure OpenAI bills of a call that it has answered so, if it does: prompt and completion, how
+/// much of them it does not say; of too long a prompt no completion. An answer that broke off may
+/// have said so.
 /// <https://learn.microsoft.com/azure/ai-services/openai/how-to/manage-costs>, "HTTP Error response
 /// code and billing status", and
 /// <https://learn.microsoft.com/azure/ai-services/openai/concepts/content-filter>.
-pub(crate) fn is_billed_by_azure(status: StatusCode, body: &[u8], is_whole: bool) -> bool {
+pub(crate) fn billed_by_azure(status: StatusCode, body: &[u8], is_whole: bool) -> Option<Partial> {
     #[derive(Deserialize)]
     struct Answer {
         error: Error,
@@ -109,12 +112,19 @@ pub(crate) fn is_billed_by_azure(status: StatusCode, body: &[u8], is_whole: bool
     struct Error {
         code: String,
     }
+    let all = Some(Partial::default());
     match status {
-        StatusCode::REQUEST_TIMEOUT => true,
-        StatusCode::BAD_REQUEST if !is_whole => true,
-        StatusCode::BAD_REQUEST => serde_json::from_slice(body)
-            .is_ok_and(|Answer { error }| error.code == "content_filter"),
-        _ => false,
+        StatusCode::REQUEST_TIMEOUT => all,
+        StatusCode::BAD_REQUEST if !is_whole => all,
+        StatusCode::BAD_REQUEST => {
+            let Answer { error } = serde_json::from_slice(body).ok()?;
+            match &*error.code {
+                "content_filter" => all,
+                "context_length_exceeded" => Some(Partial { failed: true, ..Partial::default() }),
+                _ => None,
+            }
+        }
+        _ => None,
     }
 }
 

@@ -241,6 +241,11 @@ impl Inner {
 }
 
 impl Bid<'_> {
+    /// Which model its deployment's name means, at a vendor whose deployments have names of their own.
+    pub(crate) fn deployed(&self) -> Option<String> {
+        self.endpoint.config.is_azure().then(|| self.demand.kind.clone())
+    }
+
     fn quote(&self) -> Quote {
         let usage: TokenUsage = self.demand.usage_bound(self.price);
         let tier: ServiceTier = served(self.demand.tier);

@@ -296,9 +296,11 @@ fn picture(part: &Node<'_>, names: Names<'_>, prompt: &mut Prompt) {
         _ => "",
     };
     let (detail, size) = (Detail::of(detail), url.and_then(image::size_of_url));
-    match names.each().map(|model| image::openai(model, detail, size)) {
-        [Some(one), Some(other)] => prompt.add(one.max(other)),
-        _ => prompt.fill_window(),
+    // The dearest, and where one is not known that.
+    let tokens = names.each().map(|model| image::openai(model, detail, size));
+    match tokens.into_iter().collect::<Option<Vec<_>>>() {
+        Some(tokens) => prompt.add(tokens.into_iter().max().unwrap_or_default()),
+        None => prompt.fill_window(),
     }
 }
 

@@ -3,6 +3,8 @@
 //! Invariant: a text's measure is never below its tokens. A token of a byte-level BPE stands for at
 //! least one byte, so bytes bound any of them.
 
+use std::ptr;
+
 use tiktoken_rs::CoreBPE;
 
 use super::PromptBound;
@@ -35,12 +37,16 @@ pub(super) enum Tokenizer {
 
 impl Tokenizer {
     /// The public tokenizer of a model by its name and by that of its price, where both say the same;
-    /// or the conservative multiple.
+    /// or the conservative multiple, which bounds `o200k_base` but not `cl100k_base`: that one cuts
+    /// many scripts into their bytes.
     pub(super) fn of(model: &str, kind: &str) -> Tokenizer {
-        let other = || Tokenizer::Other(tiktoken_rs::o200k_base_singleton());
+        let newest = tiktoken_rs::o200k_base_singleton();
         match (Self::named(model), Self::named(kind)) {
-            (Some(one), Some(same)) if std::ptr::eq(one, same) => Tokenizer::Own(one),
-            _ => other(),
+            (Some(one), Some(same)) if ptr::eq(one, same) => Tokenizer::Own(one),
+            (one, other) if [one, other].into_iter().flatten().all(|bpe| ptr::eq(bpe, newest)) => {
+                Tokenizer::Other(newest)
+            }
+            _ => Tokenizer::Bytes,
         }
     }
 

@@ -26,6 +26,7 @@ fn every_ending_has_its_verdict() {
     check(Ending::Unsent, None, nothing(), &Verdict::Release);
     check(Ending::Rejected, None, nothing(), &Verdict::Release);
     check(Ending::Billed, None, nothing(), &Verdict::ChargeHold);
+    check(Ending::Billed, None, Partial { failed: true, ..nothing() }, &estimate(40, 0));
     check(Ending::Lost, None, nothing(), &Verdict::ChargeHold);
     for ending in [Ending::Whole, Ending::Cut] {
         check(ending, Some(used()), some(), &Verdict::Charge(used()));
@@ -48,21 +49,21 @@ fn what_is_thought_out_of_sight_is_charged_as_it_is_held_until_something_is_seen
 #[test]
 fn azure_bills_what_it_has_begun_with() {
     let error = |code: &str| format!(r#"{{"error": {{"code": "{code}", "message": "…"}}}}"#);
-    for (status, body, is_billed) in [
-        (400, error("content_filter"), true),
-        (400, error("context_length_exceeded"), false),
-        (400, error("invalid_request"), false),
-        (400, "garbage".to_owned(), false),
-        (400, r#"{"error": {"code": null}}"#.to_owned(), false),
-        (408, String::new(), true),
-        (401, error("content_filter"), false),
-        (429, error("429"), false),
+    for (status, body, is_prompt) in [
+        (400, error("content_filter"), Some(false)),
+        (400, error("context_length_exceeded"), Some(true)),
+        (400, error("invalid_request"), None),
+        (400, "garbage".to_owned(), None),
+        (400, r#"{"error": {"code": null}}"#.to_owned(), None),
+        (408, String::new(), Some(false)),
+        (401, error("content_filter"), None),
+        (429, error("429"), None),
     ] {
         let status = StatusCode::from_u16(status).unwrap();
-        let found = is_billed_by_azure(status, body.as_bytes(), true);
-        assert_eq!(found, is_billed, "{status} {body}");
+        let found = billed_by_azure(status, body.as_bytes(), true);
+        assert_eq!(found.map(|seen| seen.failed), is_prompt, "{status} {body}");
     }
-    assert!(is_billed_by_azure(StatusCode::BAD_REQUEST, b"{\"error\": {\"co", false));
+    assert!(billed_by_azure(StatusCode::BAD_REQUEST, b"{\"error\": {\"co", false).is_some());
 }
 
 #[test]

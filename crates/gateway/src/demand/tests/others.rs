@@ -109,3 +109,29 @@ fn who_thinks_out_of_sight_is_known() {
     assert!(of(Api::Messages, "claude", &thinking("adaptive")));
     assert!(!of(Api::Messages, "claude", &thinking("disabled")));
 }
+
+#[test]
+fn a_name_that_says_another_tokenizer_never_lowers_the_bound() {
+    let text = "Բյուջեն սահման է, ոչ թե խնդրանք։ ბიუჯეტი ზღვარია.\n1 ".repeat(40);
+    let body = |model: &str| {
+        json!({ "model": model, "messages": [{ "role": "user", "content": &text }] }).to_string()
+    };
+    let old = tiktoken_rs::cl100k_base_singleton().encode_ordinary(&text).len() as u64;
+    let new = tiktoken_rs::o200k_base_singleton().encode_ordinary(&text).len() as u64;
+    for (model, kind, least, is_exact) in [
+        ("gpt-4o", "gpt-4o-2024-08-06", new, true),
+        ("gpt-4", "gpt-4-0613", old, true),
+        ("ours", "gpt-4", old, false),
+        ("gpt-4o-ours", "gpt-4", old, false),
+        ("gpt-4", "ours", old, false),
+        ("ours", "gpt-4o", new, false),
+        ("ours", "ours", new, false),
+    ] {
+        let body = body(model);
+        let mut demand = super::super::read(CHAT, body.as_bytes(), |_| kind.to_owned()).unwrap();
+        tighten(CHAT, body.as_bytes(), &mut demand);
+        let bound = tokens(&demand);
+        assert!(bound >= least, "{model} {kind}: {bound} < {least}");
+        assert_eq!(bound < least + 100, is_exact, "{model} {kind}: {bound}, {least}");
+    }
+}

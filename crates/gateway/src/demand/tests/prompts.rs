@@ -32,7 +32,8 @@ fn the_bounds_are_never_below_the_true_count() {
         let quick = read(CHAT, line.as_bytes()).unwrap();
         let mut tight = quick.clone();
         tighten(CHAT, line.as_bytes(), &mut tight);
-        let mut other = Demand { kind: "another".to_owned(), ..quick.clone() };
+        let other = || "another".to_owned();
+        let mut other = Demand { model: other(), kind: other(), ..quick.clone() };
         tighten(CHAT, line.as_bytes(), &mut other);
         let (quick, tight, other) = (tokens(&quick), tokens(&tight), tokens(&other));
         assert!(
