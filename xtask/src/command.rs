@@ -1,7 +1,7 @@
 //! What can be asked for.
 
 use crate::{
-    alerts, bench, ci, cost, panels, program, prompts, sdk, services, simulate, soak, suite, tidy,
+    alerts, bench, ci, cost, panels, profile, program, prompts, sdk, services, simulate, soak, suite, tidy,
     told,
 };
 
@@ -29,6 +29,8 @@ pub(crate) enum Command {
     /// Measure the product against the numbers it promises.
     #[command(subcommand)]
     Bench(bench::Command),
+    /// Record anew which ways calls take through the program; releases are optimised by it.
+    Profile,
     /// Run the gateway and the meter for minutes with every fault there is, and see whether anything leaks.
     Soak(soak::Arguments),
     /// Run seeded histories with crashes on the store and on its model.
@@ -58,6 +60,7 @@ impl Arguments {
             Command::Alerts(arguments) => alerts::run(arguments),
             Command::Services(command) => services::run(command),
             Command::Bench(command) => bench::run(command),
+            Command::Profile => profile::run(),
             Command::Soak(arguments) => soak::run(arguments),
             Command::Simulate(arguments) => simulate::run(arguments),
             Command::Prompts => {

@@ -13,6 +13,7 @@ mod command;
 mod contract;
 mod cost;
 mod panels;
+mod profile;
 mod program;
 mod prompts;
 mod sdk;

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
 use crate::shell;
 
@@ -89,6 +89,17 @@ impl Drop for Folder {
 
 /// A server that dies with its owner, so that no run leaves one behind.
 pub(crate) struct Process(pub(crate) std::process::Child);
+
+impl Process {
+    /// Sends it a signal by which it ends well, and waits.
+    pub(crate) fn stop(&mut self, signal: &str) -> Result<()> {
+        let id = self.0.id().to_string();
+        shell::output(Command::new("kill").args([&format!("-{signal}"), &id]))?;
+        let status = self.0.wait()?;
+        ensure!(status.success(), "ended with {status}");
+        Ok(())
+    }
+}
 
 impl Drop for Process {
     fn drop(&mut self) {

@@ -85,6 +85,24 @@ pub(super) fn baseline(setting: &Setting) -> Result<Vec<String>> {
     Ok(lines)
 }
 
+/// Plain and streamed calls through a gateway, then those of the service's own API.
+pub(super) fn exercise(setting: &Setting) -> Result<()> {
+    let vendor = Server::vendor(setting, false)?;
+    let bursar = Server::gateway(setting, &vendor)?;
+    set_limits(&bursar, 1_000)?;
+    for script in [
+        Script::Chat { is_stream: false },
+        Script::Chat { is_stream: true },
+        Script::Pairs { tenants: 1 },
+        Script::Pairs { tenants: 1_000 },
+        Script::Check { tenants: 1 },
+    ] {
+        eprintln!("exercise: {script:?}");
+        round(setting, script, &bursar)?;
+    }
+    bursar.stop()
+}
+
 fn set_limits(server: &Server, tenants: u64) -> Result<()> {
     let limit = Limit::Count { requests: tenants, time_max: SET_UP_MAX };
     let connections = CONNECTIONS.min(tenants as usize);

@@ -182,6 +182,14 @@ fn gateway(arguments: &GatewayArguments) -> Result<()> {
     })
 }
 
+/// Has a program answer the calls that most of its time goes to, and stops it.
+pub(crate) fn exercise(binary: &Path) -> Result<()> {
+    let folder = Folder::fresh("exercise")?;
+    let like = Arguments { quick: true, only: Vec::new(), postgres_url: None, fill_minutes: 0 };
+    let setting = setting(&like, &folder.0, String::new())?;
+    cases::exercise(&Setting { binary: binary.to_path_buf(), ..setting })
+}
+
 pub(crate) fn command_line() -> String {
     let words = std::env::args().skip(1).map(|word| report::masked(&word));
     std::iter::once("cargo xtask".to_owned()).chain(words).collect::<Vec<_>>().join(" ")

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 
 use super::script::Script;
 use super::{Setting, load, machine};
@@ -123,6 +123,11 @@ impl Server {
         let server = Self::sqlite(setting, &name)?;
         load::first(server.address, Script::Check { tenants: 1 })?;
         Ok((server, started.elapsed()))
+    }
+
+    /// Ends it as an operator does, so that it finishes what it has to.
+    pub(super) fn stop(mut self) -> Result<()> {
+        self.process.stop("TERM").with_context(|| self.name.clone())
     }
 
     pub(super) fn cpu(&self) -> Result<Duration> {

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 
 use super::outage::{Way, by_way};
 use super::watch::Watched;
@@ -137,20 +137,12 @@ impl Stage {
 
     /// Tells everybody to end, which they have to do well.
     pub(super) fn end(&mut self) -> Result<()> {
-        stop(&mut self.service_process, "INT").context("the metered service")?;
+        self.service_process.stop("INT").context("the metered service")?;
         for gateway in &mut self.gateways {
-            stop(&mut gateway.process, "TERM").context(gateway.name)?;
+            gateway.process.stop("TERM").context(gateway.name)?;
         }
         Ok(())
     }
-}
-
-fn stop(process: &mut Process, signal: &str) -> Result<()> {
-    let id = process.0.id().to_string();
-    shell::output(Command::new("kill").args([&format!("-{signal}"), &id]))?;
-    let status = process.0.wait()?;
-    ensure!(status.success(), "ended with {status}");
-    Ok(())
 }
 
 fn gateway(
