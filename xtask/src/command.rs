@@ -1,8 +1,8 @@
 //! What can be asked for.
 
 use crate::{
-    alerts, bench, ci, cost, panels, profile, program, prompts, sdk, services, simulate, soak, suite, tidy,
-    told,
+    alerts, bench, ci, cost, panels, profile, program, prompts, sdk, services, simulate, soak,
+    suite, tidy, told,
 };
 
 /// The project's own tools.
