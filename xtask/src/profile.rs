@@ -9,8 +9,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 
-use crate::workspace;
-use crate::{bench, shell};
+use crate::{bench, shell, workspace};
 
 /// Tells `.cargo/rustc` to have programs record, and where.
 const RECORD: &str = "BURSAR_RECORD_PROFILE";
